@@ -1,0 +1,52 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+help: ## show what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/.local ## the tour: upload a file, watch the batch it starts (FILE=your.csv)
+	@$(BIN)/python -m local demo $(FILE)
+
+test: lint types unit ## everything that must be green
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/basedpyright
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
+
+bench: $(VENV)/.dev ## measure this machine
+	$(BIN)/python -m benchmarks
+
+lock: ## pin the dependencies again, with hashes
+	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes pyproject.toml -o requirements.txt
+	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.13 --generate-hashes batch/requirements.in -o batch/requirements.txt
+	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --extra local pyproject.toml batch/requirements.in -c requirements.txt -o requirements-local.txt
+	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --extra local --extra dev pyproject.toml batch/requirements.in -c requirements-local.txt -o requirements-dev.txt
+
+clean: ## remove what the targets above made
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+
+# pip compiles the bytecode as it installs, so the first run is as fast as the second.
+$(VENV)/.local: requirements-local.txt | $(VENV)/bin/python
+	@echo "Installing $< into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt | $(VENV)/bin/python
+	@echo "Installing $< into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --require-hashes -r $<
+	@touch $@ $(VENV)/.local
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fargate-batch needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
+
+.PHONY: help demo test lint types unit bench lock clean
