@@ -4,12 +4,13 @@ MiniStack authorises the requests that arrive over HTTP; the functions here do t
 same evaluator, for the calls AWS makes between its services. Every decision is kept.
 """
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from local import calls, needs, policies
+from local.needs import Need
 from local.policies import (
     Context,
     Decision,
@@ -26,7 +27,6 @@ from local.policies import (
     resource_statements,
     statements,
     trust_statements,
-    watch_evaluator,
     without,
 )
 
@@ -65,6 +65,9 @@ __all__ = [
 ]
 
 
+_region: list[str] = []
+
+
 class AccessDenied(Exception):  # noqa: N818 - the name AWS gives it
     """A refusal, worded as AWS words it.
 
@@ -79,15 +82,6 @@ class AccessDenied(Exception):  # noqa: N818 - the name AWS gives it
         self.principal = principal
         self.action = action
         self.resource = resource
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """One call an integration makes: what must be allowed for it to work."""
-
-    action: str
-    resource: str
-    context: Context = field(default_factory=dict[str, str | list[str]])
 
 
 class _Request(Protocol):
@@ -303,63 +297,9 @@ def pass_role(
     )
 
 
-def _require(role_arn: str, needs: Sequence[Need], session: str) -> None:
-    for need in needs:
+def _require(role_arn: str, asked: Sequence[Need], session: str) -> None:
+    for need in asked:
         authorise(role_arn, need.action, need.resource, need.context, session=session)
-
-
-# https://docs.aws.amazon.com/step-functions/latest/dg/ecs-iam.html
-_TASK_RULE = "StepFunctionsGetEventsForECSTaskRule"
-# https://docs.aws.amazon.com/step-functions/latest/dg/stepfunctions-iam.html
-_EXECUTION_RULE = "StepFunctionsGetEventsForStepFunctionsExecutionRule"
-
-
-def _managed_rule(arn: str, name: str) -> list[Need]:
-    partition, _, region, account = arn.split(":", 5)[1:5]
-    rule = f"arn:{partition}:events:{region}:{account}:rule/{name}"
-    return [Need(f"events:{verb}", rule) for verb in ("PutTargets", "PutRule", "DescribeRule")]
-
-
-def _task_definition(request: Mapping[str, Any], scope: str) -> Mapping[str, Any]:
-    def find() -> Mapping[str, Any] | None:
-        key = internal("services.ecs", "_resolve_td_key")(request["taskDefinition"])
-        return cast("Mapping[str, Any] | None", internal("services.ecs", "_task_defs").get(key))
-
-    return cast(
-        "Mapping[str, Any]",
-        in_scope(scope, find) or {"taskDefinitionArn": request["taskDefinition"]},
-    )
-
-
-def _cluster_arn(request: Mapping[str, Any], task_definition_arn: str) -> str:
-    named: str = request.get("cluster") or "default"
-    if named.startswith("arn:"):
-        return named
-    return ":".join([*task_definition_arn.split(":", 5)[:5], f"cluster/{named}"])
-
-
-def _run_task(request: Mapping[str, Any], scope: str, *, sync: bool) -> list[Need]:
-    definition = _task_definition(request, scope)
-    arn: str = definition["taskDefinitionArn"]
-    cluster = _cluster_arn(request, arn)
-    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
-    needs = [Need("ecs:RunTask", arn, {"ecs:cluster": cluster})]
-    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/CWE_IAM_role.html
-    overrides = cast("Mapping[str, Any]", request.get("overrides") or {})
-    needs += [
-        Need("iam:PassRole", passed, {"iam:PassedToService": "ecs-tasks.amazonaws.com"})
-        for key in ("taskRoleArn", "executionRoleArn")
-        if (passed := overrides.get(key) or definition.get(key))
-    ]
-    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/supported-iam-actions-tagging.html
-    if (
-        request.get("tags")
-        or request.get("enableECSManagedTags")
-        or request.get("propagateTags", "NONE") != "NONE"
-    ):
-        task = cluster.replace(":cluster/", ":task/", 1) + "/*"
-        needs.append(Need("ecs:TagResource", task, {"ecs:CreateAction": "RunTask"}))
-    return needs + (_managed_rule(arn, _TASK_RULE) if sync else [])
 
 
 def for_run_task(
@@ -373,23 +313,24 @@ def for_run_task(
     Raises:
         AccessDenied: at the first call that is not allowed.
     """
-    _require(role_arn, _run_task(request, role_arn, sync=sync), session)
-
-
-def _on_task(action: str, task_arn: str) -> Need:
-    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
-    cluster = task_arn.replace(":task/", ":cluster/", 1).rsplit("/", 1)[0]
-    return Need(action, task_arn, {"ecs:cluster": cluster})
+    definition = cast("str", request["taskDefinition"])
+    scope = (
+        definition
+        if definition.startswith("arn:")
+        else f"arn:aws:ecs:{_region[-1]}:{account_of(role_arn)}:"
+    )
+    of = needs.run_task_sync if sync else needs.run_task
+    _require(role_arn, of(request, scope), session)
 
 
 def for_stop_task(role_arn: str, task_arn: str, *, session: str = "service") -> None:
     """Check ecs:StopTask on a task, or raise AccessDenied."""
-    _require(role_arn, [_on_task("ecs:StopTask", task_arn)], session)
+    _require(role_arn, [needs.on_task("ecs:StopTask", task_arn)], session)
 
 
 def for_describe_tasks(role_arn: str, task_arn: str, *, session: str = "service") -> None:
     """Check ecs:DescribeTasks on a task, or raise AccessDenied."""
-    _require(role_arn, [_on_task("ecs:DescribeTasks", task_arn)], session)
+    _require(role_arn, [needs.on_task("ecs:DescribeTasks", task_arn)], session)
 
 
 def for_start_execution(
@@ -400,9 +341,8 @@ def for_start_execution(
     Raises:
         AccessDenied: at the first call that is not allowed.
     """
-    needs = [Need("states:StartExecution", machine_arn)]
-    needs += _managed_rule(machine_arn, _EXECUTION_RULE) if child_sync else []
-    _require(role_arn, needs, session)
+    of = needs.start_execution_sync if child_sync else needs.start_execution
+    _require(role_arn, of(machine_arn), session)
 
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/stepfunctions-iam.html
@@ -450,57 +390,6 @@ def for_service_invoke_function(service_principal: str, function_arn: str, sourc
     authorise_service(service_principal, "lambda:InvokeFunction", function_arn, None, source_arn)
 
 
-_ECR_IMAGE = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[^:@]+)"
-)
-
-
-def _image(image: str, partition: str) -> list[Need]:
-    found = _ECR_IMAGE.match(image)
-    if not found:
-        return []
-    repository = (
-        f"arn:{partition}:ecr:{found['region']}:{found['account']}:repository/{found['name']}"
-    )
-    # https://docs.aws.amazon.com/AmazonECR/latest/userguide/ECR_on_ECS.html
-    return [
-        Need("ecr:GetAuthorizationToken", "*"),
-        Need("ecr:BatchCheckLayerAvailability", repository),
-        Need("ecr:GetDownloadUrlForLayer", repository),
-        Need("ecr:BatchGetImage", repository),
-    ]
-
-
-def _secret(value_from: str, prefix: str) -> Need:
-    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
-    if ":secretsmanager:" in value_from:
-        # The ARN of the secret ends before `:json-key:version-stage:version-id`.
-        return Need("secretsmanager:GetSecretValue", ":".join(value_from.split(":")[:7]))
-    if value_from.startswith("arn:"):
-        return Need("ssm:GetParameters", value_from)
-    return Need(
-        "ssm:GetParameters",
-        f"{prefix.replace(':ecs:', ':ssm:')}:parameter/{value_from.lstrip('/')}",
-    )
-
-
-def _log_stream(container: Mapping[str, Any], prefix: str, task_id: str) -> list[Need]:
-    configuration = cast("Mapping[str, Any]", container.get("logConfiguration") or {})
-    if configuration.get("logDriver") != "awslogs":
-        return []
-    options = cast("Mapping[str, str]", configuration["options"])
-    partition, _, region, account = prefix.split(":")[1:5]
-    region = options.get("awslogs-region", region)
-    group = f"arn:{partition}:logs:{region}:{account}:log-group:{options['awslogs-group']}"
-    name = f"{options.get('awslogs-stream-prefix', 'ecs')}/{container['name']}/{task_id}"
-    stream = f"{group}:log-stream:{name}"
-    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specify-log-config.html
-    needs = [Need("logs:CreateLogStream", stream), Need("logs:PutLogEvents", stream)]
-    if options.get("awslogs-create-group") == "true":
-        return [Need("logs:CreateLogGroup", group), *needs]
-    return needs
-
-
 def for_task_start(
     execution_role_arn: str | None, task_definition: Mapping[str, Any], *, task_id: str = "task"
 ) -> None:
@@ -512,27 +401,24 @@ def for_task_start(
     Raises:
         AccessDenied: at the first call that is not allowed.
     """
-    prefix = ":".join(cast("str", task_definition["taskDefinitionArn"]).split(":", 5)[:5])
-    needs: list[Need] = []
-    for container in cast("Sequence[Mapping[str, Any]]", task_definition["containerDefinitions"]):
-        needs += _image(cast("str", container.get("image") or ""), prefix.split(":")[1])
-        secrets = cast("Sequence[Mapping[str, str]]", container.get("secrets") or [])
-        needs += [_secret(secret["valueFrom"], prefix) for secret in secrets]
-        needs += _log_stream(container, prefix, task_id)
-    if not needs:
+    asked = needs.task_start(task_definition, task_id)
+    if not asked:
         return
     if not execution_role_arn:
         raise AccessDenied(
             "ecs-tasks.amazonaws.com",
-            needs[0].action,
-            needs[0].resource,
+            asked[0].action,
+            asked[0].resource,
             "because the task definition has no execution role",
         )
-    _require(execution_role_arn, needs, task_id)
+    _require(execution_role_arn, asked, task_id)
 
 
 def install(cloud: "Cloud") -> None:
     """Authorise every request to the cloud, and keep the decisions, until it closes."""
     forget()
-    watch_evaluator()
+    _region.append(cloud.region)
+    cloud.on_close(_region.pop)
+    policies.install()
+    calls.install()
     cloud.on_close(forget)

@@ -256,27 +256,6 @@ def _role_policies(role_name: str, account_id: str) -> list[list[Any]]:
     return [parsed(identity_statements(record["Arn"]))] if record else []
 
 
-def _enforce(  # noqa: PLR0917 - MiniStack's signature
-    access_key_id: str,
-    iam_action: str,
-    service: str,
-    region: str,
-    resource_arn: str = "*",
-    service_context: dict[str, Any] | None = None,
-) -> Any:  # noqa: ANN401 - MiniStack's EvalResult or AuthError
-    with matches() as found:
-        denied = _original["enforce"](
-            access_key_id, iam_action, service, region, resource_arn, service_context
-        )
-    if found:
-        wanted = denied.decision if denied else "Allow"
-        matched = next((match for match in found if match.outcome == wanted), found[0])
-        keep(
-            Decision(matched.principal, iam_action, resource_arn, denied is None, matched.statement)
-        )
-    return denied
-
-
 def _condition_key(key: str, ctx: Any) -> Any:  # noqa: ANN401 - MiniStack's EvalContext
     # For a role session the key holds the role's ARN, not the session's:
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
@@ -289,27 +268,12 @@ def _condition_key(key: str, ctx: Any) -> Any:  # noqa: ANN401 - MiniStack's Eva
     return _original["_resolve_condition_key"](key, ctx)
 
 
-def _pin_origin(source_ip: str, _secure_transport: bool) -> None:  # noqa: FBT001 - MiniStack's signature
-    # Nothing leaves the machine on loopback, so a policy that demands TLS takes it as given.
-    _original["pin_request_origin"](source_ip, True)  # noqa: FBT003 - as above
-
-
-def watch_evaluator() -> None:
-    """Turn MiniStack's authorisation on, with the functions above in it, until the cloud closes."""
-    evaluator = "ministack.core.iam_evaluator"
-    for name, new, parameters in (
+def install() -> None:
+    """Put the functions above into MiniStack's evaluator until the cloud closes."""
+    replacements: tuple[tuple[str, Callable[..., Any], tuple[str, ...]], ...] = (
         ("evaluate", evaluate, ("ctx", "policies", "limits")),
-        (
-            "enforce",
-            _enforce,
-            ("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context"),
-        ),
         ("_gather_role_policies", _role_policies, ("role_name", "account_id")),
         ("_resolve_condition_key", _condition_key, ("key", "ctx")),
-    ):
-        _original[name] = patch.replace(evaluator, name, new, parameters)
-    app = "ministack.app"
-    _original["pin_request_origin"] = patch.replace(
-        app, "pin_request_origin", _pin_origin, ("source_ip", "secure_transport")
     )
-    patch.replace(app, "AUTH", new=True)
+    for name, new, parameters in replacements:
+        _original[name] = patch.replace("ministack.core.iam_evaluator", name, new, parameters)
