@@ -1,0 +1,405 @@
+# ruff: noqa: INP001 - Lambda imports this file as the top-level module "handler"
+"""ECS Task State Change events from EventBridge become one JSON line each on standard output.
+
+Lambda passes standard output on to the function's log group (its log format must be Text). The
+line is plain ASCII, so neither a newline nor a Unicode line separator in a value can split it.
+
+Event: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TypedDict, cast
+
+# CloudWatch Logs takes events of 1 MB since April 2025, but what forwards them (agents, older
+# shippers) still splits at 256 KiB, 26 bytes of which are overhead; half a line is not JSON.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html
+LINE_LIMIT = 256 * 1024 - 26
+MASK = "***"
+MAX_DEPTH = 32
+MAX_INTEGER = 2**63 - 1
+
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+STATUSES = frozenset(
+    (
+        "PROVISIONING",
+        "PENDING",
+        "ACTIVATING",
+        "RUNNING",
+        "DEACTIVATING",
+        "STOPPING",
+        "DEPROVISIONING",
+        "STOPPED",
+        "DELETED",
+    )
+)
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+INTERRUPTED = frozenset(("SpotInterruption", "TerminationNotice", "InfrastructureHealth"))
+STOPPED_BY_REQUEST = frozenset(("UserInitiated", "ServiceSchedulerInitiated"))
+EXIT_CODES = {
+    65: "bad data",
+    66: "object gone",
+    75: "try again later",
+    78: "misconfigured",
+    137: "killed, or out of memory",
+    143: "terminated by SIGTERM",
+}
+# With Runtime Monitoring on, GuardDuty adds a container of its own to the task.
+# https://docs.aws.amazon.com/guardduty/latest/ug/how-runtime-monitoring-works-ecs-fargate.html
+SIDECAR = "aws-guardduty-agent"
+
+# ECS events spell it small, what Step Functions makes of a task with a capital.
+_ENVIRONMENT = frozenset(("environment", "Environment"))
+_ENVIRONMENT_KEY = re.compile(r"[eE]nvironment\\*\"\s*:")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_SCALARS = frozenset((bool, int, float))
+
+
+class Trigger(TypedDict):
+    """Who started a task: `kind` is execution, rule, schedule or other."""
+
+    kind: str
+    name: str | None
+
+
+class Container(TypedDict):
+    """One container of a task, as far as the event knows it."""
+
+    name: str | None
+    exitCode: int | None
+    reason: str | None
+    lastStatus: str | None
+
+
+def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda passes two
+    """Print one JSON line for an EventBridge event; never raises.
+
+    A task state change has `level` (ERROR for a task that failed or never started, INFO
+    otherwise, WARN for a status this program does not know), `message`, `time`, `taskId`,
+    `taskArn`, `cluster`, `family`, `revision`, `job`, `lastStatus`, `desiredStatus`, `version`,
+    `outcome`, `exitCode`, `stopCode`, `stoppedReason`, `containers`, `startedBy`, `trigger`,
+    `waitedSeconds`, `pulledSeconds`, `ranSeconds` and, unless the environment has
+    KEEP_EVENT=false, the whole `event`. Anything else has `level` WARN, `message` and `event`.
+    Values of the environment in overrides are `***`; commands are arguments and stay.
+    """
+    try:
+        line = _line(event)
+    except Exception as error:  # noqa: BLE001 - a raise makes Lambda retry and loses the line
+        line = json.dumps(
+            {
+                "level": "WARN",
+                "message": f"An event could not be logged ({type(error).__name__}).",
+                "event": None,
+            }
+        )
+    print(line)  # noqa: T201 - standard output is the log
+
+
+def _line(event: object) -> str:
+    safe = _safe(event)
+    detail = _task_detail(safe)
+    if detail is None:
+        record: dict[str, object] = {
+            "level": "WARN",
+            "message": "Not a task state change that this program understands; logged as it came.",
+            "event": safe,
+        }
+    else:
+        record = _record(cast("dict[str, object]", safe), detail)
+        if os.environ.get("KEEP_EVENT", "true").lower() != "false":
+            # Last, because Logs Insights discovers only the first 200 fields of a line.
+            record["event"] = safe
+    return _fitted(record)
+
+
+def _fitted(record: dict[str, object]) -> str:
+    line = _encode(record)
+    if len(line) <= LINE_LIMIT:
+        return line
+    shorter_lines = (_encode(shorter) for shorter in _shortened(record, len(line)))
+    return next(shorter for shorter in shorter_lines if len(shorter) <= LINE_LIMIT)
+
+
+def _shortened(record: dict[str, object], size: int) -> Iterator[dict[str, object]]:
+    """Give up detail step by step, the event's before the fields'; the last step always fits."""
+    shorter = _cut_object(record, 2000, 100)
+    shorter["cut"] = True
+    yield shorter
+    if "event" in record:
+        shorter["event"] = _cut(record["event"], 100, 20)
+        yield shorter
+        shorter["event"] = f"... (left out of a line of {size:,} bytes)"
+        yield shorter
+    yield shorter | {key: _cut(record[key], 100, 20) for key in record if key != "event"}
+
+
+def _cut(value: object, characters: int, items: int) -> object:
+    """Shorten strings, lists and objects at every level; what was left out is counted in place."""
+    if isinstance(value, str) and len(value) > characters:
+        return f"{value[:characters]}... ({len(value) - characters:,} more characters)"
+    if isinstance(value, list):
+        kept = [_cut(item, characters, items) for item in value[:items]]
+        return [*kept, f"... ({len(value) - items:,} more)"] if len(value) > items else kept
+    if isinstance(value, dict):
+        return _cut_object(cast("dict[str, object]", value), characters, items)
+    return value
+
+
+def _cut_object(value: dict[str, object], characters: int, items: int) -> dict[str, object]:
+    pairs = list(value.items())
+    if len(pairs) > items:
+        pairs[items:] = [("...", f"{len(pairs) - items:,} more")]
+    return {str(_cut(key, characters, items)): _cut(item, characters, items) for key, item in pairs}
+
+
+def _safe(value: object, depth: int = 0) -> object:
+    """Copy a value as JSON that any parser takes, with every environment value masked.
+
+    NaN and infinity become strings, lone surrogates U+FFFD, and what is nested deeper than 32
+    levels a note: strict parsers refuse the first two, the stack the third.
+    """
+    kind = type(value)
+    if kind is str:
+        return _safe_text(cast("str", value), depth)
+    if kind is dict or kind is list:
+        if depth == MAX_DEPTH:
+            return "... (nested too deeply)"
+        if kind is list:
+            return [_safe(item, depth + 1) for item in cast("list[object]", value)]
+        return _safe_object(cast("dict[object, object]", value), depth)
+    if kind is float and not math.isfinite(cast("float", value)):
+        return str(value)
+    return value if value is None or kind in _SCALARS else f"({kind.__name__})"
+
+
+def _safe_object(value: dict[object, object], depth: int) -> dict[str, object]:
+    result: dict[str, object] = {}
+    for key, item in value.items():
+        name = _valid_unicode(str(key))
+        result[name] = _masked(item) if name in _ENVIRONMENT else _safe(item, depth + 1)
+    return result
+
+
+def _safe_text(text: str, depth: int) -> str:
+    """Mask the environment in a text that is itself JSON, as the input of an execution is."""
+    text = _valid_unicode(text)
+    # The plain search spares almost every text the slower pattern.
+    if "nvironment" not in text or not _ENVIRONMENT_KEY.search(text):
+        return text
+    try:
+        return json.dumps(_safe(json.loads(text), depth))
+    except (ValueError, RecursionError):
+        # AWS cuts long texts, and half a JSON document cannot be masked value by value.
+        return MASK
+
+
+def _masked(environment: object) -> object:
+    if isinstance(environment, list):
+        return [_masked_pair(pair) for pair in cast("list[object]", environment)]
+    if isinstance(environment, dict):
+        names = cast("dict[object, object]", environment)
+        return {_valid_unicode(str(name)): MASK for name in names}
+    return None if environment is None else MASK
+
+
+def _masked_pair(pair: object) -> object:
+    if not isinstance(pair, dict):
+        return MASK
+    return {
+        _valid_unicode(str(key)): _valid_unicode(value)
+        if key in ("name", "Name") and isinstance(value, str)
+        else MASK
+        for key, value in cast("dict[object, object]", pair).items()
+    }
+
+
+def _valid_unicode(text: str) -> str:
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _task_detail(event: object) -> dict[str, object] | None:
+    if not isinstance(event, dict):
+        return None
+    detail = cast("dict[str, object]", event).get("detail")
+    if not isinstance(detail, dict):
+        return None
+    detail = cast("dict[str, object]", detail)
+    understood = _text(detail.get("taskArn")) and _text(detail.get("lastStatus"))
+    return detail if understood else None
+
+
+def _record(event: dict[str, object], detail: dict[str, object]) -> dict[str, object]:
+    task_arn = cast("str", detail["taskArn"])
+    status = cast("str", detail["lastStatus"])
+    family, revision = _family_and_revision(_text(detail.get("taskDefinitionArn")))
+    containers = _containers(detail.get("containers"))
+    essential = _essential(containers, family)
+    exit_code = essential["exitCode"] if essential else None
+    stop_code = _text(detail.get("stopCode"))
+    started_by = _text(detail.get("startedBy"))
+    pull_started = _instant(detail, "pullStartedAt")
+    outcome = None
+    if status == "STOPPED":
+        outcome = _outcome(stop_code, exit_code, started=detail.get("startedAt") is not None)
+    record: dict[str, object] = {
+        "level": _level(status, outcome),
+        "message": "",
+        "time": _text(event.get("time")),
+        "taskId": task_arn.rpartition("/")[2],
+        "taskArn": task_arn,
+        "cluster": _last_part(_text(detail.get("clusterArn"))),
+        "family": family,
+        "revision": revision,
+        "job": (essential["name"] if essential else None) or family,
+        "lastStatus": status,
+        "desiredStatus": _text(detail.get("desiredStatus")),
+        "version": _integer(detail.get("version")),
+        "outcome": outcome,
+        "exitCode": exit_code,
+        "stopCode": stop_code,
+        "stoppedReason": _text(detail.get("stoppedReason")),
+        "containers": containers,
+        "startedBy": started_by,
+        "trigger": _trigger(started_by),
+        "waitedSeconds": _seconds(_instant(detail, "createdAt"), pull_started),
+        "pulledSeconds": _seconds(pull_started, _instant(detail, "pullStoppedAt")),
+        "ranSeconds": _seconds(
+            _instant(detail, "startedAt"),
+            _instant(detail, "executionStoppedAt") or _instant(detail, "stoppedAt"),
+        ),
+    }
+    record["message"] = _message(record, essential)
+    return record
+
+
+def _level(status: str, outcome: str | None) -> str:
+    if outcome in ("failed", "never-started"):
+        return "ERROR"
+    return "INFO" if status in STATUSES else "WARN"
+
+
+def _outcome(stop_code: str | None, exit_code: int | None, *, started: bool) -> str:
+    """Say how a stopped task ended; a stop that somebody asked for wins over never having started.
+
+    An essential container that exited without a code (it was lost, not finished) counts as failed.
+    """
+    if stop_code in STOPPED_BY_REQUEST:
+        return "stopped"
+    if stop_code == "TaskFailedToStart" or not started:
+        return "never-started"
+    if stop_code in INTERRUPTED:
+        return "interrupted"
+    return "succeeded" if exit_code == 0 else "failed"
+
+
+def _message(record: dict[str, object], essential: Container | None) -> str:
+    outcome = record["outcome"]
+    job = record["job"] or "of an unknown job"
+    subject = f"Task {record['taskId']} ({job})"
+    if outcome is None:
+        known = record["lastStatus"] in STATUSES
+        return f"{subject} is {record['lastStatus']}{'' if known else ', an unknown status'}."
+    if outcome == "succeeded":
+        ran = record["ranSeconds"]
+        return f"{subject} succeeded{'' if ran is None else f' after {ran} s'}."
+    code = cast("int | None", record["exitCode"])
+    if outcome == "failed":
+        meaning = f" ({EXIT_CODES[code]})" if code in EXIT_CODES else ""
+        happened = "failed without an exit code" if code is None else f"failed: exit code {code}"
+        happened += meaning
+    elif outcome == "never-started":
+        happened = "never started"
+    else:
+        happened = f"was {outcome} ({record['stopCode']})"
+    reasons = (record["stoppedReason"], essential["reason"] if essential else None)
+    why = "; ".join(dict.fromkeys(str(reason) for reason in reasons if reason))
+    return f"{subject} {happened}{': ' if why else '.'}{why}"
+
+
+def _trigger(started_by: str | None) -> Trigger:
+    """Tell what started a task from its startedBy, which a task run by hand may not have.
+
+    A rule leaves `events-rule/NAME` and a schedule `chronos-schedule/NAME`, cut to 36 characters
+    altogether: of a rule's name come 24 characters, of a schedule's 19. AWS documents neither; both
+    are as seen in recorded events. A state machine's task has the execution's name, or what Step
+    Functions sets where the definition says nothing.
+    """
+    if not started_by:
+        return {"kind": "other", "name": None}
+    prefix, slash, name = started_by.partition("/")
+    if not slash:
+        return {
+            "kind": "execution",
+            "name": None if started_by == "AWS Step Functions" else started_by,
+        }
+    kind = {"events-rule": "rule", "chronos-schedule": "schedule"}.get(prefix)
+    return {"kind": kind, "name": name} if kind else {"kind": "other", "name": started_by}
+
+
+def _containers(containers: object) -> list[Container]:
+    if not isinstance(containers, list):
+        return []
+    return [
+        {
+            "name": _text(container.get("name")),
+            "exitCode": _integer(container.get("exitCode")),
+            "reason": _text(container.get("reason")),
+            "lastStatus": _text(container.get("lastStatus")),
+        }
+        for container in cast("list[object]", containers)
+        if isinstance(container, dict)
+    ]
+
+
+def _essential(containers: list[Container], family: str | None) -> Container | None:
+    """Find the job's container: the one named like the family, else the first one of the job's.
+
+    Events do not say which container is essential.
+    """
+    own = [one for one in containers if not (one["name"] or "").startswith(SIDECAR)]
+    named = [one for one in own if one["name"] == family]
+    return next(iter(named or own), None)
+
+
+def _family_and_revision(arn: str | None) -> tuple[str | None, int | None]:
+    family, colon, revision = (_last_part(arn) or "").rpartition(":")
+    if not colon:
+        return revision or None, None
+    if not (revision.isascii() and revision.isdecimal() and len(revision) < 19):
+        return family, None
+    return family, int(revision)
+
+
+def _last_part(arn: str | None) -> str | None:
+    return arn.rpartition("/")[2] if arn else None
+
+
+def _instant(detail: dict[str, object], key: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(cast("str", detail.get(key)))
+    except (TypeError, ValueError):
+        return None
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    """Count seconds to the millisecond; None unless both instants are there and in order."""
+    if start is None or end is None or (start.tzinfo is None) != (end.tzinfo is None):
+        return None
+    seconds = round((end - start).total_seconds(), 3)
+    return seconds if seconds >= 0 else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _integer(value: object) -> int | None:
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > MAX_INTEGER:
+        return None
+    return value
