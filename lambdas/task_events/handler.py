@@ -84,7 +84,8 @@ def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda pa
     `outcome`, `exitCode`, `stopCode`, `stoppedReason`, `containers`, `startedBy`, `trigger`,
     `waitedSeconds`, `pulledSeconds`, `ranSeconds` and, unless the environment has
     KEEP_EVENT=false, the whole `event`. Anything else has `level` WARN, `message` and `event`.
-    Values of the environment in overrides are `***`; commands are arguments and stay.
+    A line that would be too long is shortened and has `cut`: true. Values of the environment in
+    overrides are `***`, in texts that are JSON too; commands are arguments and stay.
     """
     try:
         line = _line(event)
