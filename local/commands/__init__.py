@@ -1,0 +1,98 @@
+"""Arguments → one command → its exit status: 0 done, 1 failed, 2 bad use, 128 + n for a signal."""
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.commands.errors import CommandError
+from local.commands.lifetime import Lifetime
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEFAULT_PORT = 4566
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that `arguments` name, and return the exit status."""
+    options = _parser().parse_args(list(arguments))
+    _forget_credentials()
+    # Each command imports what it needs: `logs` has no use for Pulumi.
+    try:
+        command = importlib.import_module(f"local.commands.{options.command}")
+        return Lifetime().run(lambda lifetime: command.run(options, lifetime))
+    except CommandError as error:
+        _complain(str(error))
+        return error.status
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "local":
+            raise
+        _complain(f"{error.name} is not installed: run `make demo`, which installs what is needed.")
+        return 2
+    except BrokenPipeError:
+        # Nobody reads on: what is still buffered would raise again at exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+def _forget_credentials() -> None:
+    """Keep this machine's AWS settings and credentials out of every client of this process."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.devnull
+    os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise ValueError
+    return port
+
+
+_port.__name__ = "port number (0 to 65535)"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m local", description="Run the stack on this machine, without AWS."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="create the stack's resources and serve until Ctrl-C")
+    up.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s")
+    up.add_argument("--json", action="store_true", help="print one line of JSON once ready")
+
+    demo = commands.add_parser("demo", help="take the tour: every way a batch starts")
+    demo.add_argument("file", nargs="?", type=Path, metavar="FILE", help="your own CSV to upload")
+    for creating in (up, demo):
+        creating.add_argument("--stack", default="dev", help="default: %(default)s")
+        # A folder other than the project this package is in: for tests of other programs.
+        creating.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
+
+    fire = commands.add_parser("fire", help="let a schedule fire now")
+    fire.add_argument("name", metavar="NAME", help="a pipeline or a schedule of the stack")
+
+    runs = commands.add_parser("runs", help="list executions and tasks, the newest first")
+    runs.add_argument("--limit", type=int, default=20, help="default: %(default)s")
+
+    logs = commands.add_parser("logs", help="print the newest log of a job")
+    logs.add_argument("name", metavar="NAME", help="a job of the stack")
+    logs.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
+
+    start = commands.add_parser("start", help="run a job now, and exit as its container does")
+    start.add_argument("name", metavar="JOB", help="a job of the stack")
+    start.add_argument("arguments", nargs="*", metavar="ARGS", help="the command, after --")
+
+    for asking in (fire, runs, logs, start):
+        asking.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s")
+    return parser

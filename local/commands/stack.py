@@ -1,0 +1,109 @@
+"""A running stack as its users see it: its outputs, and AWS's APIs at its endpoint."""
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from local import control
+from local.cloud import ACCESS_KEY_ID, HOST, SECRET_ACCESS_KEY
+from local.commands.errors import CommandError
+
+SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Where the stack is, and what it exports."""
+
+    endpoint: str
+    region: str
+    outputs: dict[str, Any]
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 -- each service has a type of its own
+        """A boto3 client for the stack's account and Region."""
+        session: Any = boto3.Session(
+            aws_access_key_id=ACCESS_KEY_ID,
+            aws_secret_access_key=SECRET_ACCESS_KEY,
+            region_name=self.region,
+        )
+        config = Config(proxies={}, s3={"addressing_style": "path"})
+        return session.client(service, endpoint_url=self.endpoint, config=config)
+
+    def job(self, name: str) -> dict[str, str]:
+        """A job's outputs: `taskDefinitionArn`, `stateMachineArn`, `logGroup`.
+
+        Raises:
+            CommandError: the stack has no such job.
+        """
+        return _one("job", self.outputs.get("jobs") or {}, name)
+
+    def schedule_arn(self, name: str) -> str:
+        """The schedule of this name, or that of the pipeline of this name.
+
+        Raises:
+            CommandError: the stack has neither.
+        """
+        arns: dict[str, str] = {
+            name: outputs["scheduleArn"]
+            for name, outputs in (self.outputs.get("pipelines") or {}).items()
+        } | (self.outputs.get("schedules") or {})
+        return _one("schedule or pipeline", arns, name)
+
+
+def _one(kind: str, among: dict[str, Any], name: str) -> Any:  # noqa: ANN401 -- an output
+    if name not in among:
+        there = f"there are: {', '.join(sorted(among))}" if among else "it has none"
+        raise CommandError(f"The stack has no {kind} {name!r}: {there}.")
+    return among[name]
+
+
+def find(port: int) -> Stack:
+    """Ask the cloud that runs on `port` for its stack.
+
+    Raises:
+        CommandError: nothing runs there, or something else does.
+    """
+    answer = _ask(port, urllib.request.Request(f"http://{HOST}:{port}{control.OUTPUTS}"))
+    return Stack(answer["endpoint"], answer["region"], answer["outputs"])
+
+
+def fire(port: int, schedule_arn: str) -> None:
+    """Have the cloud that runs on `port` fire a schedule now."""
+    body = json.dumps({"scheduleArn": schedule_arn}).encode()
+    url = f"http://{HOST}:{port}{control.FIRE}"
+    _ask(port, urllib.request.Request(url, data=body, method="POST"))
+
+
+def _ask(port: int, request: urllib.request.Request) -> dict[str, Any]:
+    # A proxy of the environment has nothing to do with this machine's own ports.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=SECONDS) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise CommandError(_message(error.read()) or _something_else(port)) from None
+    except OSError:
+        raise CommandError(
+            f"Nothing runs at http://{HOST}:{port}: start it with `python -m local up`,"
+            " or give its --port."
+        ) from None
+    except ValueError:
+        raise CommandError(_something_else(port)) from None
+    return answer
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _something_else(port: int) -> str:
+    return f"What runs at http://{HOST}:{port} is not this project's cloud: give its --port."

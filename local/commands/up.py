@@ -1,0 +1,118 @@
+"""`up`: the program's resources in a new cloud, served until a signal."""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local import control
+from local.cloud import ACCESS_KEY_ID, Cloud, CloudError
+from local.commands.errors import CommandError
+from local.commands.lifetime import Lifetime
+from local.commands.screen import Screen, screen
+from local.creators import create_stack
+from local.engine import Evaluation, EvaluationError
+from local.project import ProjectError, load
+
+
+@dataclass(frozen=True)
+class Running:
+    """A stack that was created, and the cloud that serves it."""
+
+    cloud: Cloud
+    evaluation: Evaluation
+    seconds: float
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """What `up --json` prints and the other commands ask for."""
+        return {
+            "endpoint": self.cloud.endpoint,
+            "region": self.cloud.region,
+            "outputs": self.evaluation.outputs,
+        }
+
+
+def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
+    """Create, tell, and wait for the signal."""
+    running = create(options.root, options.stack, options.port, lifetime)
+    if options.json:
+        sys.stdout.write(f"{json.dumps(running.contract, ensure_ascii=False)}\n")
+        sys.stdout.flush()
+    else:
+        show(screen(), running, options.stack)
+        how_to_use(screen(), running)
+    return lifetime.forever()
+
+
+def create(root: Path, stack: str, port: int, lifetime: Lifetime) -> Running:
+    """Open a cloud on `port` and make the stack's resources in it.
+
+    Raises:
+        CommandError: a file, the port or the program is at fault; says what to do.
+    """
+    began = time.monotonic()
+    try:
+        project = load(root.resolve(), stack)
+        cloud = Cloud(port, project.region)
+        lifetime.opened(cloud)
+        # What the program prints is not this command's answer.
+        with contextlib.redirect_stdout(sys.stderr):
+            evaluation = create_stack(project, cloud, cloud.images.add)
+    except (ProjectError, CloudError) as error:
+        raise CommandError(str(error)) from error
+    except EvaluationError as error:
+        raise CommandError(str(error), status=1) from error
+    running = Running(cloud, evaluation, time.monotonic() - began)
+    control.serve(running.contract)
+    return running
+
+
+def show(on: Screen, running: Running, stack: str) -> None:
+    """Say what was created, and what of it is only recorded."""
+    count = len(running.evaluation.resources)
+    on.heading(f"The {stack} stack: {count} resources in {running.seconds:.1f} s")
+    if running.evaluation.not_honoured:
+        on.line("Declared, but not honoured on this machine:")
+        for line in running.evaluation.not_honoured:
+            on.line(f"  - {line}")
+
+
+def how_to_use(on: Screen, running: Running) -> None:
+    """Say where everything is, how to upload, how to stop."""
+    on.heading("Outputs")
+    on.table(("output", "value"), rows(running.evaluation.outputs))
+    on.line(f"Listening on {running.cloud.endpoint} ({running.cloud.region}).")
+    for line in upload_lines(running):
+        on.line(line)
+    on.line("Stop with Ctrl-C.")
+
+
+def upload_lines(running: Running) -> list[str]:
+    """How to upload with the AWS command line, whose credentials can be anything."""
+    bucket = running.evaluation.outputs.get("uploadBucket")
+    if not isinstance(bucket, str):
+        return []
+    command = f"aws --endpoint-url {running.cloud.endpoint} s3 cp FILE.csv s3://{bucket}/target/"
+    return [
+        "Upload with the AWS command line (any credentials will do):",
+        f"  AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY=any {command}",
+    ]
+
+
+def rows(outputs: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Each value of the outputs, by its path: `jobs.ingest.logGroup`."""
+    found: list[tuple[str, str]] = []
+    for key in sorted(outputs):
+        value = outputs[key]
+        if isinstance(value, dict):
+            found += rows(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            found.append((f"{prefix}{key}", ", ".join(str(item) for item in value)))
+        else:
+            found.append((f"{prefix}{key}", str(value)))
+    return found

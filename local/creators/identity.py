@@ -1,0 +1,54 @@
+"""Roles and their policies → AWS IAM."""
+
+from local.creators.context import Context, Creator, document, given
+from local.engine import Created, Properties, Registration
+
+
+def role(context: Context, registration: Registration) -> Created:
+    """A role with its trust policy, its inline and its managed policies."""
+    inputs, iam = registration.inputs, context.iam
+    name = context.name(registration, limit=64)
+    made = iam.create_role(
+        RoleName=name,
+        AssumeRolePolicyDocument=document(inputs["assumeRolePolicy"]),
+        **given(
+            Path=inputs.get("path"),
+            Description=inputs.get("description"),
+            MaxSessionDuration=inputs.get("maxSessionDuration"),
+            PermissionsBoundary=inputs.get("permissionsBoundary"),
+            Tags=context.pairs(inputs) or None,
+        ),
+    )["Role"]
+    managed: list[str] = inputs.get("managedPolicyArns") or []
+    for arn in managed:
+        iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+    inline: list[Properties] = inputs.get("inlinePolicies") or []
+    for policy in inline:
+        iam.put_role_policy(
+            RoleName=name, PolicyName=policy["name"], PolicyDocument=document(policy["policy"])
+        )
+    return Created(name, {"arn": made["Arn"], "name": name, "uniqueId": made["RoleId"]})
+
+
+def role_policy(context: Context, registration: Registration) -> Created:
+    """An inline policy of a role."""
+    inputs = registration.inputs
+    name = context.name(registration, limit=128)
+    context.iam.put_role_policy(
+        RoleName=inputs["role"], PolicyName=name, PolicyDocument=document(inputs["policy"])
+    )
+    return Created(f"{inputs['role']}:{name}", {"name": name})
+
+
+def role_policy_attachment(context: Context, registration: Registration) -> Created:
+    """A managed policy attached to a role."""
+    role_name, arn = registration.inputs["role"], registration.inputs["policyArn"]
+    context.iam.attach_role_policy(RoleName=role_name, PolicyArn=arn)
+    return Created(f"{role_name}/{arn}", {})
+
+
+CREATORS: dict[str, Creator] = {
+    "aws:iam/role:Role": role,
+    "aws:iam/rolePolicy:RolePolicy": role_policy,
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": role_policy_attachment,
+}
