@@ -6,7 +6,7 @@ MiniStack names the resource of most requests; those it names otherwise than AWS
 import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from local import patch
@@ -77,6 +77,17 @@ def _events(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
     return [Need(f"events:{action}", f"{prefix}:rule/{rule}")]
 
 
+def _missing_object(resource: str) -> list[Need]:
+    # Who may not list the bucket is not told that an object is missing:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    name, _, key = resource.removeprefix("arn:aws:s3:::").partition("/")
+    account = internal("core.responses", "get_account_id")()
+    bucket = internal("services.s3", "_buckets").get_scoped(account, None, name)
+    if bucket is None or key in bucket["objects"]:
+        return []
+    return [Need("s3:ListBucket", f"arn:aws:s3:::{name}")]
+
+
 _NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events}
 
 
@@ -128,7 +139,8 @@ def _enforce(  # noqa: PLR0917 - MiniStack's signature
     _asked.set(_Asked())
     _refused.set(None)
     first = Need(iam_action, resource_arn, {**(service_context or {}), **asked.context})
-    for need in (first, *asked.further):
+    further = _missing_object(resource_arn) if iam_action == "s3:GetObject" else asked.further
+    for need in (first, *further):
         with matches() as found:
             denied = _original["enforce"](
                 access_key_id, need.action, service, region, need.resource, dict(need.context)
@@ -169,14 +181,6 @@ def _origin(source_ip: str, secure_transport: bool) -> None:  # noqa: FBT001 - M
     _original["pin_request_origin"](source_ip, loopback or secure_transport)
 
 
-def _credential(access_key_id: str, *rest: Any) -> Any:  # noqa: ANN401 - MiniStack's own types
-    found = _original["resolve_credential"](access_key_id, *rest)
-    # Tools for local clouds sign as test/test, whatever the account's own key is.
-    if access_key_id == "test" and hasattr(found, "secret_access_key"):
-        return replace(found, secret_access_key="test")  # noqa: S106 - no secret
-    return found
-
-
 def install() -> None:
     """Authorise every request that arrives, until the cloud closes."""
     evaluator, actions, app = (
@@ -199,12 +203,6 @@ def install() -> None:
     )
     replacements: tuple[tuple[str, str, Callable[..., Any], tuple[str, ...]], ...] = (
         (evaluator, "enforce", _enforce, enforced),
-        (
-            evaluator,
-            "resolve_credential",
-            _credential,
-            ("access_key_id", "account_id", "session_token"),
-        ),
         (actions, "extract_resource_arn", _resource_arn, named),
         (actions, "access_denied_response", _denial, denied),
         (app, "pin_request_origin", _origin, ("source_ip", "secure_transport")),
