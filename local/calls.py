@@ -175,6 +175,20 @@ def _denial(  # the keyword-only parameters are MiniStack's
     return _original["access_denied_response"](service, action, principal_arn, request_id, **rest)
 
 
+def _signed(
+    method: str,
+    raw_path: str,
+    query_params: dict[str, Any],
+    raw_headers: list[tuple[bytes, bytes]],
+    handshake: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    # A proxy that was spoken to without TLS says so, and so can a test of a policy that demands it.
+    if (b"x-forwarded-proto", b"http") in [(name.lower(), value) for name, value in raw_headers]:
+        source_ip = internal("core.responses", "get_request_client_ip")()
+        _original["pin_request_origin"](source_ip, False)  # noqa: FBT003 - as above
+    _original["pin_signed_request"](method, raw_path, query_params, raw_headers, handshake)
+
+
 def _origin(source_ip: str, secure_transport: bool) -> None:  # noqa: FBT001 - MiniStack's signature
     # Loopback leaves the machine as little as TLS would, so a policy that demands TLS takes it.
     loopback = source_ip in {"127.0.0.1", "::1"}
@@ -206,6 +220,12 @@ def install() -> None:
         (actions, "extract_resource_arn", _resource_arn, named),
         (actions, "access_denied_response", _denial, denied),
         (app, "pin_request_origin", _origin, ("source_ip", "secure_transport")),
+        (
+            app,
+            "pin_signed_request",
+            _signed,
+            ("method", "raw_path", "query_params", "raw_headers", "handshake"),
+        ),
     )
     for module, name, new, parameters in replacements:
         _original[name] = patch.replace(module, name, new, parameters)

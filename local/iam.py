@@ -45,7 +45,9 @@ __all__ = [
     "decisions",
     "for_describe_execution",
     "for_describe_tasks",
+    "for_function_log",
     "for_invoke_function",
+    "for_log_delivery",
     "for_publish",
     "for_run_task",
     "for_send_message",
@@ -106,7 +108,7 @@ def _request(
             resource_arn=resource,
             region=region or cast("str", internal("core.responses", "get_region")()),
             source_ip="",
-            secure_transport=True,
+            secure_transport=context.get("aws:SecureTransport", "true") == "true",
             service_context={key.lower(): value for key, value in context.items()},
         ),
     )
@@ -225,7 +227,8 @@ def authorise(
 ) -> None:
     """Check that a role's policies, and the resource's own, allow one call.
 
-    `session` is the last part of the session's ARN, which the refusal names.
+    `session` is the last part of the session's ARN, which the refusal names. `context` may say
+    `{"aws:SecureTransport": "false"}`: calls of AWS itself have TLS.
 
     Raises:
         AccessDenied: worded as AWS does.
@@ -240,7 +243,12 @@ def authorise(
         policy = internal(evaluator, "_resource_policy")(action.partition(":")[0], resource)
         if policy is None:
             return result
-        return internal(evaluator, "combine_resource_policy")(result, request, *policy)
+        # A key's policy must allow even the roles of its own account:
+        # https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html
+        required = action.startswith("kms:")
+        return internal(evaluator, "combine_resource_policy")(
+            result, request, *policy, required=required
+        )
 
     with matches() as found:
         result = in_scope(resource if resource != "*" else role_arn, decide)
@@ -302,6 +310,11 @@ def _require(role_arn: str, asked: Sequence[Need], session: str) -> None:
         authorise(role_arn, need.action, need.resource, need.context, session=session)
 
 
+def _require_of_service(service: str, asked: Sequence[Need], source_arn: str) -> None:
+    for need in asked:
+        authorise_service(service, need.action, need.resource, None, source_arn)
+
+
 def for_run_task(
     role_arn: str, request: Mapping[str, Any], *, sync: bool = False, session: str = "service"
 ) -> None:
@@ -359,13 +372,13 @@ def for_stop_execution(role_arn: str, execution_arn: str, *, session: str = "ser
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
 def for_send_message(role_arn: str, queue_arn: str, *, session: str = "service") -> None:
     """Check that a role may send to a queue: a schedule's dead letters, a function's failures."""
-    _require(role_arn, [Need("sqs:SendMessage", queue_arn)], session)
+    _require(role_arn, needs.send("sqs:SendMessage", queue_arn), session)
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 def for_publish(role_arn: str, topic_arn: str, *, session: str = "service") -> None:
     """Check that a role may publish to a topic, or raise AccessDenied."""
-    _require(role_arn, [Need("sns:Publish", topic_arn)], session)
+    _require(role_arn, needs.send("sns:Publish", topic_arn), session)
 
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/lambda-iam.html
@@ -376,18 +389,30 @@ def for_invoke_function(role_arn: str, function_arn: str, *, session: str = "ser
 
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
 def for_service_send_message(service_principal: str, queue_arn: str, source_arn: str) -> None:
-    """Check that a queue's policy lets a service send to it for a rule or topic."""
-    authorise_service(service_principal, "sqs:SendMessage", queue_arn, None, source_arn)
+    """Check that a queue's policy, and its key's, let a service send to it for a rule or topic."""
+    _require_of_service(service_principal, needs.send("sqs:SendMessage", queue_arn), source_arn)
 
 
 def for_service_publish(service_principal: str, topic_arn: str, source_arn: str) -> None:
-    """Check that a topic's policy lets a service publish to it for a rule or alarm."""
-    authorise_service(service_principal, "sns:Publish", topic_arn, None, source_arn)
+    """Check that a topic's policy, and its key's, let a service publish for a rule or alarm."""
+    _require_of_service(service_principal, needs.send("sns:Publish", topic_arn), source_arn)
 
 
 def for_service_invoke_function(service_principal: str, function_arn: str, source_arn: str) -> None:
     """Check that a function's policy lets a service invoke it for a rule, schedule or topic."""
     authorise_service(service_principal, "lambda:InvokeFunction", function_arn, None, source_arn)
+
+
+def for_log_delivery(role_arn: str, *, session: str = "service") -> None:
+    """Check what a state machine's role needs when it logs its executions."""
+    _require(role_arn, needs.log_delivery(), session)
+
+
+def for_function_log(
+    role_arn: str, function_arn: str, log_group: str, stream: str, *, session: str = "service"
+) -> None:
+    """Check that a function's role may create and write its log stream."""
+    _require(role_arn, needs.write_log(function_arn, log_group, stream), session)
 
 
 def for_task_start(

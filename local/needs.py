@@ -129,6 +129,56 @@ def _image(image: str, partition: str) -> list[Need]:
     ]
 
 
+def encryption(arn: str) -> list[str]:
+    """The key of one's own that a queue or topic is encrypted with, as a list of none or one."""
+
+    def find() -> list[str]:
+        if ":sqs:" in arn:
+            record = internal("services.sqs", "_queue_by_arn")(arn)
+        else:
+            record = internal("services.sns", "_topics").get(arn)
+        named = cast(
+            "str", (record or {"attributes": {}})["attributes"].get("KmsMasterKeyId") or ""
+        )
+        if not named or "alias/aws/" in named:
+            return []
+        key = cast("dict[str, str] | None", internal("services.kms", "_resolve_key")(named))
+        return [key["Arn"] if key else f"{_prefix(arn, 'kms')}:{named}"]
+
+    return cast("list[str]", in_scope(arn, find))
+
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+# https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+ENCRYPTING = ("kms:GenerateDataKey", "kms:Decrypt")
+
+
+def send(action: str, arn: str) -> list[Need]:
+    """Sending to a queue or publishing to a topic, and what its encryption takes."""
+    return [
+        Need(action, arn),
+        *(Need(encrypting, key) for key in encryption(arn) for encrypting in ENCRYPTING),
+    ]
+
+
+def log_delivery() -> list[Need]:
+    """What a state machine's role needs when it logs its executions."""
+    # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
+    names = (
+        *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery"),
+        *("ListLogDeliveries", "PutResourcePolicy", "DescribeResourcePolicies"),
+        "DescribeLogGroups",
+    )
+    return [Need(f"logs:{name}", "*") for name in names]
+
+
+def write_log(function_arn: str, log_group: str, stream: str) -> list[Need]:
+    """What a function's role needs for its output to be kept."""
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-permissions.html
+    resource = f"{_prefix(function_arn, 'logs')}:log-group:{log_group}:log-stream:{stream}"
+    return [Need("logs:CreateLogStream", resource), Need("logs:PutLogEvents", resource)]
+
+
 def _key_of_secret(arn: str) -> str | None:
     _, secret = internal("services.secretsmanager", "_resolve")(arn)
     return cast("str | None", (secret or {}).get("KmsKeyId"))

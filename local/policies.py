@@ -178,7 +178,8 @@ def _owners() -> list[str]:
         f["config"]["FunctionArn"]
         for _, f in internal("services.lambda_svc", "_functions").all_items()
     ]
-    return [*roles, *queues, *topics, *buckets, *functions]
+    keys = [key["Arn"] for _, key in internal("services.kms", "_keys").all_items()]
+    return [*roles, *queues, *topics, *buckets, *functions, *keys]
 
 
 def statements(owners: Sequence[str] | None = None) -> list[Statement]:

@@ -778,3 +778,93 @@ def test_a_withheld_queue_policy_statement_stops_the_rule(cloud: Cloud) -> None:
         assert denied(iam.for_service_send_message, service, QUEUE, RULE)[0] == "sqs:SendMessage"
     iam.for_service_send_message(service, QUEUE, RULE)
     sqs.delete_queue(QueueUrl=url)
+
+
+def test_a_topic_under_a_key_of_ones_own_needs_that_key_too(
+    cloud: Cloud, role: Callable[..., str]
+) -> None:
+    sns, kms = cloud.client("sns"), cloud.client("kms")
+    key = kms.create_key()["KeyMetadata"]["Arn"]
+    topic = sns.create_topic(Name="sealed", Attributes={"KmsMasterKeyId": key})["TopicArn"]
+    service = "events.amazonaws.com"
+    publish = {**queue_policy(RULE), "Action": "sns:Publish", "Resource": topic}
+    policy = {"Version": "2012-10-17", "Statement": [publish]}
+    sns.set_topic_attributes(
+        TopicArn=topic, AttributeName="Policy", AttributeValue=json.dumps(policy)
+    )
+    assert denied(iam.for_service_publish, service, topic, RULE) == ("kms:GenerateDataKey", key)
+    account = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    encrypting = {
+        "Sid": "Encrypt",
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
+    }
+    document = {"Version": "2012-10-17", "Statement": [account, encrypting]}
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(document))
+    iam.forget()
+    iam.for_service_publish(service, topic, RULE)
+    assert [(d.action, d.matched_statement) for d in iam.decisions()] == [
+        ("sns:Publish", iam.Statement(topic, "resource policy", 0)),
+        ("kms:GenerateDataKey", iam.Statement(key, "resource policy", 1)),
+        ("kms:Decrypt", iam.Statement(key, "resource policy", 1)),
+    ]
+    assert iam.Statement(key, "resource policy", 1) in iam.statements()
+    grants = [allow("sns:Publish", topic), allow(["kms:GenerateDataKey", "kms:Decrypt"], key)]
+    iam.for_publish(role(*grants), topic)
+    assert denied(iam.for_publish, role(grants[0]), topic) == ("kms:GenerateDataKey", key)
+    sns.delete_topic(TopicArn=topic)
+
+
+def test_a_state_machine_that_logs_needs_every_log_delivery_action(
+    role: Callable[..., str],
+) -> None:
+    actions = [
+        "logs:CreateLogDelivery",
+        "logs:GetLogDelivery",
+        "logs:UpdateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:DescribeResourcePolicies",
+        "logs:DescribeLogGroups",
+    ]
+    iam.for_log_delivery(role(allow(actions, "*")))
+    for action in actions:
+        arn = role(allow([one for one in actions if one != action], "*"))
+        assert denied(iam.for_log_delivery, arn) == (action, "*")
+
+
+def test_a_function_writes_only_to_the_log_group_its_role_names(role: Callable[..., str]) -> None:
+    written = (FUNCTION, "/aws/lambda/task-events", "2026/01/01/[$LATEST]0123")
+    group = f"arn:aws:logs:{HERE}:log-group:{written[1]}"
+    create, put = (
+        allow("logs:CreateLogStream", f"{group}:*"),
+        allow("logs:PutLogEvents", f"{group}:*"),
+    )
+    iam.for_function_log(role(create, put), *written)
+    stream = f"{group}:log-stream:{written[2]}"
+    assert denied(iam.for_function_log, role(create), *written) == ("logs:PutLogEvents", stream)
+    assert denied(iam.for_function_log, role(put), *written) == ("logs:CreateLogStream", stream)
+
+
+def test_a_policy_that_demands_tls_refuses_what_a_proxy_took_without(
+    as_role: Callable[..., Any], bucket: str
+) -> None:
+    s3 = as_role("s3", allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*"))
+    s3.get_object(Bucket=bucket, Key="in/a")
+
+    def without_tls(request: Any, **_: object) -> None:  # noqa: ANN401 - a botocore request
+        request.headers["X-Forwarded-Proto"] = "http"
+
+    s3.meta.events.register("before-send.s3.GetObject", without_tls)
+    code, message = refusal(s3.get_object, Bucket=bucket, Key="in/a")
+    assert code == "AccessDenied"
+    assert message.endswith("with an explicit deny in a resource-based policy")
