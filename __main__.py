@@ -1,0 +1,57 @@
+"""The stack: what the settings name becomes components, what others read becomes outputs."""
+
+import pulumi
+from pulumi_aws.scheduler import ScheduleGroup
+
+import arguments as args
+import components as c
+import settings
+
+config = settings.load()
+
+network = c.Network("network", args.network(config))
+cluster = c.BatchCluster("cluster", config.given("container_insights"))
+uploads = c.UploadBucket("uploads", args.upload_bucket(config))
+results = c.ResultsBucket("results", args.results_bucket(config))
+events = c.TaskEventLogger("task-events", args.task_events(config, cluster))
+alerts = c.FailureAlerts("alerts", config.alerts.given("emails", "https_endpoints"))
+group = ScheduleGroup("schedules")
+image = (
+    c.BatchImage("batch", config.given("architecture", "protect")) if config.builds_image else None
+)
+
+jobs, places, machines = {}, {}, {}
+for name in config.jobs:
+    places[name] = args.placement(config, name, cluster, network)
+    jobs[name] = c.FargateJob(name, args.job(config, name, uploads, results, image))
+    machines[name] = c.BatchStateMachine(name, args.state_machine(config, name, jobs, places))
+
+triggers = {
+    name: c.UploadTrigger(name, args.upload(config, name, uploads, jobs, machines, places))
+    for name in config.uploads
+}
+pipelines = {
+    name: c.ScheduledPipeline(name, args.pipeline(config, name, group, machines))
+    for name in config.pipelines
+}
+schedules = {
+    name: c.ScheduledTask(name, args.scheduled_task(config, name, group, jobs, places))
+    for name in config.schedules
+}
+
+outputs = {
+    "uploadBucket": uploads.bucket_name,
+    "resultsBucket": results.bucket_name,
+    "clusterArn": cluster.cluster_arn,
+    "vpcId": network.vpc_id,
+    "subnetIds": network.subnet_ids,
+    "securityGroupId": network.security_group_id,
+    "jobs": {name: machine.outputs for name, machine in machines.items()},
+    "pipelines": {name: pipeline.outputs for name, pipeline in pipelines.items()},
+    "schedules": {name: schedule.schedule_arn for name, schedule in schedules.items()},
+    "uploads": {name: trigger.outputs for name, trigger in triggers.items()},
+    "taskEventLogGroup": events.log_group_name,
+    "alertsTopicArn": alerts.topic_arn,
+}
+for name, value in outputs.items():
+    pulumi.export(name, value)

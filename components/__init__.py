@@ -1,0 +1,48 @@
+"""The parts a batch platform is made of, each usable on its own."""
+
+from ._schedule import ScheduleArgs
+from ._task import PlacementArgs, TaskArgs
+from .batch_image import BatchImage, BatchImageArgs
+from .batch_state_machine import BatchStateMachine, BatchStateMachineArgs
+from .cluster import BatchCluster, BatchClusterArgs
+from .failure_alerts import FailureAlerts, FailureAlertsArgs
+from .fargate_job import FargateJob, FargateJobArgs
+from .network import Network, NetworkArgs
+from .results_bucket import ResultsBucket, ResultsBucketArgs
+from .scheduled_pipeline import ScheduledPipeline, ScheduledPipelineArgs, StepArgs
+from .scheduled_task import ScheduledTask, ScheduledTaskArgs
+from .task_event_logger import TaskEventLogger, TaskEventLoggerArgs
+from .upload_bucket import UploadBucket, UploadBucketArgs
+from .upload_trigger import UploadFilterArgs, UploadTrigger, UploadTriggerArgs
+
+__all__ = [
+    "BatchCluster",
+    "BatchClusterArgs",
+    "BatchImage",
+    "BatchImageArgs",
+    "BatchStateMachine",
+    "BatchStateMachineArgs",
+    "FailureAlerts",
+    "FailureAlertsArgs",
+    "FargateJob",
+    "FargateJobArgs",
+    "Network",
+    "NetworkArgs",
+    "PlacementArgs",
+    "ResultsBucket",
+    "ResultsBucketArgs",
+    "ScheduleArgs",
+    "ScheduledPipeline",
+    "ScheduledPipelineArgs",
+    "ScheduledTask",
+    "ScheduledTaskArgs",
+    "StepArgs",
+    "TaskArgs",
+    "TaskEventLogger",
+    "TaskEventLoggerArgs",
+    "UploadBucket",
+    "UploadBucketArgs",
+    "UploadFilterArgs",
+    "UploadTrigger",
+    "UploadTriggerArgs",
+]

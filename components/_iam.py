@@ -1,0 +1,144 @@
+"""IAM documents as data: a role is whom it trusts and what it is granted."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+Statement = dict[str, Any]
+
+
+def allow(
+    actions: str | Sequence[str],
+    resource: pulumi.Input[str] | Sequence[pulumi.Input[str]],
+    condition: Mapping[str, Any] | None = None,
+) -> Statement:
+    """One Allow statement; `condition` is the Condition block as AWS writes it."""
+    statement: Statement = {
+        "Effect": "Allow",
+        "Action": actions if isinstance(actions, str) else list(actions),
+        "Resource": resource,
+    }
+    if condition is not None:
+        statement["Condition"] = condition
+    return statement
+
+
+def document(statements: Sequence[Statement]) -> pulumi.Output[str]:
+    """The JSON text of a policy document."""
+    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def trust(service: str, source: Mapping[str, Any] | None) -> pulumi.Output[str]:
+    """A trust policy that lets `service` assume the role only for this account and `source`.
+
+    `source` is a condition block on aws:SourceArn. Without both conditions another account's
+    resource could have the service act with this role: see
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html. It is None only for a
+    service that does not send these keys.
+    """
+    statement: Statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sts:AssumeRole",
+    }
+    if source is not None:
+        statement["Condition"] = {"StringEquals": {"aws:SourceAccount": account_id()}, **source}
+    return document([statement])
+
+
+def service_role(
+    name: str,
+    *,
+    service: str,
+    source: Mapping[str, Any] | None,
+    statements: Sequence[Statement],
+    opts: pulumi.ResourceOptions,
+) -> aws.iam.Role:
+    """A role for `service` with one inline policy of the same name, if it is granted anything."""
+    role = aws.iam.Role(name, assume_role_policy=trust(service, source), opts=opts)
+    if statements:
+        aws.iam.RolePolicy(name, role=role.name, policy=document(statements), opts=opts)
+    return role
+
+
+def account_id() -> pulumi.Output[str]:
+    """The account that is deployed to, 12 digits."""
+    return aws.get_caller_identity_output().account_id
+
+
+def arn(service: str, resource: pulumi.Input[str]) -> pulumi.Output[str]:
+    """An ARN of this account and Region, for what exists only after the role that names it."""
+    return pulumi.Output.format(
+        "arn:{0}:{1}:{2}:{3}:{4}",
+        aws.get_partition_output().partition,
+        service,
+        aws.get_region_output().region,
+        account_id(),
+        resource,
+    )
+
+
+def run_task(
+    *,
+    task_definition_arn: pulumi.Input[str],
+    cluster_arn: pulumi.Input[str],
+    role_arns: Sequence[pulumi.Input[str]],
+) -> list[Statement]:
+    """What starting one task takes: RunTask in one cluster, its tags, and its two roles.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/CWE_IAM_role.html
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/supported-iam-actions-tagging.html
+    """
+    in_cluster = {"ArnEquals": {"ecs:cluster": cluster_arn}}
+    return [
+        allow("ecs:RunTask", task_definition_arn, in_cluster),
+        allow(
+            "ecs:TagResource",
+            tasks_of(cluster_arn),
+            {"StringEquals": {"ecs:CreateAction": "RunTask"}},
+        ),
+        allow(
+            "iam:PassRole",
+            list(role_arns),
+            {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+    ]
+
+
+def tasks_of(cluster_arn: pulumi.Input[str]) -> pulumi.Output[str]:
+    """The ARN pattern of every task of a cluster."""
+    return pulumi.Output.from_input(cluster_arn).apply(
+        lambda arn: arn.replace(":cluster/", ":task/", 1) + "/*"
+    )
+
+
+def managed_rule(rule: str) -> Statement:
+    """The rule by which Step Functions learns that what a `.sync` state started has ended.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/service-integration-iam-templates.html
+    """
+    return allow(
+        ["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+        arn("events", f"rule/{rule}"),
+    )
+
+
+def log_delivery() -> Statement:
+    """What a state machine needs to write its execution log."""
+    return allow(
+        [
+            "logs:CreateLogDelivery",
+            "logs:GetLogDelivery",
+            "logs:UpdateLogDelivery",
+            "logs:DeleteLogDelivery",
+            "logs:ListLogDeliveries",
+            "logs:PutResourcePolicy",
+            "logs:DescribeResourcePolicies",
+            "logs:DescribeLogGroups",
+        ],
+        # These actions know no resources:
+        # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
+        "*",
+    )

@@ -1,0 +1,59 @@
+"""A state machine with its role and its log group."""
+
+from collections.abc import Sequence
+
+import pulumi
+import pulumi_aws as aws
+
+from ._asl import Definition
+from ._iam import Statement, arn, log_delivery, service_role
+
+
+def state_machine(
+    name: str,
+    *,
+    kind: str,
+    definition: Definition,
+    statements: Sequence[Statement],
+    log_retention_days: int,
+    opts: pulumi.ResourceOptions,
+) -> aws.sfn.StateMachine:
+    """A standard state machine that may do what `statements` say, and log.
+
+    Its physical name is PROJECT-STACK-KIND-NAME, for people type it to start it by hand. The log
+    has each step of each execution, without the data that passes between them: it may be
+    confidential, and the execution's history has it.
+    """
+    physical_name = f"{machine_prefix()}{kind}-{name}"
+    # A name outside this prefix makes AWS rewrite one resource policy until it is full:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+    log_group = aws.cloudwatch.LogGroup(
+        name,
+        name=f"/aws/vendedlogs/states/{physical_name}",
+        retention_in_days=log_retention_days,
+        opts=opts,
+    )
+    role = service_role(
+        name,
+        service="states.amazonaws.com",
+        source={"ArnLike": {"aws:SourceArn": arn("states", f"stateMachine:{physical_name}*")}},
+        statements=[*statements, log_delivery()],
+        opts=opts,
+    )
+    return aws.sfn.StateMachine(
+        name,
+        name=physical_name,
+        role_arn=role.arn,
+        definition=pulumi.Output.json_dumps(definition),
+        logging_configuration={
+            "level": "ALL",
+            "include_execution_data": False,
+            "log_destination": pulumi.Output.concat(log_group.arn, ":*"),
+        },
+        opts=opts,
+    )
+
+
+def machine_prefix() -> str:
+    """What the names of all state machines of this stack begin with."""
+    return f"{pulumi.get_project()}-{pulumi.get_stack()}-"

@@ -1,0 +1,46 @@
+"""The ECS cluster the tasks run in."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+
+class BatchClusterArgs(TypedDict):
+    """A cluster has one knob."""
+
+    container_insights: NotRequired[str]
+    """Container Insights: enabled, enhanced or disabled. Default: enabled, which CloudWatch bills
+    as custom metrics."""
+
+
+class BatchCluster(pulumi.ComponentResource):
+    """An ECS cluster that runs tasks on Fargate and Fargate Spot. Costs nothing while empty."""
+
+    cluster_arn: pulumi.Output[str]
+    """The cluster's ARN, known once its capacity providers are in place."""
+    cluster_name: pulumi.Output[str]
+    """The cluster's name."""
+
+    def __init__(
+        self, name: str, args: BatchClusterArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("fargate-batch:index:BatchCluster", name, dict(args), opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        cluster = aws.ecs.Cluster(
+            name,
+            settings=[
+                {"name": "containerInsights", "value": args.get("container_insights", "enabled")}
+            ],
+            opts=child,
+        )
+        providers = aws.ecs.ClusterCapacityProviders(
+            name,
+            cluster_name=cluster.name,
+            capacity_providers=["FARGATE", "FARGATE_SPOT"],
+            opts=child,
+        )
+        self.cluster_arn = pulumi.Output.all(cluster.arn, providers.id).apply(lambda v: v[0])
+        self.cluster_name = cluster.name
+        self.register_outputs({"cluster_arn": self.cluster_arn, "cluster_name": self.cluster_name})

@@ -1,0 +1,231 @@
+"""A job: the task definition of one container, its two roles and its log group."""
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from ._iam import Statement, allow, arn, service_role
+from ._task import TaskArgs
+from .batch_image import BatchImage
+
+
+class FargateJobArgs(TypedDict):
+    """The container of a job and what it may touch."""
+
+    image: NotRequired[pulumi.Input[str]]
+    """The image's URI. Default: built from `batch/`, for this job alone."""
+    repository_arn: NotRequired[pulumi.Input[str]]
+    """The ECR repository of `image`, which the job may then pull from. Not for public images."""
+    cpu: NotRequired[int]
+    """CPU units, 1024 a vCPU. Default: 512."""
+    memory: NotRequired[int]
+    """Memory in MiB; Fargate allows certain pairs with `cpu` only. Default: 1024."""
+    ephemeral_storage: NotRequired[int]
+    """Disk in GiB, 21 to 200. Default: Fargate's 20, which are free."""
+    architecture: NotRequired[str]
+    """X86_64 or ARM64, as the image is built; ARM64 costs a fifth less. Default: X86_64."""
+    environment: NotRequired[dict[str, str]]
+    """Environment variables of the container."""
+    secrets: NotRequired[dict[str, str]]
+    """Environment variables by ARN of a Secrets Manager secret or SSM parameter: ECS reads them as
+    the task starts, and their values are never seen by Pulumi."""
+    source_bucket_arns: NotRequired[list[pulumi.Input[str]]]
+    """Buckets whose objects the job may list and read."""
+    results_bucket_name: NotRequired[pulumi.Input[str]]
+    """The bucket the job writes to, told to it as RESULTS_BUCKET. Needs `results_bucket_arn`."""
+    results_bucket_arn: NotRequired[pulumi.Input[str]]
+    """The ARN of that bucket."""
+    results_prefix: NotRequired[str]
+    """The prefix the job may read and write there, told to it as RESULTS_PREFIX. Default: NAME/."""
+    log_retention_days: NotRequired[int]
+    """For how many days the log is kept. Default: 30."""
+
+
+class FargateJob(pulumi.ComponentResource):
+    """What one container runs as on Fargate. Costs nothing until a task of it runs.
+
+    0.5 vCPU and 1 GB for a minute cost about 0.0004 USD in us-east-1, a log 0.50 USD a GB.
+    """
+
+    task_definition_arn: pulumi.Output[str]
+    """The task definition's ARN with its revision."""
+    log_group_name: pulumi.Output[str]
+    """The log group of the container's output."""
+    task_role_arn: pulumi.Output[str]
+    """The role of the container's own AWS calls, for grants of one's own."""
+
+    def __init__(
+        self, name: str, args: FargateJobArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("fargate-batch:index:FargateJob", name, dict(args), opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        image, repository_arn = args.get("image"), args.get("repository_arn")
+        architecture = args.get("architecture", "X86_64")
+        if image is None:
+            built = BatchImage(name, {"architecture": architecture}, child)
+            image, repository_arn = built.image_uri, built.repository_arn
+
+        log_group = aws.cloudwatch.LogGroup(
+            name,
+            name=f"/{pulumi.get_project()}/{pulumi.get_stack()}/{name}",
+            retention_in_days=args.get("log_retention_days", 30),
+            opts=child,
+        )
+        execution_role = _task_role(
+            f"{name}-execution",
+            _execution_statements(log_group.arn, repository_arn, args.get("secrets", {})),
+            child,
+        )
+        task_role = _task_role(f"{name}-task", _task_statements(name, args), child)
+
+        environment: dict[str, pulumi.Input[str]] = {"JOB": name}
+        results_bucket_name = args.get("results_bucket_name")
+        if results_bucket_name is not None:
+            environment["RESULTS_BUCKET"] = results_bucket_name
+            environment["RESULTS_PREFIX"] = _results_prefix(name, args)
+        environment |= args.get("environment", {})
+        container = {
+            "name": name,
+            "image": image,
+            "essential": True,
+            "environment": [{"name": k, "value": v} for k, v in sorted(environment.items())],
+            "secrets": [
+                {"name": k, "valueFrom": v} for k, v in sorted(args.get("secrets", {}).items())
+            ],
+            # A batch stops within a second of SIGTERM; Fargate's default of 30 s is billed.
+            "stopTimeout": 30,
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": log_group.name,
+                    "awslogs-region": aws.get_region_output().region,
+                    "awslogs-stream-prefix": name,
+                },
+            },
+        }
+        storage = args.get("ephemeral_storage")
+        task_definition = aws.ecs.TaskDefinition(
+            name,
+            family=f"{pulumi.get_project()}-{pulumi.get_stack()}-{name}",
+            cpu=str(args.get("cpu", 512)),
+            memory=str(args.get("memory", 1024)),
+            network_mode="awsvpc",
+            requires_compatibilities=["FARGATE"],
+            runtime_platform={
+                "cpu_architecture": architecture,
+                "operating_system_family": "LINUX",
+            },
+            ephemeral_storage={"size_in_gib": storage} if storage else None,
+            execution_role_arn=execution_role.arn,
+            task_role_arn=task_role.arn,
+            container_definitions=pulumi.Output.json_dumps([container]),
+            # An execution that is under way when the stack is updated still starts the revision
+            # it was defined with; it must not have been deregistered.
+            skip_destroy=True,
+            opts=child,
+        )
+        self.task_definition_arn = task_definition.arn
+        self.log_group_name = log_group.name
+        self.task_role_arn = task_role.arn
+        self._execution_role_arn = execution_role.arn
+        self._name = name
+        self.register_outputs(
+            {
+                "task_definition_arn": self.task_definition_arn,
+                "log_group_name": self.log_group_name,
+                "task_role_arn": self.task_role_arn,
+            }
+        )
+
+    @property
+    def task(self) -> TaskArgs:
+        """What a state machine, a rule or a schedule takes to run this job."""
+        return {
+            "name": self._name,
+            "task_definition_arn": self.task_definition_arn,
+            "execution_role_arn": self._execution_role_arn,
+            "task_role_arn": self.task_role_arn,
+            "log_group_name": self.log_group_name,
+        }
+
+
+def _results_prefix(name: str, args: FargateJobArgs) -> str:
+    return args.get("results_prefix", f"{name}/")
+
+
+def _task_role(
+    name: str, statements: Sequence[Statement], opts: pulumi.ResourceOptions
+) -> aws.iam.Role:
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
+    source = {"ArnLike": {"aws:SourceArn": arn("ecs", "*")}}
+    return service_role(
+        name, service="ecs-tasks.amazonaws.com", source=source, statements=statements, opts=opts
+    )
+
+
+def _execution_statements(
+    log_group_arn: pulumi.Output[str],
+    repository_arn: pulumi.Input[str] | None,
+    secrets: dict[str, str],
+) -> list[Statement]:
+    """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html."""
+    statements = [
+        allow(
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            pulumi.Output.concat(log_group_arn, ":log-stream:*"),
+        )
+    ]
+    if repository_arn is not None:
+        statements += [
+            # GetAuthorizationToken knows no resources:
+            # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+            allow("ecr:GetAuthorizationToken", "*"),
+            allow(
+                [
+                    "ecr:BatchCheckLayerAvailability",
+                    "ecr:GetDownloadUrlForLayer",
+                    "ecr:BatchGetImage",
+                ],
+                repository_arn,
+            ),
+        ]
+    secret_arns = sorted({_without_json_key(arn) for arn in secrets.values()})
+    if managers := [arn for arn in secret_arns if ":secretsmanager:" in arn]:
+        statements.append(allow("secretsmanager:GetSecretValue", managers))
+    if parameters := [arn for arn in secret_arns if ":ssm:" in arn]:
+        statements.append(allow("ssm:GetParameters", parameters))
+    return statements
+
+
+def _without_json_key(secret_arn: str) -> str:
+    """A secret's own ARN; ECS appends `:json-key:version-stage:version-id` to it."""
+    return ":".join(secret_arn.split(":")[:7])
+
+
+def _task_statements(name: str, args: FargateJobArgs) -> list[Statement]:
+    # Without ListBucket S3 answers 403 for an object that is gone, as if it were forbidden:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    statements: list[Statement] = []
+    sources = args.get("source_bucket_arns", [])
+    if sources:
+        statements += [
+            allow("s3:ListBucket", sources),
+            allow(
+                ["s3:GetObject", "s3:GetObjectVersion"],
+                [pulumi.Output.concat(bucket_arn, "/*") for bucket_arn in sources],
+            ),
+        ]
+    results_arn = args.get("results_bucket_arn")
+    if results_arn is not None:
+        prefix = _results_prefix(name, args)
+        statements += [
+            allow("s3:ListBucket", results_arn),
+            allow(
+                ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+                pulumi.Output.concat(results_arn, f"/{prefix}*"),
+            ),
+        ]
+    return statements

@@ -1,0 +1,115 @@
+"""The network of the tasks: a VPC of two zones, or an existing one, and their security group."""
+
+from collections.abc import Sequence
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_awsx as awsx
+
+
+class NetworkArgs(TypedDict):
+    """Either `region` and `cidr` (a new VPC) or `vpc_id` and `subnet_ids` (an existing one)."""
+
+    region: NotRequired[str]
+    """The Region a new VPC is in: its S3 endpoint is named after it."""
+    cidr: NotRequired[str]
+    """The IPv4 range of the new VPC, a /16 to /24. Default: 10.0.0.0/16."""
+    nat: NotRequired[bool]
+    """Whether tasks run in private subnets behind one NAT gateway, at about 45 USD a month and
+    0.045 USD a GB, instead of in public subnets with a public address each. Default: False."""
+    vpc_id: NotRequired[pulumi.Input[str]]
+    """An existing VPC to use instead of making one."""
+    subnet_ids: NotRequired[pulumi.Input[list[str]]]
+    """The existing VPC's subnets for the tasks. Needs `vpc_id`."""
+
+
+class Network(pulumi.ComponentResource):
+    """A VPC with public subnets in two zones and an S3 gateway endpoint, or an existing VPC.
+
+    Costs nothing by itself; a running task's public IPv4 address costs 0.005 USD an hour.
+    """
+
+    vpc_id: pulumi.Output[str]
+    """The VPC's id."""
+    subnet_ids: pulumi.Output[Sequence[str]]
+    """The ids of the subnets tasks run in."""
+    security_group_id: pulumi.Output[str]
+    """The id of the tasks' security group: in from itself only, out to anywhere."""
+
+    def __init__(
+        self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("fargate-batch:index:Network", name, dict(args), opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        vpc_id, subnet_ids = args.get("vpc_id"), args.get("subnet_ids")
+        if vpc_id is not None and subnet_ids is not None:
+            self.vpc_id = pulumi.Output.from_input(vpc_id)
+            self.subnet_ids = pulumi.Output.from_input(subnet_ids)
+        else:
+            if "region" not in args:
+                raise ValueError(f"Network {name}: give region, or vpc_id and subnet_ids")
+            vpc = _new_vpc(name, args["region"], args, child)
+            self.vpc_id = vpc.vpc_id
+            self.subnet_ids = vpc.private_subnet_ids if args.get("nat") else vpc.public_subnet_ids
+
+        group = aws.ec2.SecurityGroup(
+            f"{name}-tasks",
+            description="Tasks of fargate-batch: in from each other only, out to anywhere",
+            vpc_id=self.vpc_id,
+            opts=child,
+        )
+        aws.vpc.SecurityGroupIngressRule(
+            f"{name}-tasks-from-each-other",
+            security_group_id=group.id,
+            referenced_security_group_id=group.id,
+            ip_protocol="-1",
+            description="Tasks of this stack reach each other",
+            opts=child,
+        )
+        aws.vpc.SecurityGroupEgressRule(
+            f"{name}-tasks-to-anywhere",
+            security_group_id=group.id,
+            cidr_ipv4="0.0.0.0/0",
+            ip_protocol="-1",
+            description="Tasks pull their image and reach AWS and the internet",
+            opts=child,
+        )
+        self.security_group_id = group.id
+        self.register_outputs(
+            {
+                "vpc_id": self.vpc_id,
+                "subnet_ids": self.subnet_ids,
+                "security_group_id": self.security_group_id,
+            }
+        )
+
+
+def _new_vpc(
+    name: str, region: str, args: NetworkArgs, opts: pulumi.ResourceOptions
+) -> awsx.ec2.Vpc:
+    nat = bool(args.get("nat"))
+    subnets = [awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.PUBLIC)]
+    if nat:
+        subnets.append(awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.PRIVATE))
+    return awsx.ec2.Vpc(
+        name,
+        cidr_block=args.get("cidr", "10.0.0.0/16"),
+        enable_dns_hostnames=True,
+        number_of_availability_zones=2,
+        subnet_strategy=awsx.ec2.SubnetAllocationStrategy.AUTO,
+        subnet_specs=subnets,
+        nat_gateways=awsx.ec2.NatGatewayConfigurationArgs(
+            strategy=awsx.ec2.NatGatewayStrategy.SINGLE if nat else awsx.ec2.NatGatewayStrategy.NONE
+        ),
+        # "Auto" adds the endpoint to every route table: S3 traffic passes neither NAT nor internet.
+        vpc_endpoint_strategy=awsx.ec2.VpcEndpointStrategy.AUTO,
+        vpc_endpoint_specs=[
+            awsx.ec2.VpcEndpointSpecArgs(
+                service_name=f"com.amazonaws.{region}.s3",
+                vpc_endpoint_type="Gateway",
+            )
+        ],
+        opts=opts,
+    )

@@ -1,0 +1,50 @@
+"""The bucket that batches write their results to; nothing is started from it."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from ._bucket import hardened_bucket
+
+
+class ResultsBucketArgs(TypedDict):
+    """A new bucket, or an existing one."""
+
+    bucket: NotRequired[str]
+    """The name of a bucket to use, unchanged, instead of making one."""
+    retention_days: NotRequired[int]
+    """After how many days objects expire. Default: never."""
+    protect: NotRequired[bool]
+    """Whether Pulumi refuses to delete the bucket. Default: True."""
+
+
+class ResultsBucket(pulumi.ComponentResource):
+    """A private, encrypted, versioned, TLS-only bucket without notifications."""
+
+    bucket_name: pulumi.Output[str]
+    """The bucket's name."""
+    bucket_arn: pulumi.Output[str]
+    """The bucket's ARN."""
+
+    def __init__(
+        self, name: str, args: ResultsBucketArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("fargate-batch:index:ResultsBucket", name, dict(args), opts)
+
+        existing = args.get("bucket")
+        if existing:
+            self.bucket_name = pulumi.Output.from_input(existing)
+            self.bucket_arn = pulumi.Output.format(
+                "arn:{0}:s3:::{1}", aws.get_partition_output().partition, existing
+            )
+        else:
+            bucket = hardened_bucket(
+                name,
+                retention_days=args.get("retention_days"),
+                protect=args.get("protect", True),
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            self.bucket_name = bucket.bucket
+            self.bucket_arn = bucket.arn
+        self.register_outputs({"bucket_name": self.bucket_name, "bucket_arn": self.bucket_arn})

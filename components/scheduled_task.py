@@ -1,0 +1,93 @@
+"""A schedule that runs a job's task directly, without a state machine."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from ._iam import run_task
+from ._schedule import ScheduleArgs, schedule
+from ._task import DEFAULT_PLATFORM_VERSION, PlacementArgs, TaskArgs, capacity_provider
+
+
+class ScheduledTaskArgs(TypedDict):
+    """When, what, where."""
+
+    schedule: ScheduleArgs
+    """When tasks are started."""
+    task: TaskArgs
+    """The job's task: `FargateJob.task`."""
+    placement: PlacementArgs
+    """Where it runs."""
+    count: NotRequired[int]
+    """How many tasks are started each time, 1 to 10. Default: 1."""
+    commands: NotRequired[list[str]]
+    """The container's arguments instead of the task definition's."""
+    environment: NotRequired[dict[str, str]]
+    """Environment variables in addition to the task definition's."""
+
+
+class ScheduledTask(pulumi.ComponentResource):
+    """An EventBridge Scheduler schedule whose target is ECS RunTask.
+
+    A start counts as delivered once ECS has accepted the task: whether it ran is for the task
+    events to tell. Where its end matters, use a `ScheduledPipeline` of one step.
+    """
+
+    schedule_arn: pulumi.Output[str]
+    """The schedule's ARN."""
+    dead_letter_queue_name: pulumi.Output[str]
+    """The name of the queue of starts that failed."""
+
+    def __init__(
+        self, name: str, args: ScheduledTaskArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("fargate-batch:index:ScheduledTask", name, dict(args), opts)
+        task, placement = args["task"], args["placement"]
+
+        made, queue = schedule(
+            name,
+            args["schedule"],
+            target={
+                "arn": placement["cluster_arn"],
+                "input": pulumi.Output.json_dumps({"containerOverrides": [_override(args)]}),
+                "ecs_parameters": {
+                    "task_definition_arn": task["task_definition_arn"],
+                    "task_count": args.get("count", 1),
+                    "capacity_provider_strategies": [
+                        {"capacity_provider": capacity_provider(placement), "weight": 1}
+                    ],
+                    "platform_version": placement.get("platform_version", DEFAULT_PLATFORM_VERSION),
+                    "network_configuration": {
+                        "subnets": placement["subnet_ids"],
+                        "security_groups": placement["security_group_ids"],
+                        "assign_public_ip": placement.get("assign_public_ip", True),
+                    },
+                    "propagate_tags": "TASK_DEFINITION",
+                },
+            },
+            statements=run_task(
+                task_definition_arn=task["task_definition_arn"],
+                cluster_arn=placement["cluster_arn"],
+                role_arns=[task["execution_role_arn"], task["task_role_arn"]],
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.schedule_arn = made.arn
+        self.dead_letter_queue_name = queue.name
+        self.register_outputs(
+            {
+                "schedule_arn": self.schedule_arn,
+                "dead_letter_queue_name": self.dead_letter_queue_name,
+            }
+        )
+
+
+def _override(args: ScheduledTaskArgs) -> dict[str, object]:
+    override: dict[str, object] = {"name": args["task"]["name"]}
+    if "commands" in args:
+        override["command"] = args["commands"]
+    if "environment" in args:
+        override["environment"] = [
+            {"name": key, "value": value} for key, value in sorted(args["environment"].items())
+        ]
+    return override

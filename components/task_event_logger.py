@@ -1,0 +1,151 @@
+"""Every state change of a cluster's tasks goes to a function that logs it as one JSON line."""
+
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from ._dead_letters import accept_from_rule, dead_letter_queue
+from ._iam import allow, service_role
+from ._queries import QUERIES
+
+_HANDLER = Path(__file__).parent.parent / "lambdas" / "task_events" / "handler.py"
+
+
+class TaskEventLoggerArgs(TypedDict):
+    """Whose tasks, and what is kept."""
+
+    cluster_arn: pulumi.Input[str]
+    """The cluster: tasks of others are not logged."""
+    keep_event: NotRequired[bool]
+    """Whether a line has the whole event beside what is picked from it. Default: True."""
+    log_retention_days: NotRequired[int]
+    """For how many days the log is kept. Default: 30."""
+
+
+class TaskEventLogger(pulumi.ComponentResource):
+    """A rule on "ECS Task State Change", a Lambda function, its log group and saved queries.
+
+    ECS forgets a stopped task within about an hour; this log is where one that never started is
+    found. Its events are free; a task's six or so invocations cost about 0.000002 USD.
+    """
+
+    log_group_name: pulumi.Output[str]
+    """The log group of the lines."""
+    function_name: pulumi.Output[str]
+    """The function's name."""
+    dead_letter_queue_name: pulumi.Output[str]
+    """The name of the queue of events that were not logged."""
+
+    def __init__(
+        self, name: str, args: TaskEventLoggerArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("fargate-batch:index:TaskEventLogger", name, dict(args), opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        log_group = aws.cloudwatch.LogGroup(
+            name,
+            name=f"/{pulumi.get_project()}/{pulumi.get_stack()}/{name}",
+            retention_in_days=args.get("log_retention_days", 30),
+            opts=child,
+        )
+        queue = dead_letter_queue(name, child)
+        role = service_role(
+            name,
+            service="lambda.amazonaws.com",
+            # Lambda sends no aws:SourceArn when it assumes a function's role:
+            # https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
+            source=None,
+            statements=[
+                allow(
+                    ["logs:CreateLogStream", "logs:PutLogEvents"],
+                    pulumi.Output.concat(log_group.arn, ":log-stream:*"),
+                ),
+                allow("sqs:SendMessage", queue.arn),
+            ],
+            opts=child,
+        )
+        function = aws.lambda_.Function(
+            name,
+            role=role.arn,
+            runtime="python3.14",
+            architectures=["arm64"],
+            handler="handler.handler",
+            # Only this file: a folder would take __pycache__ along and change with every run.
+            code=pulumi.AssetArchive({"handler.py": pulumi.FileAsset(str(_HANDLER))}),
+            memory_size=128,
+            timeout=10,
+            environment={
+                "variables": {"KEEP_EVENT": "true" if args.get("keep_event", True) else "false"}
+            },
+            logging_config={"log_format": "Text", "log_group": log_group.name},
+            opts=child,
+        )
+        aws.lambda_.FunctionEventInvokeConfig(
+            name,
+            function_name=function.name,
+            maximum_retry_attempts=2,
+            destination_config={"on_failure": {"destination": queue.arn}},
+            opts=child,
+        )
+        self._subscribe(name, args["cluster_arn"], function, queue)
+        for query, text in QUERIES.items():
+            aws.cloudwatch.QueryDefinition(
+                f"{name}-{query}",
+                name=f"{pulumi.get_project()}/{pulumi.get_stack()}/{query}",
+                log_group_names=[log_group.name],
+                query_string=text,
+                opts=child,
+            )
+        self.log_group_name = log_group.name
+        self.function_name = function.name
+        self.dead_letter_queue_name = queue.name
+        self.register_outputs(
+            {
+                "log_group_name": self.log_group_name,
+                "function_name": self.function_name,
+                "dead_letter_queue_name": self.dead_letter_queue_name,
+            }
+        )
+
+    def _subscribe(
+        self,
+        name: str,
+        cluster_arn: pulumi.Input[str],
+        function: aws.lambda_.Function,
+        queue: aws.sqs.Queue,
+    ) -> None:
+        child = pulumi.ResourceOptions(parent=self)
+        rule = aws.cloudwatch.EventRule(
+            name,
+            description="Every state change of this stack's tasks",
+            event_pattern=pulumi.Output.json_dumps(
+                {
+                    "source": ["aws.ecs"],
+                    "detail-type": ["ECS Task State Change"],
+                    "detail": {"clusterArn": [cluster_arn]},
+                }
+            ),
+            opts=child,
+        )
+        accepts = accept_from_rule(name, queue, rule.arn, child)
+        permission = aws.lambda_.Permission(
+            name,
+            action="lambda:InvokeFunction",
+            function=function.name,
+            principal="events.amazonaws.com",
+            source_arn=rule.arn,
+            opts=child,
+        )
+        aws.cloudwatch.EventTarget(
+            name,
+            rule=rule.name,
+            arn=function.arn,
+            dead_letter_config={"arn": queue.arn},
+            retry_policy={
+                "maximum_event_age_in_seconds": 86_400,
+                "maximum_retry_attempts": 185,
+            },
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts, permission]),
+        )

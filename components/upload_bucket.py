@@ -1,0 +1,62 @@
+"""The bucket whose uploads start batches: it tells EventBridge of every object created."""
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from ._bucket import hardened_bucket
+
+
+class UploadBucketArgs(TypedDict):
+    """A new bucket, or an existing one."""
+
+    bucket: NotRequired[str]
+    """The name of a bucket to use instead of making one. Its notification configuration becomes
+    this component's: whatever it had is replaced, for S3 keeps only one."""
+    retention_days: NotRequired[int]
+    """After how many days objects expire. Default: never."""
+    protect: NotRequired[bool]
+    """Whether Pulumi refuses to delete the bucket. Default: True."""
+
+
+class UploadBucket(pulumi.ComponentResource):
+    """A private, encrypted, versioned, TLS-only bucket with EventBridge notifications on.
+
+    EventBridge bills S3 events as 1 USD a million.
+    """
+
+    bucket_name: pulumi.Output[str]
+    """The bucket's name, known once EventBridge notifications are on."""
+    bucket_arn: pulumi.Output[str]
+    """The bucket's ARN."""
+
+    def __init__(
+        self, name: str, args: UploadBucketArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("fargate-batch:index:UploadBucket", name, dict(args), opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        existing = args.get("bucket")
+        if existing:
+            bucket_name: pulumi.Input[str] = existing
+            self.bucket_arn = pulumi.Output.format(
+                "arn:{0}:s3:::{1}", aws.get_partition_output().partition, existing
+            )
+        else:
+            bucket = hardened_bucket(
+                name,
+                retention_days=args.get("retention_days"),
+                protect=args.get("protect", True),
+                opts=child,
+            )
+            bucket_name = bucket.bucket
+            self.bucket_arn = bucket.arn
+
+        # S3 keeps one notification configuration a bucket and replaces it whole:
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
+        notification = aws.s3.BucketNotification(
+            name, bucket=bucket_name, eventbridge=True, opts=child
+        )
+        self.bucket_name = notification.bucket
+        self.register_outputs({"bucket_name": self.bucket_name, "bucket_arn": self.bucket_arn})

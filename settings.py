@@ -1,0 +1,573 @@
+"""The stack's configuration, read and validated before the first resource: `load()`."""
+
+import json
+import re
+from calendar import monthrange
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
+
+import pulumi
+from aws_cron_expression_validator.validator import (
+    AWSCronExpressionError,
+    AWSCronExpressionValidator,
+)
+from pulumi.runtime.config import CONFIG, get_config_env
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+PROJECT = "fargate-batch"
+
+# CPU units to the MiB of memory Fargate pairs with them:
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
+FARGATE_SIZES: Mapping[int, tuple[int, ...]] = {
+    256: (512, 1024, 2048),
+    512: tuple(range(1024, 4096 + 1, 1024)),
+    1024: tuple(range(2048, 8192 + 1, 1024)),
+    2048: tuple(range(4096, 16384 + 1, 1024)),
+    4096: tuple(range(8192, 30720 + 1, 1024)),
+    8192: tuple(range(16384, 61440 + 1, 4096)),
+    16384: tuple(range(32768, 122880 + 1, 8192)),
+}
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+LOG_RETENTION_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+RULES_PER_BUS = 300
+PATTERN_CHARACTERS = 2048
+# The greatest number EventBridge compares:
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+GREATEST_NUMBER = 5_000_000_000
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
+OVERRIDES_CHARACTERS = 8192
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
+TASK_DEFINITION_BYTES = 64 * 1024
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+ROLE_POLICY_CHARACTERS = 10_240
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+STATE_MACHINE_NAME_CHARACTERS = 80
+# As many as an inline Map state runs at a time, and as a person can follow.
+STEPS_SIDE_BY_SIDE = 40
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class SettingsError(pulumi.RunError):
+    """The configuration is refused; the text has one line for each reason.
+
+    Pulumi prints a RunError without a traceback.
+    """
+
+
+def _duration(value: object) -> object:
+    """'90s', '15m', '1h' or '1d' in seconds."""
+    if isinstance(value, str) and (match := re.fullmatch(r"([1-9]\d*)([smhd])", value)):
+        return int(match[1]) * _UNITS[match[2]]
+    raise ValueError("must be a whole number and s, m, h or d, such as 90s, 15m, 1h or 1d")
+
+
+def _one_of(allowed: Iterable[int]) -> Callable[[int], int]:
+    values = tuple(allowed)
+
+    def check(value: int) -> int:
+        if value not in values:
+            raise ValueError("must be one of " + ", ".join(map(str, values)))
+        return value
+
+    return check
+
+
+def _schedule_expression(value: str) -> str:
+    match = re.fullmatch(r"(cron|rate|at)\((.*)\)", value)
+    if match is None:
+        raise ValueError(
+            "must be cron(minutes hours day-of-month month day-of-week year), "
+            "rate(5 minutes) or at(2030-01-31T10:00:00)"
+        )
+    kind, inner = match.groups()
+    {"cron": _check_cron, "rate": _check_rate, "at": _check_at}[kind](inner)
+    return value
+
+
+def _check_cron(fields: str) -> None:
+    try:
+        AWSCronExpressionValidator.validate(fields)
+    except AWSCronExpressionError as error:
+        raise ValueError(f"{error} See cron({fields}): six fields, as AWS counts them") from None
+    _, _, days, months, _, years = fields.split(" ")
+    numbers, calendar = _plain_numbers(days), _plain_numbers(months)
+    if (
+        numbers
+        and calendar
+        and not any(day <= _longest(month) for day in numbers for month in calendar)
+    ):
+        raise ValueError(f"day {days} does not exist in month {months}, so it would never fire")
+    in_years = _plain_numbers(years)
+    if in_years and max(in_years) < datetime.now(UTC).year:
+        raise ValueError(f"the year {years} is over, so it would never fire")
+
+
+def _plain_numbers(field: str) -> list[int]:
+    """The numbers of a field that is nothing but numbers and commas, else none."""
+    return [int(part) for part in field.split(",")] if re.fullmatch(r"\d+(,\d+)*", field) else []
+
+
+def _longest(month: int) -> int:
+    return monthrange(2024, month)[1]
+
+
+def _check_rate(inner: str) -> None:
+    match = re.fullmatch(r"(\d+) (minute|hour|day)(s?)", inner)
+    if match is None or int(match[1]) == 0:
+        raise ValueError("a rate is a whole number above 0 and minutes, hours or days")
+    singular = int(match[1]) == 1
+    if singular == bool(match[3]):
+        right = match[2] if singular else f"{match[2]}s"
+        raise ValueError(f"AWS wants rate({match[1]} {right})")
+
+
+def _check_at(inner: str) -> None:
+    try:
+        at = datetime.strptime(inner, "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007 its zone is a key of its own
+    except ValueError:
+        raise ValueError("a moment is at(yyyy-mm-ddThh:mm:ss), and one that exists") from None
+    # No zone is more than a day behind UTC.
+    if (datetime.now(UTC).replace(tzinfo=None) - at).days >= 1:
+        raise ValueError("that moment is over, so it would never fire")
+
+
+def _timezone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("must be an IANA time zone, such as Asia/Tokyo or UTC")
+    return value
+
+
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"),
+]
+Seconds = Annotated[int, BeforeValidator(_duration)]
+ScheduleExpression = Annotated[str, AfterValidator(_schedule_expression)]
+Timezone = Annotated[str, AfterValidator(_timezone)]
+Moment = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Text = Annotated[str, Field(strict=True)]
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+SecretArn = Annotated[
+    str, StringConstraints(pattern=r"^arn:[a-z-]+:(secretsmanager|ssm):[^:]+:\d{12}:.+$")
+]
+LogRetention = Annotated[int, AfterValidator(_one_of(LOG_RETENTION_DAYS))]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=False
+    )
+
+    def given(self, *names: str, **more: object) -> Any:  # noqa: ANN401 any component's Args
+        """The fields `names`, but for those that are None, and `more`: a component's Args.
+
+        Where a field has another name in the Args, `more` has it.
+        """
+        return {**self.model_dump(include=set(names), exclude_none=True), **more}
+
+
+class NetworkSettings(_Model):
+    """A new VPC, or the ids of an existing one."""
+
+    cidr: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+\.\d+/(1[6-9]|2[0-4])$")] = (
+        "10.0.0.0/16"
+    )
+    nat: bool = False
+    vpc_id: Annotated[str, StringConstraints(pattern=r"^vpc-[0-9a-f]+$")] | None = None
+    subnet_ids: (
+        Annotated[
+            tuple[Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")], ...],
+            Field(min_length=1, max_length=16),
+        ]
+        | None
+    ) = None
+    assign_public_ip: bool | None = None
+
+    @model_validator(mode="after")
+    def _is_new_or_existing(self) -> Self:
+        if (self.vpc_id is None) != (self.subnet_ids is None):
+            raise ValueError("an existing network needs both vpcId and subnetIds")
+        if self.vpc_id is not None and self.model_fields_set & {"cidr", "nat"}:
+            raise ValueError("cidr and nat are for a new network, vpcId for an existing one")
+        return self
+
+    @property
+    def public_ip(self) -> bool:
+        """Whether tasks get a public address: in public subnets they reach nothing without."""
+        return not self.nat if self.assign_public_ip is None else self.assign_public_ip
+
+
+class BucketSettings(_Model):
+    """A new bucket, or the name of an existing one."""
+
+    bucket: (
+        Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None
+    ) = None
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+
+
+class ResultsSettings(BucketSettings):
+    """Where results go: under PREFIX/JOB/ of a bucket."""
+
+    prefix: Annotated[Text, StringConstraints(pattern=r"^$|^[^/].*/$", max_length=200)] = ""
+
+
+class JobSettings(_Model):
+    """One container and how it is run."""
+
+    image: Annotated[str, StringConstraints(pattern=r"^\S+[:@]\S+$")] | None = None
+    cpu: Annotated[int, AfterValidator(_one_of(FARGATE_SIZES))] = 512
+    memory: int = 1024
+    ephemeral_storage: Annotated[int, Field(ge=21, le=200)] | None = None
+    timeout: Annotated[Seconds, Field(le=14 * 86_400)] = 3600
+    environment: dict[EnvironmentName, Text] = {}
+    secrets: dict[EnvironmentName, SecretArn] = {}
+    retries: Annotated[int, Field(ge=0, le=20)] = 5
+    retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = (75,)
+    spot: bool = False
+
+    @model_validator(mode="after")
+    def _fits_fargate(self) -> Self:
+        allowed = FARGATE_SIZES[self.cpu]
+        if self.memory not in allowed:
+            raise ValueError(
+                f"memory {self.memory} does not go with cpu {self.cpu}; Fargate allows "
+                + ", ".join(map(str, allowed))
+            )
+        if twice := sorted(self.environment.keys() & self.secrets.keys()):
+            raise ValueError(f"{', '.join(twice)} is in both environment and secrets")
+        if never := sorted({65, 66, 78} & set(self.retry_exit_codes)):
+            raise ValueError(f"retryExitCodes: exit code {never[0]} means that a retry cannot help")
+        return self
+
+
+class UploadSettings(_Model):
+    """Which uploads start which job."""
+
+    job: Name
+    via: Literal["stateMachine", "task"] = "stateMachine"
+    prefix: Annotated[Text, Field(max_length=1024)] | None = None
+    suffix: Annotated[Text, Field(max_length=1024)] | None = None
+    key: Annotated[Text, Field(min_length=1, max_length=1024)] | None = None
+    wildcard: Annotated[Text, Field(min_length=1, max_length=1024)] | None = None
+    min_size: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] | None = None
+    max_size: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_filter(self) -> Self:
+        ways = [self.key, self.wildcard, self.prefix or self.suffix]
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError("give key, or wildcard, or prefix and suffix, not several of them")
+        if not any((self.key, self.wildcard, self.prefix, self.suffix)):
+            raise ValueError("give prefix, suffix, key or wildcard; every upload is wildcard: '*'")
+        if self.key is not None and self.key.endswith("/"):
+            raise ValueError(f"key {self.key!r} is a folder marker, which starts nothing")
+        if self.wildcard is not None and "**" in self.wildcard:
+            raise ValueError("wildcard: EventBridge allows no two * in a row")
+        if (self.min_size or 0) > (GREATEST_NUMBER if self.max_size is None else self.max_size):
+            raise ValueError(f"minSize {self.min_size} is above maxSize {self.max_size}")
+        return self
+
+    def may_match_under(self, folder: str) -> bool:
+        """Whether the key of an object under `folder` could match."""
+        start = self.key or (self.wildcard or "").split("*")[0] or self.prefix or ""
+        return folder.startswith(start) or start.startswith(folder)
+
+
+class StepSettings(_Model):
+    """One job of a pipeline."""
+
+    job: Name
+    commands: tuple[Text, ...] | None = None
+    environment: dict[EnvironmentName, Text] | None = None
+    on_failure: Literal["stop", "continue"] = "stop"
+
+    @model_validator(mode="after")
+    def _fits_run_task(self) -> Self:
+        _check_overrides(self.job, self.commands, self.environment)
+        return self
+
+
+def _check_overrides(
+    job: str, commands: tuple[str, ...] | None, environment: Mapping[str, str] | None
+) -> None:
+    override = {
+        "name": job,
+        "command": commands,
+        "environment": [{"name": k, "value": v} for k, v in (environment or {}).items()],
+    }
+    characters = len(json.dumps({"containerOverrides": [override]}))
+    if characters > OVERRIDES_CHARACTERS:
+        raise ValueError(
+            f"commands and environment take {characters} characters as JSON; ECS allows "
+            f"{OVERRIDES_CHARACTERS}: put the data into an object and pass its key"
+        )
+
+
+class WhenSettings(_Model):
+    """When something is started."""
+
+    schedule: ScheduleExpression
+    timezone: Timezone = "UTC"
+    enabled: bool = True
+    flexible_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
+    start: Moment | None = None
+    end: Moment | None = None
+
+    @model_validator(mode="after")
+    def _starts_before_it_ends(self) -> Self:
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError(f"start {self.start} is not before end {self.end}")
+        return self
+
+
+def _as_steps(value: object) -> object:
+    """Every step as the list of what runs side by side in it."""
+    if isinstance(value, list):
+        return [step if isinstance(step, list) else [step] for step in value]  # pyright: ignore[reportUnknownVariableType] not yet validated
+    return value
+
+
+class PipelineSettings(WhenSettings):
+    """Jobs in series, on a schedule."""
+
+    steps: Annotated[
+        tuple[
+            Annotated[tuple[StepSettings, ...], Field(min_length=1, max_length=STEPS_SIDE_BY_SIDE)],
+            ...,
+        ],
+        BeforeValidator(_as_steps),
+        Field(min_length=1, max_length=100),
+    ]
+    overlap: Literal["skip", "allow"] = "skip"
+
+
+class ScheduleSettings(WhenSettings):
+    """A job's task, on a schedule."""
+
+    job: Name
+    count: Annotated[int, Field(ge=1, le=10)] = 1
+    commands: tuple[Text, ...] | None = None
+    environment: dict[EnvironmentName, Text] | None = None
+
+    @model_validator(mode="after")
+    def _fits_run_task(self) -> Self:
+        _check_overrides(self.job, self.commands, self.environment)
+        return self
+
+
+class AlertSettings(_Model):
+    """Who is told of failures."""
+
+    emails: tuple[Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = ()
+    https_endpoints: tuple[Annotated[str, StringConstraints(pattern=r"^https://\S+$")], ...] = ()
+
+
+class TaskEventSettings(_Model):
+    """What the log of task events keeps."""
+
+    keep_event: bool = True
+
+
+class Settings(_Model):
+    """Everything that `Pulumi.STACK.yaml` says under `fargate-batch:`."""
+
+    network: NetworkSettings = NetworkSettings()
+    uploads_bucket: BucketSettings = BucketSettings()
+    results_bucket: ResultsSettings = ResultsSettings()
+    image: Annotated[str, StringConstraints(pattern=r"^\S+[:@]\S+$")] | None = None
+    architecture: Literal["X86_64", "ARM64"] = "X86_64"
+    platform_version: Annotated[str, StringConstraints(pattern=r"^LATEST$|^1\.4\.0$")] = "1.4.0"
+    container_insights: Literal["enabled", "enhanced", "disabled"] = "enabled"
+    log_retention_days: LogRetention = 30
+    protect: bool = True
+    jobs: Annotated[dict[Name, JobSettings], Field(min_length=1)]
+    uploads: dict[Name, UploadSettings] = {}
+    pipelines: dict[Name, PipelineSettings] = {}
+    schedules: dict[Name, ScheduleSettings] = {}
+    alerts: AlertSettings = AlertSettings()
+    task_events: TaskEventSettings = TaskEventSettings()
+
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+    """Not of this namespace: `aws:region`."""
+
+    @property
+    def builds_image(self) -> bool:
+        """Whether some job's image is to be built from `batch/`."""
+        return self.image is None and any(job.image is None for job in self.jobs.values())
+
+
+def load() -> Settings:
+    """Reads the configuration of the stack that is evaluated.
+
+    Raises `SettingsError` with a line for each key that is refused: key, value, what is allowed.
+    """
+    config = pulumi.Config(PROJECT)
+    values: dict[str, Any] = {}
+    for key in _configured_keys():
+        try:
+            values[key] = config.get_object(key)
+        except pulumi.ConfigTypeError:
+            # A scalar, such as the name of a Region, is its own text.
+            values[key] = config.get(key)
+    if "region" in values:
+        raise SettingsError(f"{PROJECT}:region: not a key of this project; use aws:region")
+    region = pulumi.Config("aws").get("region")
+    if region is None:
+        raise SettingsError("aws:region: missing; set it, such as aws:region: ap-northeast-1")
+    try:
+        settings = Settings.model_validate({**values, "region": region})
+    except ValidationError as error:
+        raise SettingsError("\n".join(_lines(error))) from None
+    if refusals := list(_across(settings)):
+        raise SettingsError("\n".join(refusals))
+    return settings
+
+
+def _configured_keys() -> list[str]:
+    known = {**get_config_env(), **CONFIG.get()}
+    prefix = f"{PROJECT}:"
+    return sorted(key.removeprefix(prefix) for key in known if key.startswith(prefix))
+
+
+def _lines(error: ValidationError) -> Iterable[str]:
+    """A line for each refusal: the key as one writes it, what is wrong, and the value."""
+    for refusal in error.errors(include_url=False):
+        # "[key]" marks the name of an entry, such as a job's: the name itself is what is wrong.
+        path = [part for part in refusal["loc"] if part != "[key]"]
+        reason = _REASONS.get(refusal["type"], refusal["msg"]).removeprefix("Value error, ")
+        if refusal["type"] == "string_pattern_mismatch" and "[key]" in refusal["loc"]:
+            reason = "a name is 1 to 40 of a-z, 0-9 and -, begins with a letter, ends without -"
+        value = "" if refusal["type"] in _WITHOUT_VALUE else f" (is: {_shown(refusal['input'])})"
+        yield f"{_key(path)}: {reason}{value}"
+
+
+_REASONS = {
+    "extra_forbidden": "unknown key; docs/configuration.md lists what there is",
+    "missing": "missing",
+    "string_type": "must be text; put it in quotes",
+}
+_WITHOUT_VALUE = {"missing", "extra_forbidden"}
+
+
+def _key(path: Iterable[int | str]) -> str:
+    """jobs, ingest, cpu -> fargate-batch:jobs.ingest.cpu, and an index as [0]."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+    if text == ".region":
+        return "aws:region"
+    return f"{PROJECT}:{text.removeprefix('.')}"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _across(settings: Settings) -> Iterable[str]:
+    """What no part of the configuration can tell by itself."""
+    yield from _unknown_jobs(settings)
+    yield from _same_physical_names(settings)
+    yield from _own_results(settings)
+    yield from _quotas(settings)
+
+
+def _unknown_jobs(settings: Settings) -> Iterable[str]:
+    named = [(f"uploads.{name}.job", upload.job) for name, upload in settings.uploads.items()]
+    named += [(f"schedules.{name}.job", it.job) for name, it in settings.schedules.items()]
+    for name, pipeline in settings.pipelines.items():
+        for number, members in enumerate(pipeline.steps):
+            for member, step in enumerate(members):
+                place = f"[{number}]" if len(members) == 1 else f"[{number}][{member}]"
+                named.append((f"pipelines.{name}.steps{place}.job", step.job))
+    for key, job in named:
+        if job not in settings.jobs:
+            jobs = ", ".join(sorted(settings.jobs))
+            yield f"{PROJECT}:{key}: there is no job {job!r}; the jobs are {jobs}"
+
+
+def _same_physical_names(settings: Settings) -> Iterable[str]:
+    """Pipelines and schedules share the namespace of the stack's schedule group."""
+    for name in sorted(settings.pipelines.keys() & settings.schedules.keys()):
+        yield (
+            f"{PROJECT}:schedules.{name}: there is a pipeline of that name, and two schedules "
+            "cannot have one name; rename either"
+        )
+    longest = max((f"pipeline-{name}" for name in settings.pipelines), key=len, default="")
+    longest = max([longest, *(f"job-{name}" for name in settings.jobs)], key=len)
+    name = f"{pulumi.get_project()}-{pulumi.get_stack()}-{longest}"
+    if len(name) > STATE_MACHINE_NAME_CHARACTERS:
+        yield (
+            f"{PROJECT}:jobs, pipelines: the state machine's name {name} has {len(name)} "
+            f"characters, AWS allows {STATE_MACHINE_NAME_CHARACTERS}; shorten either"
+        )
+
+
+def _own_results(settings: Settings) -> Iterable[str]:
+    """Uploads that a job's own results would match, over and over."""
+    bucket, results = settings.uploads_bucket.bucket, settings.results_bucket
+    if bucket is None or bucket != results.bucket:
+        return
+    for name, upload in settings.uploads.items():
+        folder = f"{results.prefix}{upload.job}/"
+        if upload.may_match_under(folder):
+            yield (
+                f"{PROJECT}:uploads.{name}: the job {upload.job} writes its results to "
+                f"s3://{bucket}/{folder}, which this filter would match, so each result would "
+                "start it again; use another bucket, or a prefix that is not above or below that"
+            )
+
+
+def _quotas(settings: Settings) -> Iterable[str]:
+    # One rule each for the log of task events and the alerts.
+    rules = len(settings.uploads) + 2
+    if rules > RULES_PER_BUS:
+        yield (
+            f"{PROJECT}:uploads: {len(settings.uploads)} uploads take {rules} rules, an event bus "
+            f"has room for {RULES_PER_BUS}; let one upload start a job for several prefixes"
+        )
+    for name, upload in settings.uploads.items():
+        # A bucket's name has at most 63 characters, the pattern around it about 120.
+        parts = (upload.prefix, upload.suffix, upload.key, upload.wildcard)
+        characters = 250 + len(json.dumps([part for part in parts if part]))
+        if characters > PATTERN_CHARACTERS:
+            yield (
+                f"{PROJECT}:uploads.{name}: its event pattern takes about {characters} characters, "
+                f"EventBridge allows {PATTERN_CHARACTERS}; use a shorter prefix, suffix or key"
+            )
+    for name, job in settings.jobs.items():
+        size = len(json.dumps({**job.environment, **job.secrets}).encode())
+        if size > TASK_DEFINITION_BYTES - 4096:
+            yield (
+                f"{PROJECT}:jobs.{name}.environment: takes {size} bytes, a task definition has "
+                f"room for {TASK_DEFINITION_BYTES}; put it into an object or a parameter"
+            )
+    for name, pipeline in settings.pipelines.items():
+        jobs = {step.job for members in pipeline.steps for step in members}
+        # Each job's state machine and its executions' pattern are named in the role's policy.
+        characters = 2000 + sum(2 * (80 + len(f"fargate-batch-job-{job}") + 20) for job in jobs)
+        if characters > ROLE_POLICY_CHARACTERS:
+            yield (
+                f"{PROJECT}:pipelines.{name}.steps: {len(jobs)} different jobs take a role policy "
+                f"of about {characters} characters, IAM allows {ROLE_POLICY_CHARACTERS}; split it"
+            )
