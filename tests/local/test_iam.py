@@ -820,6 +820,9 @@ def test_a_topic_under_a_key_of_ones_own_needs_that_key_too(
     grants = [allow("sns:Publish", topic), allow(["kms:GenerateDataKey", "kms:Decrypt"], key)]
     iam.for_publish(role(*grants), topic)
     assert denied(iam.for_publish, role(grants[0]), topic) == ("kms:GenerateDataKey", key)
+    document = {"Version": "2012-10-17", "Statement": [encrypting]}
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(document))
+    assert denied(iam.for_publish, role(*grants), topic) == ("kms:GenerateDataKey", key)
     sns.delete_topic(TopicArn=topic)
 
 
@@ -868,3 +871,24 @@ def test_a_policy_that_demands_tls_refuses_what_a_proxy_took_without(
     code, message = refusal(s3.get_object, Bucket=bucket, Key="in/a")
     assert code == "AccessDenied"
     assert message.endswith("with an explicit deny in a resource-based policy")
+
+
+def test_a_queue_policy_denies_a_role_what_its_own_policy_allows(
+    cloud: Cloud, role: Callable[..., str]
+) -> None:
+    sqs = cloud.client("sqs")
+    arn = role(allow("sqs:SendMessage", QUEUE))
+    url = sqs.create_queue(QueueName="dead-letters")["QueueUrl"]
+    iam.for_send_message(arn, QUEUE)
+    deny = {"Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage", "Resource": QUEUE}
+    tls = {**deny, "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+    document = {"Version": "2012-10-17", "Statement": [tls]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(document)})
+    iam.for_send_message(arn, QUEUE)
+    context = {"aws:SecureTransport": "false"}
+    assert denied(iam.authorise, arn, "sqs:SendMessage", QUEUE, context)[0] == "sqs:SendMessage"
+    document = {"Version": "2012-10-17", "Statement": [deny]}
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": json.dumps(document)})
+    with pytest.raises(AccessDenied, match="with an explicit deny in a resource-based policy"):
+        iam.for_send_message(arn, QUEUE)
+    sqs.delete_queue(QueueUrl=url)
