@@ -1,0 +1,269 @@
+"""Lambda: an event to a function's process, in order, with retries and the failure destination.
+
+The warm process and its log lines are MiniStack's; its environment, its role's credentials, the
+names of its errors and asynchronous invocation are made here as AWS does.
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
+"""
+
+import json
+import re
+import subprocess
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from local import dead_letters, iam, patch
+from local.clock import Clock
+from local.policies import internal
+from local.shapes import Json
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+_SERVICE = "ministack.services.lambda_svc"
+_RUNTIME = "ministack.core.lambda_runtime"
+# What a process needs of this machine; all else of its environment is the function's own.
+_INHERITED = {"PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "TMPDIR"}
+_LAMBDA = re.compile(r"AWS_|_?LAMBDA_|_AWS|_X_AMZN|MINISTACK_|LOCALSTACK_")
+_MAX_SECONDS_BETWEEN = 300.0
+
+
+class NoFunction(Exception):  # noqa: N818 - what the sender is told
+    """There is no such function."""
+
+
+@dataclass
+class _Invocation:
+    function: dict[str, Any]
+    arn: str
+    event: Json
+    first: float
+    attempts: int = 0
+
+
+class _Invocations:
+    """A line of asynchronous invocations for each function, so that events keep their order."""
+
+    def __init__(self, cloud: "Cloud") -> None:
+        self._cloud = cloud
+        self._wait_scale = float(internal("services.stepfunctions", "_SFN_WAIT_SCALE"))
+        self._pool = ThreadPoolExecutor(8, thread_name_prefix="function")
+        self._clock = Clock()
+        self._lines: dict[str, deque[_Invocation]] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Invoke nothing more."""
+        with self._lock:
+            self._closed = True
+            self._lines.clear()
+        self._clock.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def queue(self, invocation: _Invocation) -> None:
+        """Take an invocation into its function's line."""
+        with self._lock:
+            if self._closed:
+                return
+            waiting = self._lines.get(invocation.arn)
+            if waiting is not None:
+                waiting.append(invocation)
+                return
+            self._lines[invocation.arn] = deque([invocation])
+            self._pool.submit(self._serve, invocation.arn)
+
+    def _serve(self, arn: str) -> None:
+        while True:
+            with self._lock:
+                waiting = self._lines.get(arn)
+                if not waiting:
+                    self._lines.pop(arn, None)
+                    return
+                invocation = waiting.popleft()
+            with self._cloud.scope():
+                self._invoke(invocation)
+
+    def _invoke(self, invocation: _Invocation) -> None:
+        run = internal("services.lambda_svc", "_execute_function_with_config_scope")
+        result: dict[str, Any] = run(invocation.function, invocation.event)
+        invocation.attempts += 1
+        if not result.get("error"):
+            return
+        settings = _settings(invocation.function)
+        # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        delay = min(60.0 * invocation.attempts, _MAX_SECONDS_BETWEEN) * self._wait_scale
+        age = (time.monotonic() - invocation.first + delay) / (self._wait_scale or 1.0)
+        if invocation.attempts > settings.get("MaximumRetryAttempts", 2):
+            condition = "RetriesExhausted"
+        elif age > settings.get("MaximumEventAgeInSeconds", 21_600):
+            condition = "EventAgeExceeded"
+        else:
+            self._clock.after(delay, lambda: self.queue(invocation))
+            return
+        _bury(invocation, settings, result, condition)
+
+
+_open: list[_Invocations] = []
+
+
+def install(cloud: "Cloud") -> None:
+    """Run functions as AWS does, until the cloud closes."""
+    invocations = _Invocations(cloud)
+    _open.append(invocations)
+    cloud.on_close(invocations.close)
+    cloud.on_close(_open.clear)
+    patch.leans_on(_SERVICE, "_get_func_record_for_ref", None)
+    patch.leans_on(_SERVICE, "_execute_function_with_config_scope", ("func", "event"))
+    warm = internal("services.lambda_svc", "_execute_function_warm")
+
+    def execute(func: dict[str, Any], event: Json, request_id: str) -> dict[str, Any]:
+        return _named_error(warm(func, event, request_id), request_id)
+
+    patch.replace(_SERVICE, "_execute_function_warm", execute, ("func", "event", "request_id"))
+    patch.replace(_SERVICE, "invoke_async_with_retry", _invoke_async, ("func", "event"))
+    patch.replace(_RUNTIME, "execution_credentials", _credentials, ("config",))
+    patch.replace(_RUNTIME, "subprocess", _Processes(), None)
+
+
+def invoke_later(arn: str, event: Json) -> None:
+    """Invoke a function asynchronously, after all it was asked before.
+
+    Raises:
+        NoFunction: there is none with this ARN.
+    """
+    service = internal("services.lambda_svc", "_get_func_record_for_ref")
+    function, config, _ = service(arn)
+    if not function or not config:
+        raise NoFunction(f"Function not found: {arn}")
+    record = internal("services.lambda_svc", "_execution_record_for_config")(function, config)
+    _queue(record, event)
+
+
+def _queue(record: dict[str, Any], event: Json) -> None:
+    config: dict[str, Any] = record.get("config") or record
+    for invocations in _open:
+        invocations.queue(_Invocation(record, config["FunctionArn"], event, time.monotonic()))
+
+
+def _invoke_async(func: dict[str, Any], event: Json) -> None:
+    """In place of MiniStack's: InvocationType Event, S3 and SNS."""
+    _queue(func, event)
+
+
+def _settings(function: dict[str, Any]) -> dict[str, Any]:
+    found = function.get("event_invoke_config") or (function.get("event_invoke_configs") or {}).get(
+        "$LATEST"
+    )
+    return cast("dict[str, Any]", found or {})
+
+
+def _bury(
+    invocation: _Invocation, settings: dict[str, Any], result: dict[str, Any], condition: str
+) -> None:
+    """Send a failed event to the destination on failure (a record) and the dead-letter queue.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    config: dict[str, Any] = invocation.function.get("config") or invocation.function
+    body: dict[str, Any] = result.get("body") or {}
+    request_id = str(body.get("requestId", ""))
+    event = json.dumps(invocation.event, ensure_ascii=False)
+    destination = ((settings.get("DestinationConfig") or {}).get("OnFailure") or {}).get(
+        "Destination"
+    )
+    queue = (config.get("DeadLetterConfig") or {}).get("TargetArn")
+    if destination and ":sqs:" in destination:
+        record = {
+            "version": "1.0",
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+            "requestContext": {
+                "requestId": request_id,
+                "functionArn": f"{invocation.arn}:$LATEST",
+                "condition": condition,
+                "approximateInvokeCount": invocation.attempts,
+            },
+            "requestPayload": invocation.event,
+            "responseContext": {
+                "statusCode": 200,
+                "executedVersion": "$LATEST",
+                "functionError": "Unhandled",
+            },
+            "responsePayload": body,
+        }
+        _send(config, destination, json.dumps(record, ensure_ascii=False), {})
+    if queue and ":sqs:" in queue:
+        attributes = {
+            "RequestID": request_id or "-",
+            "ErrorCode": "200",
+            "ErrorMessage": str(body.get("errorMessage") or "-")[:1024],
+        }
+        _send(config, queue, event, attributes)
+
+
+def _send(config: dict[str, Any], queue_arn: str, body: str, attributes: dict[str, str]) -> None:
+    try:
+        iam.for_send_message(config["Role"], queue_arn)
+    except iam.AccessDenied:
+        return
+    dead_letters.send(queue_arn, body, attributes)
+
+
+def _named_error(result: dict[str, Any], request_id: str) -> dict[str, Any]:
+    """A failed invocation's answer with the exception's class as its type, and its stack trace.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+    """
+    body: object = result.get("body")
+    if not result.get("error") or not isinstance(body, dict):
+        return result
+    answer = cast("dict[str, Any]", body)
+    _, found, trace = str(result.get("log") or "").rpartition("Traceback (most recent call last):")
+    if answer.get("errorType") != "Runtime.HandlerError" or not found:
+        return result
+    lines = trace.strip("\n").splitlines()
+    message = str(answer.get("errorMessage", ""))
+    first = message.split("\n", 1)[0]
+    named = [line for line in lines if re.match(rf"[\w.]+(: {re.escape(first)})?$", line)]
+    if not named:
+        return result
+    stack = [line for line in lines[: lines.index(named[-1])] if line.startswith("  ")]
+    error_type = named[-1].split(":", 1)[0].rpartition(".")[2]
+    shaped = {
+        "errorMessage": message,
+        "errorType": error_type,
+        "requestId": request_id,
+        "stackTrace": [f"{line}\n" for line in stack],
+    }
+    return {**result, "body": shaped}
+
+
+def _credentials(config: dict[str, Any]) -> dict[str, str]:
+    """The environment variables of a session of the function's role."""
+    session = iam.start_session(config["Role"], "lambda.amazonaws.com", config["FunctionName"])
+    return {
+        "AWS_ACCESS_KEY_ID": session.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+        "AWS_SESSION_TOKEN": session.session_token,
+    }
+
+
+class _Processes:
+    """The `subprocess` module as MiniStack's runtime sees it: processes without our environment."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the module has
+        return getattr(subprocess, name)
+
+    @staticmethod
+    def Popen(command: list[str], **options: Any) -> "subprocess.Popen[str]":  # noqa: N802, ANN401 - the module's name
+        """Start a process; MiniStack hands the function's own variables over its input."""
+        environment: dict[str, str] | None = options.pop("env", None)
+        kept = {
+            name: value
+            for name, value in (environment or {}).items()
+            if name in _INHERITED or _LAMBDA.match(name)
+        }
+        return subprocess.Popen(command, env=kept, **options)

@@ -1,0 +1,244 @@
+"""What a task state calls: containers, nested executions, functions and AWS's own APIs.
+
+Each integration takes a `Call` and returns the state's result, in AWS's shape.
+https://docs.aws.amazon.com/step-functions/latest/dg/integrate-services.html
+"""
+
+import dataclasses
+import json
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import Any, Protocol
+
+from local import ecs, iam, shapes
+from local.asl import Call, Json, StateError, text_of
+from local.clock import Aborted, Cancellation
+from local.policies import internal
+
+
+class Child(Protocol):
+    """A nested execution."""
+
+    record: dict[str, Any]
+    ended: Cancellation
+
+    def abort(self, error: str | None, cause: str | None) -> None:
+        """End it with the status ABORTED."""
+        ...
+
+
+Start = Callable[[dict[str, Any]], "Child"]
+
+
+class StartRefused(Exception):  # noqa: N818 - StartExecution's answer
+    """StartExecution answered with an error: its code and message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Integrations:
+    """All that a task state can call; `start` is StartExecution of this cloud."""
+
+    def __init__(self, start: Start) -> None:
+        self._start = start
+
+    def __call__(self, call: Call) -> Json:
+        """Make the call and wait for what it says to wait for.
+
+        Raises:
+            StateError: the call was refused, or what it started failed.
+            Aborted: the call was cancelled.
+        """
+        resource = call.resource
+        if resource in {"arn:aws:states:::ecs:runTask", "arn:aws:states:::ecs:runTask.sync"}:
+            return _run_task(call, sync=resource.endswith(".sync"))
+        if resource.startswith("arn:aws:states:::states:startExecution"):
+            return self._start_execution(call, resource.rpartition("startExecution")[2])
+        if ":::aws-sdk:ecs:" in resource:
+            return _sdk_ecs(call)
+        call.started()
+        if ":::lambda:invoke" in resource:
+            name = (
+                call.arguments.get("FunctionName", "") if isinstance(call.arguments, dict) else ""
+            )
+            _allowed("Lambda", lambda: iam.for_invoke_function(call.role_arn, _function_arn(name)))
+        elif ":function:" in resource:
+            _allowed("Lambda", lambda: iam.for_invoke_function(call.role_arn, resource))
+        return _blocking(call)
+
+    def _start_execution(self, call: Call, pattern: str) -> Json:
+        machine = call.arguments.get("StateMachineArn", "")
+        _allowed(
+            "StepFunctions",
+            lambda: iam.for_start_execution(call.role_arn, machine, child_sync=pattern != ""),
+        )
+        request: dict[str, Any] = {"stateMachineArn": machine}
+        data = call.arguments.get("Input", {})
+        request["input"] = data if isinstance(data, str) else text_of(data)
+        if "Name" in call.arguments:
+            request["name"] = call.arguments["Name"]
+        call.started()
+        try:
+            child = self._start(request)
+        except StartRefused as refused:
+            name = refused.code.removesuffix("Exception") + "Exception"
+            raise StateError(f"StepFunctions.{name}", refused.message) from None
+        start_date = shapes.to_states(
+            "stepfunctions", "StartExecutionOutput", {"startDate": child.record["startDate"]}
+        )["StartDate"]
+        answer = {"ExecutionArn": child.record["executionArn"], "StartDate": start_date}
+        if not pattern:
+            return answer
+        call.submitted(answer)
+        either = threading.Event()
+        call.cancelled.call(either.set)
+        child.ended.call(either.set)
+        either.wait()
+        if call.cancelled:
+            child.abort(None, None)
+            raise Aborted
+        described = _described(child.record)
+        if child.record["status"] != "SUCCEEDED":
+            raise StateError("States.TaskFailed", text_of(described))
+        if pattern == ".sync:2":
+            described["Output"] = json.loads(described["Output"])
+        return described
+
+
+def _described(record: dict[str, Any]) -> dict[str, Any]:
+    """DescribeExecution of a nested execution as the parent's result or cause has it."""
+    names = ("executionArn", "error", "cause", "input", "name", "output", "startDate")
+    names += ("stateMachineArn", "status", "stopDate")
+    document = {name: record[name] for name in names if record.get(name) is not None}
+    described: dict[str, Any] = shapes.to_states(
+        "stepfunctions", "DescribeExecutionOutput", document
+    )
+    for payload in ("Input", "Output"):
+        if payload in described:
+            described[f"{payload}Details"] = {"Included": True}
+    described["RedriveCount"] = 0
+    return dict(sorted(described.items()))
+
+
+def _allowed(prefix: str, check: Callable[[], None]) -> None:
+    try:
+        check()
+    except iam.AccessDenied as denied:
+        raise StateError(f"{prefix}.AccessDeniedException", str(denied)) from None
+
+
+def _run_task(call: Call, *, sync: bool) -> Json:
+    if not isinstance(call.arguments, dict):
+        raise StateError("States.Runtime", "The arguments of runTask must be an object.")
+    request: dict[str, Any] = shapes.to_api("ecs", "RunTask", call.arguments)
+    call.started()
+    try:
+        _allowed("ECS", lambda: iam.for_run_task(call.role_arn, request, sync=sync))
+        answer = ecs.run_task(request)
+    except ecs.EcsError as error:
+        known = error.code in shapes.error_names("ecs", "RunTask")
+        name = error.code if known else "AmazonECSException"
+        raise StateError(
+            f"ECS.{name}",
+            f"{error.message} (Service: AmazonECS; Status Code: 400; Error Code: {error.code}; "
+            "Proxy: null)",
+        ) from None
+    submitted = shapes.to_states("ecs", "RunTaskResponse", answer)
+    if answer.get("failures"):
+        raise StateError("AmazonECS.Unknown", text_of(submitted))
+    if not sync:
+        return submitted
+    arns: list[str] = [task["taskArn"] for task in answer["tasks"]]
+    cluster: str = answer["tasks"][0]["clusterArn"]
+    try:
+        call.submitted(submitted)
+        tasks = [ecs.wait_until_stopped(arn, call.cancelled.event) for arn in arns]
+    except Aborted:
+        _stop_tasks(cluster, arns)
+        raise
+    if call.cancelled:
+        _stop_tasks(cluster, arns)
+        raise Aborted
+    results = [shapes.to_states("ecs", "Task", task) for task in tasks]
+    for task, result in zip(tasks, results, strict=True):
+        if _failed(task):
+            raise StateError("States.TaskFailed", text_of(result))
+    return results[0]
+
+
+def _stop_tasks(cluster: str, arns: list[str]) -> None:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-sync
+    for arn in arns:
+        try:
+            ecs.stop_task(cluster, arn, "Task stopped by user")
+        except ecs.EcsError:
+            continue
+
+
+def _failed(task: dict[str, Any]) -> bool:
+    """Whether a stopped task is a failure: it never ran, was stopped, or a container said so."""
+    if task.get("stopCode") not in {None, "EssentialContainerExited"}:
+        return True
+    definitions: dict[str, dict[str, Any]] = internal("services.ecs", "_task_defs")
+    key = internal("services.ecs", "_resolve_td_key")(task["taskDefinitionArn"])
+    defined: list[dict[str, Any]] = definitions[key]["containerDefinitions"]
+    essential = {one["name"] for one in defined if one.get("essential", True)}
+    containers: list[dict[str, Any]] = task["containers"]
+    return any(
+        container.get("exitCode") != 0 for container in containers if container["name"] in essential
+    )
+
+
+def _blocking(call: Call) -> Json:
+    """Make a call that cannot be cancelled, and leave it alone when it is no longer wanted."""
+    done: list[Callable[[], Json]] = []
+    either = threading.Event()
+
+    def make() -> None:
+        try:
+            result = internal("services.stepfunctions", "_invoke_resource")(
+                call.resource, call.arguments
+            )
+            done.append(lambda: result)
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+            done.append(_raiser(error))
+        finally:
+            either.set()
+
+    call.cancelled.call(either.set)
+    context = copy_context()
+    threading.Thread(target=lambda: context.run(make), name="task", daemon=True).start()
+    either.wait()
+    if not done:
+        raise Aborted
+    return done[0]()
+
+
+def _raiser(error: Exception) -> Callable[[], Json]:
+    def again() -> Json:
+        raise error
+
+    return again
+
+
+def _sdk_ecs(call: Call) -> Json:
+    """`aws-sdk:ecs:*`: MiniStack knows the members in camelCase only, and answers in them."""
+    operation = call.resource.rpartition(":")[2]
+    operation = operation[0].upper() + operation[1:]
+    output = shapes.service_model("ecs").operation_model(operation).output_shape
+    arguments = shapes.to_api("ecs", operation, call.arguments)
+    call.started()
+    result = _blocking(dataclasses.replace(call, arguments=arguments))
+    return shapes.to_states("ecs", output.name, result, "iso") if output else result
+
+
+def _function_arn(name: str) -> str:
+    if name.startswith("arn:"):
+        return name
+    account = internal("core.responses", "get_account_id")()
+    region = internal("core.responses", "get_region")()
+    return f"arn:aws:lambda:{region}:{account}:function:{name}"
