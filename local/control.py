@@ -1,16 +1,17 @@
 """The control path of a running cloud, beside AWS's: `/_fargate-batch/…` on the same port.
 
-`GET /_fargate-batch/outputs` answers what `up --json` prints. `POST /_fargate-batch/fire`, with
-`{"scheduleArn": …}`, fires a schedule now. AWS itself has neither: there, the outputs are Pulumi's
-to tell, and a schedule is only fired by its clock.
+`GET /_fargate-batch/outputs` answers what `up --json` prints. `POST /_fargate-batch/fire?name=…`
+fires a schedule, by its name or ARN. AWS itself has neither: there, the outputs are Pulumi's to
+tell, and a schedule is only fired by its clock.
 """
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
-from local import patch
+from local import patch, schedules
 
 PREFIX = "/_fargate-batch/"
 OUTPUTS = f"{PREFIX}outputs"
@@ -28,8 +29,7 @@ def serve(contract: Mapping[str, Any]) -> None:
         if scope["type"] != "http" or not path.startswith(PREFIX):
             await original(scope, receive, send)
             return
-        body = await _body(receive)
-        status, answer = await _answer(scope["method"], path, body, contract)
+        status, answer = await _answer(scope, contract)
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         text = json.dumps(answer, ensure_ascii=False).encode()
@@ -38,36 +38,14 @@ def serve(contract: Mapping[str, Any]) -> None:
     original = patch.replace("ministack.app", "app", app, ("scope", "receive", "send"))
 
 
-async def _body(receive: _Receive) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if not message.get("more_body"):
-            return body
-
-
 async def _answer(
-    method: str, path: str, body: bytes, contract: Mapping[str, Any]
+    scope: Mapping[str, Any], contract: Mapping[str, Any]
 ) -> tuple[int, Mapping[str, Any]]:
-    match method, path:
+    match scope["method"], scope["path"]:
         case "GET", "/_fargate-batch/outputs":
             return 200, contract
         case "POST", "/_fargate-batch/fire":
-            return await asyncio.to_thread(_fire, body)
-        case _:
-            return 404, {"message": f"There is no {method} {path}"}
-
-
-def _fire(body: bytes) -> tuple[int, Mapping[str, Any]]:
-    from local import schedules  # noqa: PLC0415 -- it imports MiniStack, after its settings
-
-    try:
-        arn = json.loads(body)["scheduleArn"]
-    except (ValueError, KeyError, TypeError):
-        return 400, {"message": 'Expected {"scheduleArn": …}'}
-    try:
-        schedules.fire(arn)
-    except LookupError as error:
-        return 404, {"message": str(error)}
-    return 200, {"scheduleArn": arn}
+            query = dict(parse_qsl(scope["query_string"].decode()))
+            return await asyncio.to_thread(schedules.handle_control, FIRE, query)
+        case method, path:
+            return 404, {"message": f"there is no {method} {path}"}

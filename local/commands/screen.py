@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import unicodedata
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -66,7 +67,15 @@ class PlainScreen:
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Columns as wide as their widest cell."""
         lines = [columns, *rows]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+        widths = [max(_width(line[i]) for line in lines) for i in range(len(columns))]
         for line in lines:
-            cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+            cells = (
+                cell + " " * (width - _width(cell))
+                for cell, width in zip(line, widths, strict=True)
+            )
             self.line(f"  {'  '.join(cells)}".rstrip())
+
+
+def _width(text: str) -> int:
+    """The columns that a text takes: a wide character, such as a Japanese one, takes two."""
+    return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)

@@ -2,6 +2,7 @@
 
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
@@ -74,9 +75,8 @@ def find(port: int) -> Stack:
 
 def fire(port: int, schedule_arn: str) -> None:
     """Have the cloud that runs on `port` fire a schedule now."""
-    body = json.dumps({"scheduleArn": schedule_arn}).encode()
-    url = f"http://{HOST}:{port}{control.FIRE}"
-    _ask(port, urllib.request.Request(url, data=body, method="POST"))
+    url = f"http://{HOST}:{port}{control.FIRE}?{urllib.parse.urlencode({'name': schedule_arn})}"
+    _ask(port, urllib.request.Request(url, method="POST"))
 
 
 def _ask(port: int, request: urllib.request.Request) -> dict[str, Any]:

@@ -88,6 +88,11 @@ class Context:
         return self._client("iam")
 
     @cached_property
+    def kms(self) -> Any:  # noqa: ANN401 -- no stubs are installed for it
+        """AWS KMS."""
+        return self._client("kms")
+
+    @cached_property
     def functions(self) -> "LambdaClient":
         """AWS Lambda."""
         return self._client("lambda")

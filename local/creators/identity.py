@@ -1,4 +1,4 @@
-"""Roles and their policies → AWS IAM."""
+"""Roles and their policies, and keys → AWS IAM and KMS."""
 
 from local.creators.context import Context, Creator, document, given
 from local.engine import Created, Properties, Registration
@@ -47,7 +47,37 @@ def role_policy_attachment(context: Context, registration: Registration) -> Crea
     return Created(f"{role_name}/{arn}", {})
 
 
+def key(context: Context, registration: Registration) -> Created:
+    """A key that encrypts."""
+    inputs = registration.inputs
+    policy = inputs.get("policy")
+    tags = [{"TagKey": name, "TagValue": value} for name, value in context.tags(inputs).items()]
+    made = context.kms.create_key(
+        **given(
+            Description=inputs.get("description"),
+            KeySpec=inputs.get("customerMasterKeySpec"),
+            KeyUsage=inputs.get("keyUsage"),
+            MultiRegion=inputs.get("multiRegion"),
+            Policy=None if policy is None else document(policy),
+            Tags=tags or None,
+        )
+    )["KeyMetadata"]
+    if inputs.get("enableKeyRotation"):
+        context.kms.enable_key_rotation(KeyId=made["KeyId"])
+    return Created(made["KeyId"], {"arn": made["Arn"], "keyId": made["KeyId"]})
+
+
+def key_alias(context: Context, registration: Registration) -> Created:
+    """A name of a key."""
+    inputs = registration.inputs
+    name = inputs.get("name") or f"alias/{context.name(registration, limit=250)}"
+    context.kms.create_alias(AliasName=name, TargetKeyId=inputs["targetKeyId"])
+    return Created(name, {"arn": context.arn("kms", name), "name": name})
+
+
 CREATORS: dict[str, Creator] = {
+    "aws:kms/alias:Alias": key_alias,
+    "aws:kms/key:Key": key,
     "aws:iam/role:Role": role,
     "aws:iam/rolePolicy:RolePolicy": role_policy,
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": role_policy_attachment,
