@@ -6,6 +6,7 @@ installed when the cloud starts and taken out again when it closes.
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import os
 import socket
@@ -18,6 +19,7 @@ from types import ModuleType, TracebackType
 from typing import Any, cast
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 from local import patch
@@ -90,6 +92,8 @@ class Cloud(AbstractContextManager["Cloud"]):
         self.max_tasks = max_tasks or 2 * (os.cpu_count() or 1)
         self._undo = contextlib.ExitStack()
         self._closing = threading.Lock()
+        self._clients: dict[str, Any] = {}
+        self._clients_lock = threading.Lock()
         with _opening:
             if _open:
                 raise CloudError("another cloud is open in this process: close it first")
@@ -98,6 +102,7 @@ class Cloud(AbstractContextManager["Cloud"]):
             self.endpoint = f"http://{HOST}:{self.port}"
             _open.append(self)
         self._undo.callback(_open.remove, self)
+        self._undo.callback(self._close_clients)
         self._undo.callback(listening.close)
         try:
             self._undo.enter_context(_environment(_settings(self.port, region, wait_scale)))
@@ -110,7 +115,7 @@ class Cloud(AbstractContextManager["Cloud"]):
             server = _Server(app, listening)
             self._undo.callback(server.stop)
             for name in _PARTS:
-                with contextlib.suppress(ModuleNotFoundError):
+                with contextlib.suppress(ImportError):
                     getattr(importlib.import_module(name), "install", lambda _cloud: None)(self)
             server.start()
         except BaseException:
@@ -129,25 +134,31 @@ class Cloud(AbstractContextManager["Cloud"]):
         )
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - a type for each service
-        """A boto3 client of this cloud, with fixed credentials; nothing of the machine is read."""
-        session = boto3.Session(
-            aws_access_key_id=ACCESS_KEY_ID,
-            aws_secret_access_key=SECRET_ACCESS_KEY,
-            region_name=self.region,
-        )
-        client = cast("Callable[..., Any]", session.client)
-        return client(
-            service,
-            endpoint_url=self.endpoint,
-            config=Config(
-                retries={"mode": "standard", "total_max_attempts": 3},
-                connect_timeout=2,
-                read_timeout=65,
-                max_pool_connections=64,
-                proxies={},
-                s3={"addressing_style": "path"},
-            ),
-        )
+        """This cloud's boto3 client of a service, with fixed credentials; one for all threads.
+
+        Nothing of the machine's own AWS configuration is read. It closes with the cloud.
+        """
+        with self._clients_lock:
+            if (client := self._clients.get(service)) is None:
+                make = cast("Callable[..., Any]", _session().client)
+                client = self._clients[service] = make(
+                    service,
+                    region_name=self.region,
+                    endpoint_url=self.endpoint,
+                    config=Config(
+                        retries={"mode": "standard", "total_max_attempts": 3},
+                        connect_timeout=2,
+                        read_timeout=65,
+                        max_pool_connections=64,
+                        proxies={},
+                        s3={"addressing_style": "path"},
+                    ),
+                )
+            return client
+
+    def _close_clients(self) -> None:
+        for client in self._clients.values():
+            client.close()
 
     def close(self) -> None:
         """Stop everything: tasks, functions, the server. Safe to call twice."""
@@ -161,6 +172,19 @@ class Cloud(AbstractContextManager["Cloud"]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    # One for the process: it keeps the services' models, which take long to read.
+    core = botocore.session.Session(
+        session_vars={
+            "profile": (None, None, None, None),
+            "config_file": (None, None, os.devnull, None),
+            "credentials_file": (None, None, os.devnull, None),
+        }
+    )
+    return boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, botocore_session=core)
 
 
 def _listen(port: int) -> socket.socket:

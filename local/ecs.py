@@ -62,8 +62,12 @@ patch.leans_on(_ECS, "_resolve_task", ("ref", "cluster_name"))
 patch.leans_on("ministack.services.eventbridge", "_put_events", ("data", "allow_aws_source"))
 patch.leans_on("ministack.core.responses", "get_account_id", ())
 patch.leans_on("ministack.core.responses", "get_region", ())
-patch.leans_on("ministack.core.responses", "json_response", ("data", "status"))
-patch.leans_on("ministack.core.responses", "error_response_json", ("code", "message", "status"))
+patch.leans_on("ministack.core.responses", "json_response", ("data", "status", "content_type"))
+patch.leans_on(
+    "ministack.core.responses",
+    "error_response_json",
+    ("code", "message", "status", "extra", "message_key", "content_type"),
+)
 patch.leans_on("ministack.core.concurrency", "resource_lock", ("scope", "key"))
 
 
@@ -82,6 +86,7 @@ class _Task:
         self.placement = placement
         self.place = home
         self.record = record
+        self.accepted: dict[str, Any] = {}
         self.arn: str = record["taskArn"]
         self.changed = threading.Condition()
         self.stopped = threading.Event()
@@ -137,10 +142,7 @@ class _Supervisor:
             tasks = self._register(placement)
         else:
             tasks = self._register_once(token, request, placement)
-        return {
-            "tasks": [_document(task) | {"tags": task.placement.tags} for task in tasks],
-            "failures": [],
-        }
+        return {"tasks": [task.accepted for task in tasks], "failures": []}
 
     def _register_once(
         self, token: str, request: Mapping[str, Any], placement: Placement
@@ -190,6 +192,7 @@ class _Supervisor:
             _ecs("_tasks")[task.arn] = task.record
             if task.placement.tags:
                 _ecs("_tags")[task.arn] = list(task.placement.tags)
+            task.accepted = _document(task) | {"tags": task.placement.tags}
             self._announce(task)
             self._waiting.put(task)
         for _ in range(min(len(tasks), self._most_workers - len(self._workers))):

@@ -90,7 +90,7 @@ class Stack:
     group: str
 
     def define(
-        self, family: str = "probe", containers: Sequence[Mapping[str, Any]] = (), **fields: Any
+        self, family: str = "probe", containers: Sequence[Mapping[str, Any]] = (), **fields: object
     ) -> str:
         own = [{"name": "probe", **container} for container in containers or [{}]]
         answer = self.cloud.client("ecs").register_task_definition(
@@ -119,7 +119,7 @@ class Stack:
         )
         return answer["taskDefinition"]["taskDefinitionArn"]
 
-    def request(self, task_definition: str, *command: str, **fields: Any) -> dict[str, Any]:
+    def request(self, task_definition: str, *command: str, **fields: object) -> dict[str, Any]:
         overrides = [{"name": "probe", "command": list(command)}] if command else []
         return {
             "cluster": "batch",
@@ -131,7 +131,7 @@ class Stack:
             "overrides": {"containerOverrides": overrides},
         } | fields
 
-    def run(self, task_definition: str, *command: str, **fields: Any) -> dict[str, Any]:
+    def run(self, task_definition: str, *command: str, **fields: object) -> dict[str, Any]:
         """Start one task over HTTP and return it as RunTask answers."""
         answer = self.cloud.client("ecs").run_task(
             **self.request(task_definition, *command, **fields)

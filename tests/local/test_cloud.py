@@ -1,0 +1,196 @@
+"""The server itself: where it listens, how it starts, and that nothing of it is left."""
+
+import importlib
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from local import patch
+from local.cloud import Cloud, CloudError, PortInUse
+from local.images import Images
+from local.patch import Internal, PinnedInternalMoved
+from tests.local.probe import REGION, eventually, make_stack
+
+
+def listening() -> list[tuple[str, int]]:
+    found = psutil.Process().net_connections("inet")
+    return [(one.laddr.ip, one.laddr.port) for one in found if one.status == psutil.CONN_LISTEN]
+
+
+def test_it_listens_on_loopback_only_whatever_is_used(cloud: Cloud) -> None:
+    cloud.client("s3").list_buckets()
+    cloud.client("sqs").create_queue(QueueName="queue")
+    cloud.client("iam").list_roles()
+    cloud.client("events").list_rules()
+    assert listening() == [("127.0.0.1", cloud.port)]
+
+
+def test_every_client_talks_to_this_cloud(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_PROFILE", "of-this-machine")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    topics = cloud.client("sns").list_topics()["Topics"]
+    identity = cloud.client("sts").get_caller_identity()
+    assert topics == []
+    assert identity["Account"] == cloud.account == "111122223333"
+    assert cloud.client("sns").meta.region_name == cloud.region == "ap-northeast-1"
+
+
+def test_the_next_cloud_starts_empty_and_answers_with_its_own_port() -> None:
+    with Cloud(0, REGION) as first:
+        first.client("s3").create_bucket(
+            Bucket="left-over", CreateBucketConfiguration={"LocationConstraint": REGION}
+        )
+        first.client("sqs").create_queue(QueueName="left-over")
+        assert len(first.client("s3").list_buckets()["Buckets"]) == 1
+    with Cloud(0, "eu-west-1") as second:
+        assert second.client("s3").list_buckets()["Buckets"] == []
+        assert not second.client("sqs").list_queues().get("QueueUrls")
+        url = second.client("sqs").create_queue(QueueName="new")["QueueUrl"]
+        topic = second.client("sns").create_topic(Name="new")["TopicArn"]
+    assert url == f"http://127.0.0.1:{second.port}/111122223333/new"
+    assert topic == "arn:aws:sns:eu-west-1:111122223333:new"
+
+
+def test_two_clouds_at_once_are_refused(cloud: Cloud) -> None:
+    with pytest.raises(CloudError, match="another cloud is open in this process"):
+        Cloud(0)
+    assert cloud.client("sts").get_caller_identity()["Account"] == cloud.account
+
+
+def test_a_port_in_use_is_one_line_that_names_the_option() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PortInUse) as caught:
+            Cloud(port)
+    assert str(caught.value) == (
+        f"port {port} is in use: choose another with --port, or stop what listens there"
+    )
+    with Cloud(port, REGION) as opened:
+        assert opened.endpoint == f"http://127.0.0.1:{port}"
+
+
+def test_without_ministack_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ministack"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ministack", None)
+    with pytest.raises(CloudError) as caught:
+        Cloud(0)
+    assert str(caught.value) == (
+        "MiniStack is not installed: run `make demo`, or `pip install -r requirements-local.txt`"
+    )
+    assert listening() == []
+
+
+def test_the_environment_of_the_process_is_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    monkeypatch.setenv("DOCKER_HOST", "unix:///mine.sock")
+    before = dict(os.environ)
+    with Cloud(0, REGION):
+        assert "AWS_PROFILE" not in os.environ
+        assert os.environ["DOCKER_HOST"] != "unix:///mine.sock"
+    assert dict(os.environ) == before
+
+
+def test_close_ends_stubborn_tasks_within_two_seconds(images: Images) -> None:
+    me = psutil.Process()
+    with Cloud(0, REGION, images=images, max_tasks=20) as opened:
+        stack = make_stack(opened)
+        definition = stack.define()
+        arns = [
+            task["taskArn"]
+            for _ in range(2)
+            for task in opened.client("ecs").run_task(
+                **stack.request(definition, "stubborn", count=10)
+            )["tasks"]
+        ]
+        queued = stack.run(definition, "stubborn")["taskArn"]
+        for arn in arns:
+            eventually(lambda arn=arn: stack.log(arn) or None)
+        assert stack.task(queued)["lastStatus"] == "PROVISIONING"
+        children = me.children(recursive=True)
+        begun = time.monotonic()
+    took = time.monotonic() - begun
+    assert len(children) == 20
+    assert [child for child in children if child.is_running()] == []
+    assert me.children(recursive=True) == []
+    assert took < 2
+
+
+def test_close_leaves_no_listener_thread_or_scratch_directory(images: Images) -> None:
+    ran = threading.Event()
+    with Cloud(0, REGION, images=images) as opened:
+        opened.on_close(ran.set)
+        stack = make_stack(opened)
+        task = stack.run(stack.define(), "show")["taskArn"]
+        stack.stopped(task)
+        (line,) = stack.log(task)
+    opened.close()
+    assert ran.is_set()
+    assert listening() == []
+    names = {thread.name for thread in threading.enumerate()}
+    assert not names & {"cloud", "ecs-task", "ecs-events", "container", "container-log"}
+    home = line.partition('"HOME": "')[2].partition('"')[0]
+    assert not Path(bytes.fromhex(home).decode()).parent.exists()
+
+
+def test_a_part_that_fails_to_install_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_cloud: Cloud) -> None:
+        raise PinnedInternalMoved("ministack.services.x.y is gone")
+
+    monkeypatch.setattr("local.ecs.install", fail)
+    with pytest.raises(PinnedInternalMoved, match=r"x\.y is gone"):
+        Cloud(0)
+    monkeypatch.undo()
+    assert listening() == []
+    with Cloud(0, REGION) as opened:
+        assert opened.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_starting_takes_less_than_a_second(cloud: Cloud) -> None:
+    cloud.close()
+    begun = time.monotonic()
+    with Cloud(0, REGION):
+        took = time.monotonic() - begun
+    assert took < 1
+
+
+def test_every_internal_leaned_on_is_as_it_was_pinned(cloud: Cloud) -> None:
+    assert cloud.port
+    internals = patch.leaned_on()
+    assert {(one.module, one.name) for one in internals} >= {
+        ("ministack.app", "_reset_all_state"),
+        ("ministack.services.ecs", "_run_task"),
+        ("ministack.services.eventbridge", "_put_events"),
+        ("ministack.services.sts", "register_session"),
+    }
+    assert [what for one in internals if (what := patch.problem(one))] == []
+
+
+def test_an_internal_that_moved_is_named() -> None:
+    module = "ministack.services.ecs"
+    importlib.import_module(module)
+    assert patch.problem(Internal(module, "_no_such", None)) == f"{module}._no_such is gone"
+    assert patch.problem(Internal(module, "_run_task", ("request",))) == (
+        f"{module}._run_task takes ('data',), not ('request',)"
+    )
+    with pytest.raises(PinnedInternalMoved, match=r"ecs\._no_such is gone: .*pip install"):
+        patch.check(Internal(module, "_no_such", None))
+
+
+def test_closing_puts_every_original_back() -> None:
+    ecs: Any = importlib.import_module("ministack.services.ecs")
+    before = (ecs._run_task, ecs._stop_task, dict(ecs._ACTION_MAP))
+    with Cloud(0, REGION):
+        assert ecs._run_task is not before[0]
+        assert ecs._ACTION_MAP["RunTask"] is not before[2]["RunTask"]
+    assert (ecs._run_task, ecs._stop_task, dict(ecs._ACTION_MAP)) == before
