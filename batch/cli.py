@@ -1,8 +1,10 @@
 """Command and environment → echo or ingest → exit code, stopping at once on SIGTERM."""
 
+import os
 import signal
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 from batch import exits
@@ -11,7 +13,7 @@ from batch.exits import MisconfiguredError, RefusalError, StoppedError
 from batch.log import emit
 
 # ECS sends SIGKILL stopTimeout after SIGTERM; whoever waits for a stop wants it within a second.
-_GRACE_SECONDS = 0.6
+_GRACE_SECONDS = 0.5
 
 
 class _SignalledError(Exception):
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         return _ingest(arguments, environment)
     except _SignalledError as signalled:
-        emit({"event": "stopped", "signal": str(signalled), "written": False})
+        _say_stopped(signalled)
         return 128 + signalled.number
 
 
@@ -44,27 +46,49 @@ def _ingest(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return _refuse(refusal)
 
     raised: list[BaseException] = []
+    done = threading.Event()
 
     def work() -> None:
         try:
             ingest.run()
         except BaseException as error:  # noqa: BLE001 - carried to the main thread, judged there
             raised.append(error)
+        finally:
+            done.set()
 
     # A signal handler runs in the main thread, between two of its bytecodes: it must not be busy
-    # inside a query or a socket.
+    # inside a query or a socket. It waits for the event, for an interrupted join() takes the
+    # thread for ended: https://github.com/python/cpython/issues/89437
     worker = threading.Thread(target=work, name="ingest", daemon=True)
     try:
         worker.start()
-        worker.join()
-    except _SignalledError:
+        done.wait()
+    except _SignalledError as signalled:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        ingest.stop()
-        worker.join(_GRACE_SECONDS)
+        ended = _stopped(ingest.stop, done)
         ingest.clean()
-        raise
+        if not ended:
+            # The interpreter would wait for, or crash, a thread inside a request that hangs.
+            _say_stopped(signalled)
+            os._exit(128 + signalled.number)
+        if raised:
+            raise
+    worker.join()
     return _outcome(raised)
+
+
+def _stopped(stop: Callable[[], None], done: threading.Event) -> bool:
+    """Stop the work and say whether it ended in time; aborting an upload may hang as well."""
+    deadline = time.monotonic() + _GRACE_SECONDS
+    stopper = threading.Thread(target=stop, name="stop", daemon=True)
+    stopper.start()
+    stopper.join(_GRACE_SECONDS)
+    return done.wait(max(0.0, deadline - time.monotonic())) and not stopper.is_alive()
+
+
+def _say_stopped(signalled: _SignalledError) -> None:
+    emit({"event": "stopped", "signal": str(signalled)})
 
 
 def _outcome(raised: Sequence[BaseException]) -> int:

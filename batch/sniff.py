@@ -29,6 +29,7 @@ _FOREIGN = (
     (b"{\\rtf", "a rich text document"),
 )
 _CONTROLS = bytes({*range(9), *range(14, 32)} - {0x1A})
+_OBJECT = re.compile(r"\s*\{\s*[\"}]")
 _NOT_A_NAME = re.compile(
     r"\s*|[-+]?[\d.,]+([eE][-+]?\d+)?%?|\d{4}[-/]\d{1,2}[-/]\d{1,2}.*", re.DOTALL
 )
@@ -81,7 +82,7 @@ def _is_json(text: str) -> bool:
             "the file is one JSON document over several lines, or an array:"
             " expected JSON Lines, one object a line"
         )
-    return False
+    return _OBJECT.match(text) is not None
 
 
 def _parsed(text: str) -> object:

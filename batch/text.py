@@ -172,7 +172,7 @@ def _mostly(block: bytes, encoding: str) -> bool:
     strangers = _NOT_CP932 if encoding == "cp932" else ()
     bad = sum(map(text.count, ("\ufffd", *strangers)))
     good = len(text) - len(text.encode("ascii", "ignore")) - bad
-    return bad * 10 <= good
+    return bad * 5 <= good
 
 
 class _LineEnds:

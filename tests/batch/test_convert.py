@@ -1,0 +1,420 @@
+"""Bytes through preparing, sniffing and DuckDB, in process."""
+
+import datetime as dt
+import gzip
+import io
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from batch.convert import Conversion
+from batch.exits import BadDataError, StoppedError
+from batch.report import Converted
+from batch.sniff import SAMPLE, sniff
+from batch.text import prepare
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+
+@dataclass(frozen=True)
+class Outcome:
+    encoding: str
+    compression: str
+    converted: Converted
+    rows: list[tuple[object, ...]]
+
+    @property
+    def types(self) -> dict[str, str]:
+        return {column.name: column.type for column in self.converted.columns}
+
+    @property
+    def rejected(self) -> list[tuple[int, str]]:
+        return [(row.line, row.reason) for row in self.converted.rejected.rows]
+
+
+Ingest = Callable[[bytes], Outcome]
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Ingest:
+    return lambda body: convert_bytes(body, tmp_path)
+
+
+def convert_bytes(body: bytes, scratch: Path, select: str = "*") -> Outcome:
+    text = prepare(io.BufferedReader(io.BytesIO(body)), scratch / "text")  # pyright: ignore[reportArgumentType] - BytesIO is raw enough
+    with text.path.open("rb") as file:
+        kind = sniff(file.read(SAMPLE), whole=text.size <= SAMPLE)
+    parquet = scratch / "out.parquet"
+    conversion = Conversion(scratch)
+    try:
+        converted = conversion.run(text, kind, parquet)
+    finally:
+        conversion.close()
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            f"SELECT {select} FROM read_parquet(?)",  # noqa: S608 - the test's own
+            [str(parquet)],
+        ).fetchall()
+    return Outcome(text.encoding, text.compression, converted, rows)
+
+
+def test_each_column_gets_the_narrowest_type_that_loses_nothing(ingest: Ingest) -> None:
+    done = ingest(
+        b"i,f,b,d,t,c,zip,big,phone,v\n"
+        b"1,1.50,true,2024-01-05,2024-01-05T10:00:01.5,10:00:00,00123,12345678901234567890,+81,1_0\n"
+        b" 2 ,1e5,FALSE,2024/01/06,2024-01-06 10:00,23:59:59,12345,1,+82,2\n"
+    )
+    assert done.types == {
+        "i": "BIGINT",
+        "f": "DOUBLE",
+        "b": "BOOLEAN",
+        "d": "DATE",
+        "t": "TIMESTAMP",
+        "c": "TIME",
+        "zip": "VARCHAR",
+        "big": "VARCHAR",
+        "phone": "VARCHAR",
+        "v": "VARCHAR",
+    }
+    assert done.rows == [
+        (
+            1,
+            1.5,
+            True,
+            dt.date(2024, 1, 5),
+            dt.datetime(2024, 1, 5, 10, 0, 1, 500000),  # noqa: DTZ001 - naive as in the file
+            dt.time(10),
+            "00123",
+            "12345678901234567890",
+            "+81",
+            "1_0",
+        ),
+        (
+            2,
+            1e5,
+            False,
+            dt.date(2024, 1, 6),
+            dt.datetime(2024, 1, 6, 10, 0),  # noqa: DTZ001 - as above
+            dt.time(23, 59, 59),
+            "12345",
+            "1",
+            "+82",
+            "2",
+        ),
+    ]
+
+
+def test_times_with_an_offset_are_instants(tmp_path: Path) -> None:
+    body = b"at,n\n2024-05-01T10:00:00Z,1\n2024-05-01T10:00:00+09:00,2\n"
+    done = convert_bytes(body, tmp_path, 'CAST(epoch("at") AS BIGINT), n')
+    assert done.rows == [(1714557600, 1), (1714525200, 2)]
+    assert done.types == {"at": "TIMESTAMP WITH TIME ZONE", "n": "BIGINT"}
+
+
+def test_a_column_without_a_value_is_text_and_all_null(ingest: Ingest) -> None:
+    done = ingest(b"a,b\n1,\n2,\n")
+    assert [(c.name, c.type, c.nulls) for c in done.converted.columns] == [
+        ("a", "BIGINT", 0),
+        ("b", "VARCHAR", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("late", "kind", "last"),
+    [
+        (b"00123", "VARCHAR", "00123"),
+        (b"1.5", "DOUBLE", 1.5),
+        (b"none", "VARCHAR", "none"),
+        (b"12345678901234567890", "VARCHAR", "12345678901234567890"),
+    ],
+)
+def test_a_late_value_that_does_not_fit_widens_its_column_and_loses_nothing(
+    ingest: Ingest, late: bytes, kind: str, last: object
+) -> None:
+    body = b"id,n\n" + b"".join(b"%d,7\n" % n for n in range(30_000)) + late + b",8\n"
+    done = ingest(body)
+    assert done.types == {"id": kind, "n": "BIGINT"}
+    assert (len(done.rows), done.rows[-1]) == (30_001, (last, 8))
+    assert done.converted.rejected.count == 0
+
+
+def test_the_first_value_of_a_column_may_come_late(ingest: Ingest) -> None:
+    done = ingest(b"id,n\n" + b"".join(b"%d,\n" % n for n in range(30_000)) + b"1,8\n")
+    assert done.types == {"id": "BIGINT", "n": "BIGINT"}
+    assert done.converted.columns[1].nulls == 30_000
+
+
+def test_ragged_rows_are_rejected_with_their_line_and_the_rest_stays(ingest: Ingest) -> None:
+    done = ingest(b'a,b\n1,2\n3\n"x\n\ny",5\n6,7,8\n\n9,10\n11\n')
+    assert done.rows == [("1", 2), ("x\n\ny", 5), ("9", 10)]
+    assert done.rejected == [
+        (3, "expected 2 columns, found 1"),
+        (7, "expected 2 columns, found 3"),
+        (10, "expected 2 columns, found 1"),
+    ]
+
+
+def test_line_numbers_are_right_with_crlf_and_quoted_line_ends(ingest: Ingest) -> None:
+    done = ingest(b'a,b\r\n1,2\r\n3\r\n"q\r\nr",3\r\n4\r\n')
+    assert done.rows == [("1", 2), ("q\r\nr", 3)]
+    assert [line for line, _ in done.rejected] == [3, 6]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"a,b\r\n1,2\n3,4\r\n", b"a,b\n1,2\r\n3,4\n", b"a,b\r1,2\r3,4\r", b"\n\r\na,b\n1,2\n3,4"],
+)
+def test_any_mixture_of_line_ends_is_read(ingest: Ingest, body: bytes) -> None:
+    done = ingest(body)
+    assert (list(done.types), done.rows) == (["a", "b"], [(1, 2), (3, 4)])
+
+
+def test_the_count_of_rejected_rows_is_true_when_the_list_is_cut(ingest: Ingest) -> None:
+    body = b"a,b\n" + b"1,2\n3\n" * 5_000
+    done = ingest(body)
+    assert (len(done.rows), done.converted.rejected.count) == (5_000, 5_000)
+    assert [line for line, _ in done.rejected] == [3 + 2 * n for n in range(100)]
+
+
+def test_line_numbers_hold_across_many_buffers(ingest: Ingest) -> None:
+    rows = [b'%d,"%s\n"\n' % (n, b"x" * 90) for n in range(250_000)]
+    rows[200_000] = b"ragged\n"
+    done = ingest(b"a,b\n" + b"".join(rows))
+    assert done.rejected == [(400_002, "expected 2 columns, found 1")]
+    assert len(done.rows) == 249_999
+
+
+def test_a_quote_that_is_never_closed_is_reported_with_what_it_swallowed(ingest: Ingest) -> None:
+    done = ingest(b'a,b\n1,2\n3,"4\n5,6\n7,8\n')
+    assert done.rows == [(1, 2)]
+    assert done.rejected == [
+        (
+            3,
+            (
+                "a quote is never closed, or text follows a closing quote;"
+                " it reaches over 3 more lines"
+            ),
+        )
+    ]
+
+
+def test_a_row_longer_than_the_limit_costs_only_itself(ingest: Ingest) -> None:
+    done = ingest(b"a,b\n1,2\n3," + b"x" * (3 << 20) + b"\n5,6\n")
+    assert done.rows == [(1, 2), (5, 6)]
+    assert done.rejected == [(3, "the row is longer than 2 MiB")]
+
+
+def test_a_file_with_a_header_only_is_an_empty_table(ingest: Ingest) -> None:
+    done = ingest(b"a,b\n")
+    assert (done.types, done.rows) == ({"a": "VARCHAR", "b": "VARCHAR"}, [])
+
+
+def test_columns_get_unique_names_whatever_the_header_has(ingest: Ingest) -> None:
+    done = ingest(b'a,A,,a_2,"say ""hi"", {c}\'"\n1,2,3,4,5\n')
+    assert list(done.types) == ["a", "A_2", "column_3", "a_2_2", 'say "hi", {c}\'']
+    assert done.rows == [(1, 2, 3, 4, 5)]
+
+
+def test_a_first_row_without_any_text_is_data(ingest: Ingest) -> None:
+    done = ingest(b"1,2024-01-01\n2,2024-01-02\n")
+    assert list(done.types) == ["column_1", "column_2"]
+    assert len(done.rows) == 2
+
+
+def test_one_column_needs_no_delimiter(ingest: Ingest) -> None:
+    done = ingest(b"name\nx\n\ny\n")
+    assert done.rows == [("x",), (None,), ("y",)]
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", ";", "|"])
+def test_the_delimiter_is_found(ingest: Ingest, delimiter: str) -> None:
+    body = f"name{delimiter}n{delimiter}m\n" + f"x{delimiter}1{delimiter}2\n" * 5
+    assert ingest(body.encode()).rows == [("x", 1, 2)] * 5
+
+
+TEXT = "名前,値\n東京,1\n大阪,2\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (TEXT.encode(), "utf-8"),
+        (TEXT.encode("utf-8-sig"), "utf-8"),
+        (TEXT.encode("utf-16"), "utf-16-le"),
+        (b"\xfe\xff" + TEXT.encode("utf-16-be"), "utf-16-be"),
+        (TEXT.encode("cp932"), "cp932"),
+        (("ascii,値\n" + "x,1\n" * 400_000 + "東京,1\n").encode("cp932"), "cp932"),
+    ],
+)
+def test_encodings_are_known_by_content(ingest: Ingest, body: bytes, encoding: str) -> None:
+    done = ingest(body)
+    assert done.encoding == encoding
+    assert ("東京", 1) in done.rows
+    assert done.converted.rejected.count == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (b"a,b\n1,\xff\n3,4\n", 2),
+        ("名前,値\n東京,1\n".encode("cp932") + b"\xfd,2\n" + "大阪,3\n".encode("cp932"), 3),
+        (
+            b"\xff\xfe"
+            + "a,b\n1,2\n".encode("utf-16-le")
+            + b"\x00\xd8"
+            + ",3\n4,5\n".encode("utf-16-le"),
+            3,
+        ),
+        ("名,値\n東京,1\n大阪,2\n名古屋,3\n".encode() + b"\xff,2\n", 5),
+    ],
+)
+def test_a_character_that_is_none_costs_its_row_only(
+    ingest: Ingest, body: bytes, line: int
+) -> None:
+    done = ingest(body)
+    assert done.rejected == [(line, "a character is not valid in the file's encoding")]
+    assert len(done.rows) >= 1
+
+
+@pytest.mark.parametrize(
+    ("compress", "name"), [(gzip.compress, "gzip"), (zstd.compress, "zstd"), (bytes, "none")]
+)
+def test_compression_is_known_by_content(
+    ingest: Ingest, compress: Callable[[bytes], bytes], name: str
+) -> None:
+    done = ingest(compress(b"a,b\n1,2\n") + compress(b"3,4\n"))
+    assert (done.compression, done.rows) == (name, [(1, 2), (3, 4)])
+
+
+NOISE = random.Random(7).randbytes(4096)  # noqa: S311 - not for secrets
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "empty"),
+        (b"\xef\xbb\xbf\r\n \n", "empty"),
+        (gzip.compress(b""), "empty"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "a PDF"),
+        (b"PK\x03\x04....", "ZIP"),
+        (NOISE, "binary"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "without a byte order mark"),
+        (gzip.compress(gzip.compress(b"a,b\n")), "compressed twice"),
+        (gzip.compress(b"a,b\n1,2\n" * 99)[:-9], "damaged"),
+        (zstd.compress(b"a,b\n1,2\n" * 99)[:-9], "damaged"),
+        (gzip.compress(b"a,b\n1,2\n")[:-8] + b"\0" * 8, "damaged"),
+        (b"a,b\n1\n2\n", "2 rejected, the first at line 2: expected 2 columns, found 1"),
+        (b'"a,b\n1,2\n', "first row"),
+        (b'[{"a": 1},\n {"a": 2}]\n', "JSON Lines"),
+        (b'{\n  "a": 1\n}\n', "JSON Lines"),
+        (b'{"a":1\n[1]\n{"b"\n{}x', "4 rejected, the first at line 1: not valid JSON"),
+        (b'{"a":1,"b":', "1 rejected, the first at line 1: not valid JSON"),
+        (b"{}\n{}\n", "every object is empty"),
+        (b'{"a":1,"a":2}\n', "1 rejected, the first at line 1: a key occurs twice"),
+    ],
+)
+def test_what_can_never_be_read_is_bad_data(ingest: Ingest, body: bytes, reason: str) -> None:
+    with pytest.raises(BadDataError, match=reason):
+        ingest(body)
+
+
+def test_json_lines_become_typed_columns(ingest: Ingest) -> None:
+    done = ingest(
+        b'{"a":1,"code":"00123","day":"2024-01-01","n":{"x":1,"y":[1,2]},"m":1,"f":2}\n'
+        b'{"a":2,"A":true,"":"e","f":2.5,"m":"x","big":12345678901234567890123}\r\n'
+        b"\n"
+        b'{"a":null,"a/b~c\\"":[{"k":1},{"l":null}],"k":{"X":1,"x":2}}'
+    )
+    assert done.types == {
+        "a": "BIGINT",
+        "code": "VARCHAR",
+        "day": "DATE",
+        "n": "STRUCT(x UBIGINT, y UBIGINT[])",
+        "m": "VARCHAR",
+        "f": "DOUBLE",
+        "A_2": "BOOLEAN",
+        "column_8": "VARCHAR",
+        "big": "VARCHAR",
+        'a/b~c"': "STRUCT(k UBIGINT, l VARCHAR)[]",
+        "k": "VARCHAR",
+    }
+    none = (None,) * 3
+    assert done.rows == [
+        (1, "00123", dt.date(2024, 1, 1), {"x": 1, "y": [1, 2]}, "1", 2.0, *none, None, None),
+        (2, None, None, None, "x", 2.5, True, "e", "12345678901234567890123", None, None),
+        (
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            *none,
+            [{"k": 1, "l": None}, {"k": None, "l": None}],
+            '{"X":1,"x":2}',
+        ),
+    ]
+    assert done.converted.columns[3].nulls == 2
+
+
+def test_lines_that_are_no_object_are_rejected_with_their_line(ingest: Ingest) -> None:
+    done = ingest(
+        b'{"a":1}\n\n{"a":\n\xff\n[1]\n{"a":2}\r\n"\xff"\n{"a":3,"a":4}\n"s"\n{"a":5}\n{"b"\n'
+    )
+    assert done.rows == [(1,), (2,), (5,)]
+    encoding = "a character is not valid in the file's encoding"
+    assert done.rejected == [
+        (3, "not valid JSON"),
+        (4, encoding),
+        (5, "a JSON value, but not an object"),
+        (7, encoding),
+        (8, "a key occurs twice in the object"),
+        (9, "a JSON value, but not an object"),
+        (11, "not valid JSON"),
+    ]
+
+
+def test_a_nested_object_used_as_a_dictionary_stays_text(ingest: Ingest) -> None:
+    body = b"".join(b'{"a":{"key%d":%d}}\n' % (n, n) for n in range(300))
+    assert ingest(body).types == {"a": "VARCHAR"}
+
+
+def test_a_stopped_conversion_raises_and_starts_nothing(tmp_path: Path) -> None:
+    text = prepare(io.BufferedReader(io.BytesIO(b"a,b\n1,2\n")), tmp_path / "text")  # pyright: ignore[reportArgumentType] - as above
+    conversion = Conversion(tmp_path)
+    conversion.stop()
+    with pytest.raises(StoppedError):
+        conversion.run(text, sniff(b"a,b\n1,2\n", whole=True), tmp_path / "out.parquet")
+    conversion.close()
+    assert not (tmp_path / "out.parquet").exists()
+
+
+CELL = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"], exclude_characters="\ufeff"),
+    max_size=8,
+)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rows=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=6))
+def test_whatever_a_csv_writer_writes_comes_back_or_is_counted(
+    tmp_path: Path, rows: list[tuple[str, str]]
+) -> None:
+    quoted = ['"' + '","'.join(c.replace('"', '""') for c in row) + '"' for row in rows]
+    done = convert_bytes("\n".join(["name,text", *quoted]).encode(), tmp_path)
+    assert len(done.rows) == len(rows)
+    for column in (0, 1):
+        if list(done.types.values())[column] == "VARCHAR":
+            assert [row[column] for row in done.rows] == [row[column] or None for row in rows]
