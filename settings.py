@@ -462,7 +462,7 @@ def _lines(error: ValidationError) -> Iterable[str]:
 
 
 _REASONS = {
-    "extra_forbidden": "unknown key; docs/configuration.md lists what there is",
+    "extra_forbidden": "unknown key; the README lists what there is",
     "missing": "missing",
     "string_type": "must be text; put it in quotes",
 }

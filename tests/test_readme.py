@@ -1,0 +1,116 @@
+"""What the README says of configuration and outputs is what the code has."""
+
+import json
+import re
+import types
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Union, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import components
+import settings
+from local import engine, project
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def _section(name: str) -> str:
+    match = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", README, re.DOTALL)
+    assert match, f"the README has no section {name}"
+    return match[1]
+
+
+def _rows(name: str) -> dict[str, list[str]]:
+    """The rows of a table by the code in their first cell."""
+    rows = [line.strip("| ").split(" | ") for line in _section(name).splitlines()[2:]]
+    return {cells[0].strip("`"): [cell.strip() for cell in cells[1:]] for cells in rows}
+
+
+def _models(annotation: object, path: str) -> Iterator[tuple[type[BaseModel], str]]:
+    """The models an annotation leads to, with how the README writes the way there."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, path
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        yield from _models(arguments[0], path)
+    elif origin is dict:
+        yield from _models(arguments[1], f"{path}.NAME")
+    elif origin is tuple:
+        yield from _models(arguments[0], path if path.endswith("[]") else f"{path}[]")
+    elif origin in {Union, types.UnionType}:
+        for argument in arguments:
+            yield from _models(argument, path)
+
+
+def _keys(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for field in model.model_fields.values():
+        key = f"{path}.{field.alias}".removeprefix(".")
+        inner = list(_models(field.annotation, key))
+        for nested, nested_path in inner:
+            yield from _keys(nested, nested_path)
+        if not inner:
+            yield key, field
+
+
+# aws:region is a key of Pulumi's AWS provider.
+KEYS = {key: field for key, field in _keys(settings.Settings) if key != "region"}
+
+
+def test_the_configuration_table_has_every_key_and_no_other() -> None:
+    assert sorted(_rows("configuration")) == sorted(KEYS)
+
+
+@pytest.mark.parametrize(("key", "field"), KEYS.items())
+def test_a_default_in_the_configuration_table_is_the_default(key: str, field: FieldInfo) -> None:
+    default = _rows("configuration")[key][1] if len(_rows("configuration")[key]) > 1 else ""
+    if field.is_required():
+        assert default == "required"
+    elif key.endswith(".timeout"):
+        assert (default, field.default) == ("`1h`", 3600)
+    elif default.startswith("`"):
+        value = field.default
+        shown = value if isinstance(value, str) else json.dumps(value)
+        assert default == f"`{shown}`"
+    else:
+        # What is not in the table as code has no default of its own: it is left out, or empty.
+        assert field.get_default(call_default_factory=True) in (None, "", (), {})
+
+
+@cache
+def _dev() -> engine.Evaluation:
+    return engine.evaluate_dry(project.load(ROOT, "dev"))
+
+
+def test_the_outputs_table_has_every_output_and_no_other() -> None:
+    assert sorted(_rows("outputs")) == sorted(_dev().outputs)
+
+
+@pytest.mark.parametrize("name", ["jobs", "pipelines", "uploads"])
+def test_the_outputs_table_names_what_an_entry_has(name: str) -> None:
+    described = re.findall(r"`(\w+)`", _rows("outputs")[name][0])
+    entries = _dev().outputs[name].values()
+    assert entries
+    assert all(sorted(entry) == sorted(described) for entry in entries)
+
+
+def test_the_readme_lists_every_component() -> None:
+    listed = set(re.findall(r"`([A-Z]\w+)`", README.split("## Components")[1])) - {
+        "ComponentResource"
+    }
+    assert listed == {name for name in components.__all__ if not name.endswith("Args")}
+
+
+def test_every_make_target_the_readme_names_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert set(re.findall(r"`make ([a-z]+)", README)) <= targets
+
+
+def test_every_file_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", README)
+    assert [link for link in links if not (ROOT / link).exists()] == []
