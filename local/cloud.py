@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import importlib
+import json
 import os
 import socket
 import sys
@@ -17,12 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from types import ModuleType, TracebackType
 from typing import Any, cast
+from urllib.parse import parse_qsl
 
 import boto3
 import botocore.session
 from botocore.config import Config
 
-from local import patch
+from local import ecs, events, functions, iam, patch, schedules, states
 from local.images import Images
 
 patch.leans_on("ministack.app", "app", ("scope", "receive", "send"))
@@ -32,18 +34,14 @@ patch.leans_on("ministack.app", "_MAIN_LOOP")
 
 ACCOUNT = "111122223333"
 HOST = "127.0.0.1"
+_CONTROL = "/_fargate-batch/"
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's documentation key
-CLOSE_SECONDS = 2.0
+_JOIN_SECONDS = 1.5
+_GRACE_SECONDS = 0.3
 
-_PARTS = (
-    "local.ecs",
-    "local.functions",
-    "local.states",
-    "local.events",
-    "local.schedules",
-    "local.iam",
-)
+# Closed in the other order: what starts tasks stops before the tasks do.
+_PARTS = (ecs, functions, states, events, schedules, iam)
 _Message = dict[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -114,9 +112,8 @@ class Cloud(AbstractContextManager["Cloud"]):
             patch.replace("ministack.services.stepfunctions", "_SFN_WAIT_SCALE", wait_scale, None)
             server = _Server(app, listening)
             self._undo.callback(server.stop)
-            for name in _PARTS:
-                with contextlib.suppress(ImportError):
-                    getattr(importlib.import_module(name), "install", lambda _cloud: None)(self)
+            for part in _PARTS:
+                part.install(self)
             server.start()
         except BaseException:
             self.close()
@@ -307,6 +304,16 @@ def _no_scripts(*_dirs: str) -> list[str]:
     return []
 
 
+async def _control(scope: _Message, send: _Send) -> None:
+    """Answer a request to this program itself, which no AWS service has."""
+    query = dict(parse_qsl(scope["query_string"].decode()))
+    handle = importlib.import_module("local.schedules").handle_control
+    status, answer = handle(scope["path"], query)
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+
 class _Stopping(Exception):  # noqa: N818 - says what happens
     """Ends MiniStack's lifespan without its shutdown, which imports what was never used."""
 
@@ -331,7 +338,7 @@ class _Server:
     def stop(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(CLOSE_SECONDS)
+            self._thread.join(_JOIN_SECONDS)
         elif not self._loop.is_closed():
             self._loop.close()
 
@@ -343,13 +350,18 @@ class _Server:
             self._failure = error
         finally:
             self._ready.set()
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-            self._loop.run_until_complete(asyncio.sleep(0))
+            self._cancel_what_is_left()
             executor = cast("ThreadPoolExecutor | None", self._loop._default_executor)  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
             if executor is not None:
                 executor.shutdown(wait=False, cancel_futures=True)
             self._loop.close()
+
+    def _cancel_what_is_left(self) -> None:
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=_GRACE_SECONDS))
 
     async def _serve(self) -> None:
         serve = importlib.import_module("hypercorn.asyncio").serve
@@ -357,11 +369,14 @@ class _Server:
         descriptor = self._listening.detach()
         config.bind = [f"fd://{descriptor}"]
         config.keep_alive_timeout = 75
-        config.graceful_timeout = 0.3
+        config.graceful_timeout = _GRACE_SECONDS
         config.loglevel = "ERROR"
         await serve(self._asgi, config, shutdown_trigger=self._stop.wait, mode="asgi")
 
     async def _asgi(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(_CONTROL):
+            await _control(scope, send)
+            return
         if scope["type"] != "lifespan":
             await self._app.app(scope, receive, send)
             return

@@ -21,7 +21,7 @@ from local.cloud import Cloud
 from local.containers import Place, role_credentials
 from local.ecs import EcsError
 from local.images import ImageError, Images, read_dockerfile
-from local.processes import LINE_BYTES, Lines
+from local.processes import LINE_BYTES, Line, Lines, Process
 from tests.local.probe import IMAGE, LOG_GROUP, REGION, ROLE, Stack, eventually, make_stack
 
 
@@ -204,6 +204,24 @@ def test_both_streams_reach_the_log_in_the_order_they_were_written(stack: Stack)
     assert stack.log(arn) == [f"line {number}" for number in range(50)]
     events = stack.cloud.client("logs").filter_log_events(logGroupName=LOG_GROUP)["events"]
     assert all(before <= event["timestamp"] <= time.time_ns() // 1_000_000 for event in events)
+
+
+def test_a_process_has_exited_only_after_its_last_line_was_written(tmp_path: Path) -> None:
+    order: list[str] = []
+    ended = threading.Event()
+
+    def write_slowly(lines: list[Line]) -> None:
+        if lines and not ended.wait(0.3):
+            order.extend(line.message for line in lines)
+
+    def exited(process: Process) -> None:
+        order.append(f"exit {process.exit_code}")
+        ended.set()
+
+    code = "print('last'); raise SystemExit(9)"
+    process = Process(["python", "-c", code], {}, tmp_path, write_slowly, exited)
+    assert process.join(10)
+    assert order == ["last", "exit 9"]
 
 
 def test_lines_are_in_the_log_while_the_task_runs(stack: Stack) -> None:
