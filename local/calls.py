@@ -91,7 +91,50 @@ def _missing_object(resource: str) -> list[Need]:
 _NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events}
 
 
-def _resource_arn(  # noqa: PLR0917 - MiniStack's signature
+# What the SDK calls a service, where IAM calls it otherwise.
+_PREFIXES = {"sfn": "states", "eventbridge": "events", "cloudwatchlogs": "logs"}
+# Operations that IAM has no action of the same name for:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+_ACTIONS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjects": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
+}
+
+
+def of_api(
+    service: str, operation: str, request: Mapping[str, Any], prefix: tuple[str, str]
+) -> list[Need]:
+    """What a call of the SDK asks for: `service` as the SDK names it, `operation` in PascalCase.
+
+    `request` has the members by the API's own names; `prefix` is the Region and the account.
+    """
+    service = _PREFIXES.get(service, service)
+    region, account = prefix
+    named = _NAMED_HERE.get(service)
+    if named and (needs := named(operation, request, f"arn:aws:{service}:{region}:{account}")):
+        return needs
+    action = _ACTIONS.get(f"{service}:{operation}", f"{service}:{operation}")
+    if service == "s3":
+        path = "/".join(cast("str", request[name]) for name in ("Bucket", "Key") if name in request)
+        return [Need(action, f"arn:aws:s3:::{path}" if path else "*")]
+    path = f"/functions/{request['FunctionName']}" if "FunctionName" in request else "/"
+    resource = _original["extract_resource_arn"](
+        service,
+        "POST",
+        path,
+        {"x-amz-target": f"{service}.{operation}"},
+        json.dumps(request, default=str).encode(),
+        {name: [value] for name, value in request.items()},
+        region,
+        account,
+    )
+    return [Need(action, cast("str", resource))]
+
+
+def _resource_arn(
     service: str,
     method: str,
     path: str,
@@ -127,7 +170,7 @@ def _resource_arn(  # noqa: PLR0917 - MiniStack's signature
     return needs[0].resource
 
 
-def _enforce(  # noqa: PLR0917 - MiniStack's signature
+def _enforce(
     access_key_id: str,
     iam_action: str,
     service: str,

@@ -43,6 +43,7 @@ __all__ = [
     "authorise",
     "authorise_service",
     "decisions",
+    "for_api_call",
     "for_describe_execution",
     "for_describe_tasks",
     "for_function_log",
@@ -401,6 +402,27 @@ def for_service_publish(service_principal: str, topic_arn: str, source_arn: str)
 def for_service_invoke_function(service_principal: str, function_arn: str, source_arn: str) -> None:
     """Check that a function's policy lets a service invoke it for a rule, schedule or topic."""
     authorise_service(service_principal, "lambda:InvokeFunction", function_arn, None, source_arn)
+
+
+def for_api_call(
+    role_arn: str,
+    service: str,
+    operation: str,
+    request: Mapping[str, Any],
+    *,
+    session: str = "service",
+) -> None:
+    """Check a call that a state machine or schedule makes through the SDK (`aws-sdk:sfn:…`).
+
+    `service` and `operation` (in camelCase or PascalCase) are as in the ARN of the integration,
+    `request` has the members by the API's own names.
+
+    Raises:
+        AccessDenied: at the first call that is not allowed.
+    """
+    name = operation[:1].upper() + operation[1:]
+    place = _region[-1], account_of(role_arn)
+    _require(role_arn, calls.of_api(service, name, request, place), session)
 
 
 def for_log_delivery(role_arn: str, *, session: str = "service") -> None:

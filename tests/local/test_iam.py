@@ -41,7 +41,7 @@ def allow(action: str | list[str], resource: str | list[str], **more: object) ->
 def cloud() -> Iterator[Cloud]:
     """A cloud with no part but the one under test."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local.cloud, "_PARTS", ("local.iam",))
+        patch.setattr(local.cloud, "_PARTS", (iam,))
         with Cloud(0, REGION) as opened:
             yield opened
 
@@ -892,3 +892,24 @@ def test_a_queue_policy_denies_a_role_what_its_own_policy_allows(
     with pytest.raises(AccessDenied, match="with an explicit deny in a resource-based policy"):
         iam.for_send_message(arn, QUEUE)
     sqs.delete_queue(QueueUrl=url)
+
+
+API_CALLS: list[tuple[str, str, dict[str, Any], str, str]] = [
+    ("sfn", "listExecutions", {"stateMachineArn": MACHINE}, "states:ListExecutions", MACHINE),
+    ("ecs", "stopTask", {"cluster": CLUSTER, "task": TASK}, "ecs:StopTask", TASK),
+    ("s3", "getObject", {"Bucket": "b", "Key": "k"}, "s3:GetObject", "arn:aws:s3:::b/k"),
+    ("s3", "listObjectsV2", {"Bucket": "b"}, "s3:ListBucket", "arn:aws:s3:::b"),
+    ("sns", "publish", {"TopicArn": TOPIC, "Message": "x"}, "sns:Publish", TOPIC),
+    ("lambda", "invoke", {"FunctionName": "task-events"}, "lambda:InvokeFunction", FUNCTION),
+    ("eventbridge", "disableRule", {"Name": "uploads"}, "events:DisableRule", RULE),
+]
+
+
+@pytest.mark.parametrize("row", API_CALLS, ids=[row[3] for row in API_CALLS])
+def test_a_call_through_the_sdk_needs_its_grant_on_what_it_names(
+    role: Callable[..., str], row: tuple[str, str, dict[str, Any], str, str]
+) -> None:
+    service, operation, request, action, resource = row
+    iam.for_api_call(role(allow(action, resource)), service, operation, request)
+    other = role(allow(action, f"{resource}-2"))
+    assert denied(iam.for_api_call, other, service, operation, request) == (action, resource)
