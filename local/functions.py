@@ -10,6 +10,7 @@ import re
 import subprocess
 import threading
 import time
+import uuid
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -123,6 +124,18 @@ def install(cloud: "Cloud") -> None:
     def execute(func: dict[str, Any], event: Json, request_id: str) -> dict[str, Any]:
         return _named_error(warm(func, event, request_id), request_id)
 
+    write_log = internal("services.lambda_svc", "_emit_lambda_logs")
+
+    def log(function: dict[str, Any], *rest: Any, **options: Any) -> None:  # noqa: ANN401 - MiniStack's parameters
+        if _may_log(function.get("config") or function):
+            write_log(function, *rest, **options)
+
+    patch.replace(
+        _SERVICE,
+        "_emit_lambda_logs",
+        log,
+        ("func", "request_id", "log_text", "error", "duration_ms", "log_source"),
+    )
     patch.replace(_SERVICE, "_execute_function_warm", execute, ("func", "event", "request_id"))
     patch.replace(_SERVICE, "invoke_async_with_retry", _invoke_async, ("func", "event"))
     patch.replace(_RUNTIME, "execution_credentials", _credentials, ("config",))
@@ -210,6 +223,18 @@ def _send(config: dict[str, Any], queue_arn: str, body: str, attributes: dict[st
     except iam.AccessDenied:
         return
     dead_letters.send(queue_arn, body, attributes)
+
+
+def _may_log(config: dict[str, Any]) -> bool:
+    """Whether the function's role lets its output be kept; without it AWS drops the lines."""
+    group = (config.get("LoggingConfig") or {}).get("LogGroup")
+    stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{uuid.uuid4().hex}"
+    arn, name = config["FunctionArn"], config["FunctionName"]
+    try:
+        iam.for_function_log(config["Role"], arn, group or f"/aws/lambda/{name}", stream)
+    except iam.AccessDenied:
+        return False
+    return True
 
 
 def _named_error(result: dict[str, Any], request_id: str) -> dict[str, Any]:

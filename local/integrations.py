@@ -4,7 +4,9 @@ Each integration takes a `Call` and returns the state's result, in AWS's shape.
 https://docs.aws.amazon.com/step-functions/latest/dg/integrate-services.html
 """
 
+import contextlib
 import dataclasses
+import functools
 import json
 import threading
 from collections.abc import Callable
@@ -54,12 +56,13 @@ class Integrations:
             Aborted: the call was cancelled.
         """
         resource = call.resource
+        _assume(call)
         if resource in {"arn:aws:states:::ecs:runTask", "arn:aws:states:::ecs:runTask.sync"}:
             return _run_task(call, sync=resource.endswith(".sync"))
         if resource.startswith("arn:aws:states:::states:startExecution"):
             return self._start_execution(call, resource.rpartition("startExecution")[2])
-        if ":::aws-sdk:ecs:" in resource:
-            return _sdk_ecs(call)
+        if ":::aws-sdk:" in resource:
+            return _sdk(call)
         call.started()
         if ":::lambda:invoke" in resource:
             name = (
@@ -98,9 +101,13 @@ class Integrations:
         call.cancelled.call(either.set)
         child.ended.call(either.set)
         either.wait()
+        child_arn: str = child.record["executionArn"]
         if call.cancelled:
-            child.abort(None, None)
+            with contextlib.suppress(iam.AccessDenied):
+                iam.for_stop_execution(call.role_arn, child_arn)
+                child.abort(None, None)
             raise Aborted
+        _allowed("StepFunctions", lambda: iam.for_describe_execution(call.role_arn, child_arn))
         described = _described(child.record)
         if child.record["status"] != "SUCCEEDED":
             raise StateError("States.TaskFailed", text_of(described))
@@ -122,6 +129,18 @@ def _described(record: dict[str, Any]) -> dict[str, Any]:
             described[f"{payload}Details"] = {"Included": True}
     described["RedriveCount"] = 0
     return dict(sorted(described.items()))
+
+
+def _assume(call: Call) -> None:
+    machine = call.execution_arn.replace(":execution:", ":stateMachine:", 1).rpartition(":")[0]
+    try:
+        iam.assume(call.role_arn, "states.amazonaws.com", source_arn=machine)
+    except iam.AccessDenied:
+        message = (
+            "Neither the global service principal states.amazonaws.com, nor the regional one is "
+            "authorized to assume the provided role."
+        )
+        raise StateError("States.Permissions", message) from None
 
 
 def _allowed(prefix: str, check: Callable[[], None]) -> None:
@@ -158,11 +177,16 @@ def _run_task(call: Call, *, sync: bool) -> Json:
         call.submitted(submitted)
         tasks = [ecs.wait_until_stopped(arn, call.cancelled.event) for arn in arns]
     except Aborted:
-        _stop_tasks(cluster, arns)
+        _stop_tasks(call.role_arn, cluster, arns)
         raise
     if call.cancelled:
-        _stop_tasks(cluster, arns)
+        _stop_tasks(call.role_arn, cluster, arns)
         raise Aborted
+    for arn in arns:
+        # AWS looks for itself when an event does not come, and without the right to look an
+        # execution can wait for ever; here it fails, so that the missing right is seen.
+        # https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-sync
+        _allowed("ECS", functools.partial(iam.for_describe_tasks, call.role_arn, arn))
     results = [shapes.to_states("ecs", "Task", task) for task in tasks]
     for task, result in zip(tasks, results, strict=True):
         if _failed(task):
@@ -170,13 +194,13 @@ def _run_task(call: Call, *, sync: bool) -> Json:
     return results[0]
 
 
-def _stop_tasks(cluster: str, arns: list[str]) -> None:
+def _stop_tasks(role_arn: str, cluster: str, arns: list[str]) -> None:
+    # Without the right to stop it, an aborted execution leaves its task running:
     # https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-sync
     for arn in arns:
-        try:
+        with contextlib.suppress(iam.AccessDenied, ecs.EcsError):
+            iam.for_stop_task(role_arn, arn)
             ecs.stop_task(cluster, arn, "Task stopped by user")
-        except ecs.EcsError:
-            continue
 
 
 def _failed(task: dict[str, Any]) -> bool:
@@ -225,15 +249,45 @@ def _raiser(error: Exception) -> Callable[[], Json]:
     return again
 
 
-def _sdk_ecs(call: Call) -> Json:
-    """`aws-sdk:ecs:*`: MiniStack knows the members in camelCase only, and answers in them."""
-    operation = call.resource.rpartition(":")[2]
+def _sdk(call: Call) -> Json:
+    """`aws-sdk:*`: MiniStack knows ECS's members in camelCase only, and answers in them.
+
+    The SDK names every error with the ending Exception.
+    https://docs.aws.amazon.com/step-functions/latest/dg/supported-services-awssdk.html
+    """
+    service, operation = call.resource.split(":")[-2:]
     operation = operation[0].upper() + operation[1:]
-    output = shapes.service_model("ecs").operation_model(operation).output_shape
-    arguments = shapes.to_api("ecs", operation, call.arguments)
+    arguments, output = call.arguments, None
+    if service == "ecs":
+        output = shapes.service_model("ecs").operation_model(operation).output_shape
+        arguments = shapes.to_api("ecs", operation, arguments)
+    _allowed_in_sdk(call, service, operation)
     call.started()
-    result = _blocking(dataclasses.replace(call, arguments=arguments))
+    engine_error = internal("services.stepfunctions", "_ExecutionError")
+    try:
+        result = _blocking(dataclasses.replace(call, arguments=arguments))
+    except engine_error as error:
+        name: str = error.error
+        if not name.startswith("States."):
+            name = name.removesuffix("Exception") + "Exception"
+        raise StateError(name, error.cause) from None
     return shapes.to_states("ecs", output.name, result, "iso") if output else result
+
+
+_MODELS = {"sfn": "stepfunctions", "eventbridge": "events", "cloudwatchlogs": "logs"}
+
+
+def _allowed_in_sdk(call: Call, service: str, operation: str) -> None:
+    model = _MODELS.get(service, service)
+    request = shapes.to_api(model, operation, call.arguments)
+    try:
+        iam.for_api_call(call.role_arn, service, operation, request)
+    except iam.AccessDenied as denied:
+        # An error that the API's model lacks has the name of the SDK's general one.
+        prefix = service[0].upper() + service[1:]
+        known = "AccessDeniedException" in shapes.error_names(model, operation)
+        name = "AccessDeniedException" if known else f"{prefix}Exception"
+        raise StateError(f"{prefix}.{name}", str(denied)) from None
 
 
 def _function_arn(name: str) -> str:
