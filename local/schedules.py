@@ -106,6 +106,26 @@ class _Schedules:
         self._submit(firing)
         return firing.execution_id
 
+    def find(self, name_or_arn: str, group: str | None) -> dict[str, Any]:
+        """The one schedule of that name or ARN, of the group if one is given; else NoSchedule."""
+        with self._cloud.scope():
+            every: list[dict[str, Any]] = list(
+                internal("services.scheduler", "_schedules").values()
+            )
+        found = [
+            schedule
+            for schedule in every
+            if name_or_arn in {schedule["Arn"], schedule["Name"]}
+            and group in {None, schedule["GroupName"]}
+        ]
+        if not found:
+            names = ", ".join(sorted(schedule["Name"] for schedule in every)) or "none"
+            raise NoSchedule(f"there is no schedule {name_or_arn!r}; there are: {names}")
+        if len(found) > 1:
+            groups = ", ".join(sorted(schedule["GroupName"] for schedule in found))
+            raise NoSchedule(f"several groups have a schedule {name_or_arn!r}, name one: {groups}")
+        return found[0]
+
     def _submit(self, firing: _Firing) -> None:
         if not self._closed:
             self._pool.submit(self._deliver, firing)
@@ -178,7 +198,7 @@ def fire(name_or_arn: str, group: str | None = None) -> str:
         NoSchedule: there is none of that name, or in more than one group.
     """
     for schedules in _open:
-        return schedules.fire(_find(name_or_arn, group), datetime.now(UTC))
+        return schedules.fire(schedules.find(name_or_arn, group), datetime.now(UTC))
     raise NoSchedule("no cloud is open")
 
 
@@ -194,26 +214,6 @@ def handle_control(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, 
         return 200, {"executionId": fire(query["name"], query.get("group"))}
     except NoSchedule as error:
         return 404, {"message": str(error)}
-
-
-def _find(name_or_arn: str, group: str | None) -> dict[str, Any]:
-    # Across the scopes of MiniStack's store: a control request carries no credentials.
-    every: dict[Any, dict[str, Any]] = vars(internal("services.scheduler", "_schedules"))["_data"]
-    found = [
-        schedule
-        for schedule in every.values()
-        if name_or_arn in {schedule["Arn"], schedule["Name"]}
-        and group in {None, schedule["GroupName"]}
-    ]
-    if not found:
-        names = sorted(schedule["Name"] for schedule in every.values())
-        raise NoSchedule(
-            f"there is no schedule {name_or_arn!r}; there are: {', '.join(names) or 'none'}"
-        )
-    if len(found) > 1:
-        groups = ", ".join(sorted(schedule["GroupName"] for schedule in found))
-        raise NoSchedule(f"several groups have a schedule {name_or_arn!r}, name one: {groups}")
-    return found[0]
 
 
 def _checked(
@@ -237,7 +237,7 @@ def _refusal(body: dict[str, Any]) -> str | None:  # noqa: PLR0911 - one a refus
         return f"Invalid Schedule Expression {expression}."
     try:
         zone = ZoneInfo(body.get("ScheduleExpressionTimezone") or "UTC")
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         return f"The provided timezone {body['ScheduleExpressionTimezone']} is not valid."
     window: dict[str, Any] = body.get("FlexibleTimeWindow") or {}
     minutes = window.get("MaximumWindowInMinutes")
