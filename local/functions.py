@@ -5,6 +5,7 @@ names of its errors and asynchronous invocation are made here as AWS does.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 """
 
+import contextlib
 import json
 import re
 import subprocess
@@ -139,7 +140,10 @@ def install(cloud: "Cloud") -> None:
     patch.replace(_SERVICE, "_execute_function_warm", execute, ("func", "event", "request_id"))
     patch.replace(_SERVICE, "invoke_async_with_retry", _invoke_async, ("func", "event"))
     patch.replace(_RUNTIME, "execution_credentials", _credentials, ("config",))
-    patch.replace(_RUNTIME, "subprocess", _Processes(), None)
+    processes = _Processes()
+    cloud.on_close(processes.close)
+    patch.leans_on(_RUNTIME, "reset", ())
+    patch.replace(_RUNTIME, "subprocess", processes, None)
 
 
 def invoke_later(arn: str, event: Json) -> None:
@@ -277,18 +281,46 @@ def _credentials(config: dict[str, Any]) -> dict[str, str]:
 
 
 class _Processes:
-    """The `subprocess` module as MiniStack's runtime sees it: processes without our environment."""
+    """The `subprocess` module as MiniStack's runtime sees it.
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the module has
+    Processes get none of this machine's environment, and what they leave open is closed.
+    """
+
+    def __init__(self) -> None:
+        self._started: list[subprocess.Popen[str]] = []
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Json:
         return getattr(subprocess, name)
 
-    @staticmethod
-    def Popen(command: list[str], **options: Any) -> "subprocess.Popen[str]":  # noqa: N802, ANN401 - the module's name
+    def Popen(self, command: list[str], **options: Json) -> "subprocess.Popen[str]":  # noqa: N802 - the module's name
         """Start a process; MiniStack hands the function's own variables over its input."""
+        self._close_ended()
         environment: dict[str, str] | None = options.pop("env", None)
         kept = {
             name: value
             for name, value in (environment or {}).items()
             if name in _INHERITED or _LAMBDA.match(name)
         }
-        return subprocess.Popen(command, env=kept, **options)
+        process: subprocess.Popen[str] = subprocess.Popen(command, env=kept, **options)
+        with self._lock:
+            self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End every process and close what is open to it."""
+        internal("core.lambda_runtime", "reset")()
+        for process in self._started:
+            process.kill()
+            process.wait()
+        self._close_ended()
+
+    def _close_ended(self) -> None:
+        with self._lock:
+            ended = [process for process in self._started if process.poll() is not None]
+            self._started = [process for process in self._started if process not in ended]
+        for process in ended:
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    with contextlib.suppress(OSError, ValueError):
+                        pipe.close()

@@ -1,0 +1,146 @@
+"""Lambda in the laptop's cloud: real handlers in real processes, in order, with their failures."""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from local.cloud import Cloud
+from tests.local.machines import ROLE, Machines, make_role
+from tests.local.probe import REGION, eventually
+from tests.local.test_events import add_rule, attributes, make_queue, put, take
+
+HANDLER = """
+import json, os
+class BadData(ValueError):
+    pass
+def handler(event, context):
+    detail = event.get("detail", event)
+    if "fail" in detail:
+        print("failing")
+        raise BadData(detail["fail"])
+    if "environment" in detail:
+        return dict(os.environ)
+    print(json.dumps(detail))
+    return detail
+"""
+
+
+@pytest.fixture
+def quick() -> Generator[Cloud]:
+    """A cloud in which a second of waiting takes a millisecond."""
+    with Cloud(0, REGION, wait_scale=0.001) as cloud:
+        make_role(cloud)
+        yield cloud
+
+
+def make_function(cloud: Cloud, **fields: object) -> str:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("index.py", HANDLER)
+    functions = cloud.client("lambda")
+    arn = functions.create_function(
+        FunctionName="f",
+        Runtime="python3.13",
+        Architectures=["arm64"],
+        Handler="index.handler",
+        Role=ROLE,
+        Code={"ZipFile": archive.getvalue()},
+        **fields,
+    )["FunctionArn"]
+    functions.add_permission(
+        FunctionName="f",
+        StatementId="events",
+        Action="lambda:InvokeFunction",
+        Principal="events.amazonaws.com",
+    )
+    eventually(
+        lambda: (
+            True
+            if functions.get_function(FunctionName="f")["Configuration"]["State"] == "Active"
+            else None
+        )
+    )
+    return arn
+
+
+def lines(cloud: Cloud, group: str) -> list[str]:
+    logs = cloud.client("logs")
+    try:
+        events = logs.filter_log_events(logGroupName=group)["events"]
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return [event["message"] for event in events]
+
+
+def test_events_reach_a_function_in_order_and_its_log_in_its_own_group(quick: Cloud) -> None:
+    quick.client("logs").create_log_group(logGroupName="/stack/f")
+    arn = make_function(quick, LoggingConfig={"LogFormat": "Text", "LogGroup": "/stack/f"})
+    add_rule(quick, "r", {"Arn": arn})
+    for number in range(20):
+        put(quick, {"n": number})
+
+    def said() -> list[int] | None:
+        found = [json.loads(line)["n"] for line in lines(quick, "/stack/f") if line[0] == "{"]
+        return found if len(found) == 20 else None
+
+    assert eventually(said) == list(range(20))
+    first = [line.split(" ")[0].split("\t")[0] for line in lines(quick, "/stack/f")[:4]]
+    assert first == ["START", '{"n":', "END", "REPORT"]
+
+
+def test_an_error_is_named_by_the_exception_s_class(quick: Cloud) -> None:
+    arn = make_function(quick)
+    answer = quick.client("lambda").invoke(FunctionName="f", Payload=b'{"fail": "no: rows"}')
+    body = json.load(answer["Payload"])
+    assert answer["FunctionError"] == "Unhandled"
+    assert (body["errorType"], body["errorMessage"]) == ("BadData", "no: rows")
+    assert "in handler" in "".join(body["stackTrace"])
+    call = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "End": True}
+    call |= {"Arguments": {"FunctionName": arn, "Payload": {"fail": "x"}}}
+    _, error, cause = Machines(quick).outcome({"Call": call})
+    assert error == "BadData"
+    assert json.loads(cause)["errorMessage"] == "x"
+    direct = {"Type": "Task", "Resource": arn, "Arguments": {"n": 1}, "End": True}
+    assert Machines(quick).outcome({"Call": direct}) == {"n": 1}
+
+
+def test_a_failed_event_is_tried_again_and_then_goes_to_both_queues(quick: Cloud) -> None:
+    dead_url, dead = make_queue(quick, "dead")
+    failed_url, failed = make_queue(quick, "failed")
+    arn = make_function(quick, DeadLetterConfig={"TargetArn": dead})
+    quick.client("lambda").put_function_event_invoke_config(
+        FunctionName="f",
+        MaximumRetryAttempts=1,
+        DestinationConfig={"OnFailure": {"Destination": failed}},
+    )
+    add_rule(quick, "r", {"Arn": arn})
+    put(quick, {"fail": "always"})
+    record = json.loads(take(quick, failed_url)["Body"])
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["requestContext"]["approximateInvokeCount"] == 2
+    assert record["requestPayload"]["detail"] == {"fail": "always"}
+    assert record["responsePayload"]["errorType"] == "BadData"
+    letter = take(quick, dead_url)
+    assert json.loads(letter["Body"])["detail"] == {"fail": "always"}
+    assert attributes(letter)["ErrorMessage"] == "always"
+    assert lines(quick, "/aws/lambda/f").count("failing") == 2
+
+
+def test_a_function_sees_its_own_environment_and_its_role_s_credentials(
+    quick: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_OF_THIS_MACHINE", "hunter2")
+    monkeypatch.setenv("LEVEL", "INFO")
+    make_function(quick, Environment={"Variables": {"LEVEL": "INFO"}})
+    answer = quick.client("lambda").invoke(FunctionName="f", Payload=b'{"environment": 1}')
+    seen: dict[str, Any] = json.load(answer["Payload"])
+    assert "SECRET_OF_THIS_MACHINE" not in seen
+    assert seen["LEVEL"] == "INFO"
+    assert seen["AWS_REGION"] == REGION
+    assert seen["AWS_ACCESS_KEY_ID"].startswith("ASIA")
+    assert seen["AWS_SECRET_ACCESS_KEY"] != os.environ.get("AWS_SECRET_ACCESS_KEY")
