@@ -7,10 +7,11 @@ differ from AWS's; state machines, their versions and the listing of executions 
 import json
 import re
 import threading
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from local import patch
+from local import iam, patch
 from local.asl import MAX_PAYLOAD, Branch, Json, StateError, Walk, now, payload_details
 from local.clock import Aborted, Cancellation, Clock
 from local.history import History
@@ -52,8 +53,38 @@ def install(cloud: "Cloud") -> None:
     executions = _Executions(cloud.region, wait_scale)
     cloud.on_close(executions.close)
     patch.replace(_MODULE, "_start_execution", executions.start_execution, ("data",))
+    for name in ("_create_state_machine", "_update_state_machine"):
+        original = internal("services.stepfunctions", name)
+        patch.replace(_MODULE, name, _with_log_checked(original, cloud.region), ("data",))
     patch.replace(_MODULE, "_stop_execution", executions.stop_execution, ("data",))
     patch.replace(_MODULE, "_emit_execution_status_event", _tell_status, ("execution",))
+
+
+def _with_log_checked(
+    original: Callable[[dict[str, Any]], Json], region: str
+) -> Callable[[dict[str, Any]], Json]:
+    # A machine that logs is refused at once if its role may not set the log up:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
+    def checked(data: dict[str, Any]) -> Json:
+        arn = str(data.get("stateMachineArn") or "")
+        known: dict[str, Any] = internal("services.stepfunctions", "_state_machines").get(arn) or {}
+        role = str(data.get("roleArn") or known.get("roleArn") or "")
+        level = (data.get("loggingConfiguration") or {}).get("level", "OFF")
+        if level == "OFF" or not role:
+            return original(data)
+        arn = arn or f"arn:aws:states:{region}:{role.split(':')[4]}:stateMachine:{data.get('name')}"
+        try:
+            iam.assume(role, "states.amazonaws.com", source_arn=arn)
+            iam.for_log_delivery(role)
+        except iam.AccessDenied:
+            return internal("core.responses", "error_response_json")(
+                "AccessDeniedException",
+                "The state machine IAM Role is not authorized to access the Log Destination",
+                400,
+            )
+        return original(data)
+
+    return checked
 
 
 class Execution:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local import iam
 from local.cloud import ACCOUNT, Cloud
@@ -165,4 +166,35 @@ def test_a_machine_calls_the_sdk_only_as_its_role_may(cloud: Cloud) -> None:
     assert found == {
         ("trust policy", 0): ("FAILED", "States.Permissions"),
         ("uses", 0): ("FAILED", "Sfn.SfnException"),
+    }
+
+
+def test_a_machine_that_logs_is_made_only_with_a_role_that_may_set_the_log_up(cloud: Cloud) -> None:
+    logs = cloud.client("logs")
+    logs.create_log_group(logGroupName="/aws/vendedlogs/states/logged")
+    group = f"arn:aws:logs:{HERE}:log-group:/aws/vendedlogs/states/logged:*"
+    logging = {
+        "level": "ALL",
+        "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": group}}],
+    }
+    actions = [
+        *("logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery"),
+        *("logs:DeleteLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy"),
+        *("logs:DescribeResourcePolicies", "logs:DescribeLogGroups"),
+    ]
+    machine, role = make_machine(cloud, "logged", {"Done": {"Type": "Succeed"}}, (actions, "*", {}))
+    states = cloud.client("stepfunctions")
+
+    def log() -> str:
+        try:
+            states.update_state_machine(
+                stateMachineArn=machine, roleArn=role, loggingConfiguration=logging
+            )
+        except ClientError as error:
+            return error.response.get("Error", {}).get("Code", "")
+        return "logged"
+
+    assert needed(role, log, "logged") == {
+        ("trust policy", 0): "AccessDeniedException",
+        ("uses", 0): "AccessDeniedException",
     }
