@@ -34,7 +34,7 @@ _MEMORY_LIMIT = "192MB"
 _THREADS = 2
 _ROW_BYTES = 2 << 20
 _BUFFER_BYTES = 8 << 20
-_SAMPLE_ROWS = 20_000
+_SAMPLE_ROWS = 4_096
 _ROW_GROUP = 61_440
 
 _Rows: TypeAlias = list[tuple[object, ...]]
