@@ -18,6 +18,27 @@ from local import patch
 Context = Mapping[str, str | list[str]]
 """Condition keys of one request, such as `{"ecs:cluster": "arn:…"}`."""
 
+for _module, _names in {
+    "core.iam_actions": ("identity_denial_message",),
+    "core.iam_evaluator": (
+        *("EvalContext", "_first_match", "_resolve_managed_policy_document", "_resource_policy"),
+        *("combine_resource_policy", "evaluate_resource_policy", "parse_policy_document"),
+    ),
+    "core.responses": ("get_request_client_ip", "set_request_account_id", "set_request_region"),
+    "services.ecs": ("_resolve_td_key", "_task_defs"),
+    "services.iam": ("_roles",),
+    "services.kms": ("_keys", "_resolve_key"),
+    "services.lambda_svc": ("_functions",),
+    "services.s3": ("_buckets",),
+    "services.secretsmanager": ("_resolve",),
+    "services.sns": ("_topics",),
+    "services.sqs": ("_queue_by_arn", "_queues"),
+    "services.ssm": ("_parameters",),
+    "services.sts": ("_gen_secret", "_gen_session_access_key", "_gen_session_token", "_role_id"),
+}.items():
+    for _name in _names:
+        patch.leans_on(f"ministack.{_module}", _name)
+
 TRUST = "trust policy"
 RESOURCE = "resource policy"
 KEPT_DECISIONS = 20_000
