@@ -198,10 +198,10 @@ def test_an_upload_that_is_stopped_or_fails_leaves_no_parts(
     monkeypatch.setattr(s3, "upload_part", stop_after_the_first)
     with pytest.raises(StoppedError):
         upload.put_file("k", path, "x/y")
-    upload.abort()
-    s3.close()
     assert buckets.written() == []
     assert buckets.s3.list_multipart_uploads(Bucket=buckets.results).get("Uploads", []) == []
+    upload.abort()
+    s3.close()
 
 
 def test_a_run_in_process_writes_and_logs_the_report(
