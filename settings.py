@@ -5,6 +5,7 @@ import re
 from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
@@ -20,7 +21,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
@@ -60,8 +60,13 @@ TASK_DEFINITION_BYTES = 64 * 1024
 ROLE_POLICY_CHARACTERS = 10_240
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_MACHINE_NAME_CHARACTERS = 80
+DEFINITION_BYTES = 1024 * 1024
+# The most that one step takes in a definition, beside its commands and environment.
+STEP_BYTES = 2700
 # As many as an inline Map state runs at a time, and as a person can follow.
 STEPS_SIDE_BY_SIDE = 40
+
+MAXIMUM_TIMEOUT_DAYS = 14
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -73,10 +78,25 @@ class SettingsError(pulumi.RunError):
     """
 
 
+def _matching(pattern: str, meaning: str) -> AfterValidator:
+    """A whole text that matches, or the refusal `meaning`."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if compiled.fullmatch(value) is None:
+            raise ValueError(meaning)
+        return value
+
+    return AfterValidator(check)
+
+
 def _duration(value: object) -> object:
     """'90s', '15m', '1h' or '1d' in seconds."""
     if isinstance(value, str) and (match := re.fullmatch(r"([1-9]\d*)([smhd])", value)):
-        return int(match[1]) * _UNITS[match[2]]
+        seconds = int(match[1]) * _UNITS[match[2]]
+        if seconds > MAXIMUM_TIMEOUT_DAYS * _UNITS["d"]:
+            raise ValueError(f"must be at most {MAXIMUM_TIMEOUT_DAYS}d")
+        return seconds
     raise ValueError("must be a whole number and s, m, h or d, such as 90s, 15m, 1h or 1d")
 
 
@@ -107,23 +127,34 @@ def _check_cron(fields: str) -> None:
     try:
         AWSCronExpressionValidator.validate(fields)
     except AWSCronExpressionError as error:
-        raise ValueError(f"{error} See cron({fields}): six fields, as AWS counts them") from None
+        reason = str(error).rstrip(".").replace("'.One", "'; one")
+        raise ValueError(
+            f"{reason}; AWS counts minutes hours day-of-month month day-of-week year"
+        ) from None
     _, _, days, months, _, years = fields.split(" ")
-    numbers, calendar = _plain_numbers(days), _plain_numbers(months)
+    numbers, calendar = _numbers(days), _numbers(months)
     if (
         numbers
         and calendar
         and not any(day <= _longest(month) for day in numbers for month in calendar)
     ):
         raise ValueError(f"day {days} does not exist in month {months}, so it would never fire")
-    in_years = _plain_numbers(years)
+    in_years = _numbers(years)
     if in_years and max(in_years) < datetime.now(UTC).year:
         raise ValueError(f"the year {years} is over, so it would never fire")
 
 
-def _plain_numbers(field: str) -> list[int]:
-    """The numbers of a field that is nothing but numbers and commas, else none."""
-    return [int(part) for part in field.split(",")] if re.fullmatch(r"\d+(,\d+)*", field) else []
+def _numbers(field: str) -> list[int]:
+    """The numbers of a field that lists numbers, months' names and ranges of them, else none."""
+    for number, name in enumerate(_MONTHS, start=1):
+        field = re.sub(name, str(number), field, flags=re.IGNORECASE)
+    if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", field):
+        return []
+    ends = [part.split("-") for part in field.split(",")]
+    return [number for end in ends for number in range(int(end[0]), int(end[-1]) + 1)]
+
+
+_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 
 
 def _longest(month: int) -> int:
@@ -156,18 +187,64 @@ def _timezone(value: str) -> str:
     return value
 
 
+def _moment(value: str) -> str:
+    try:
+        datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007 it is UTC, and only looked at
+    except ValueError:
+        raise ValueError("must be a UTC time that exists, as yyyy-mm-ddThh:mm:ssZ") from None
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        network = IPv4Network(value)
+    except (AddressValueError, NetmaskValueError, ValueError):
+        network = None
+    if network is None or not 16 <= network.prefixlen <= 24:
+        raise ValueError("must be an IPv4 range from /16 to /24, such as 10.0.0.0/16")
+    return value
+
+
+def _retryable(exit_code: int) -> int:
+    if exit_code in {65, 66, 78}:
+        raise ValueError("this exit code means that a retry cannot help")
+    return exit_code
+
+
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := [value for number, value in enumerate(values) if value in values[:number]]:
+        raise ValueError(f"{twice[0]} is there twice")
+    return values
+
+
 Name = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$"),
+    _matching(
+        r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?",
+        "a name is 1 to 40 of a-z, 0-9 and -, begins with a letter, ends without -",
+    ),
 ]
 Seconds = Annotated[int, BeforeValidator(_duration)]
+Image = Annotated[
+    str, _matching(r"\S+[:@]\S+", "must be an image with its tag or digest, such as batch:1.0")
+]
 ScheduleExpression = Annotated[str, AfterValidator(_schedule_expression)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
-Moment = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Moment = Annotated[str, AfterValidator(_moment)]
 Text = Annotated[str, Field(strict=True)]
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+EnvironmentName = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z_][A-Za-z0-9_]*",
+        "a variable's name is letters, digits and _, no digit first",
+    ),
+]
 SecretArn = Annotated[
-    str, StringConstraints(pattern=r"^arn:[a-z-]+:(secretsmanager|ssm):[^:]+:\d{12}:.+$")
+    str,
+    _matching(
+        r"arn:[a-z-]+:(secretsmanager|ssm):[^:]+:\d{12}:.+",
+        "must be the ARN of a Secrets Manager secret or an SSM parameter",
+    ),
 ]
 LogRetention = Annotated[int, AfterValidator(_one_of(LOG_RETENTION_DAYS))]
 
@@ -188,14 +265,15 @@ class _Model(BaseModel):
 class NetworkSettings(_Model):
     """A new VPC, or the ids of an existing one."""
 
-    cidr: Annotated[str, StringConstraints(pattern=r"^\d+\.\d+\.\d+\.\d+/(1[6-9]|2[0-4])$")] = (
-        "10.0.0.0/16"
-    )
+    cidr: Annotated[str, AfterValidator(_cidr)] = "10.0.0.0/16"
     nat: bool = False
-    vpc_id: Annotated[str, StringConstraints(pattern=r"^vpc-[0-9a-f]+$")] | None = None
+    vpc_id: Annotated[str, _matching(r"vpc-[0-9a-f]+", "must be a VPC's id, vpc-…")] | None = None
     subnet_ids: (
         Annotated[
-            tuple[Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]+$")], ...],
+            tuple[
+                Annotated[str, _matching(r"subnet-[0-9a-f]+", "must be a subnet's id, subnet-…")],
+                ...,
+            ],
             Field(min_length=1, max_length=16),
         ]
         | None
@@ -220,7 +298,14 @@ class BucketSettings(_Model):
     """A new bucket, or the name of an existing one."""
 
     bucket: (
-        Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] | None
+        Annotated[
+            str,
+            _matching(
+                r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+                "must be 3 to 63 of a-z, 0-9, . and -, with no . or - at its ends",
+            ),
+        ]
+        | None
     ) = None
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
 
@@ -228,21 +313,27 @@ class BucketSettings(_Model):
 class ResultsSettings(BucketSettings):
     """Where results go: under PREFIX/JOB/ of a bucket."""
 
-    prefix: Annotated[Text, StringConstraints(pattern=r"^$|^[^/].*/$", max_length=200)] = ""
+    prefix: Annotated[
+        Text,
+        Field(max_length=200),
+        _matching(r"|[^/].*/", "must be empty, or end with / and not begin with it"),
+    ] = ""
 
 
 class JobSettings(_Model):
     """One container and how it is run."""
 
-    image: Annotated[str, StringConstraints(pattern=r"^\S+[:@]\S+$")] | None = None
+    image: Image | None = None
     cpu: Annotated[int, AfterValidator(_one_of(FARGATE_SIZES))] = 512
     memory: int = 1024
     ephemeral_storage: Annotated[int, Field(ge=21, le=200)] | None = None
-    timeout: Annotated[Seconds, Field(le=14 * 86_400)] = 3600
+    timeout: Seconds = 3600
     environment: dict[EnvironmentName, Text] = {}
     secrets: dict[EnvironmentName, SecretArn] = {}
     retries: Annotated[int, Field(ge=0, le=20)] = 5
-    retry_exit_codes: tuple[Annotated[int, Field(ge=1, le=255)], ...] = (75,)
+    retry_exit_codes: tuple[
+        Annotated[int, Field(ge=1, le=255), AfterValidator(_retryable)], ...
+    ] = (75,)
     spot: bool = False
 
     @model_validator(mode="after")
@@ -255,8 +346,6 @@ class JobSettings(_Model):
             )
         if twice := sorted(self.environment.keys() & self.secrets.keys()):
             raise ValueError(f"{', '.join(twice)} is in both environment and secrets")
-        if never := sorted({65, 66, 78} & set(self.retry_exit_codes)):
-            raise ValueError(f"retryExitCodes: exit code {never[0]} means that a retry cannot help")
         return self
 
 
@@ -281,15 +370,31 @@ class UploadSettings(_Model):
             raise ValueError("give prefix, suffix, key or wildcard; every upload is wildcard: '*'")
         if self.key is not None and self.key.endswith("/"):
             raise ValueError(f"key {self.key!r} is a folder marker, which starts nothing")
-        if self.wildcard is not None and "**" in self.wildcard:
-            raise ValueError("wildcard: EventBridge allows no two * in a row")
+        if self.wildcard is not None:
+            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+            unescaped = re.sub(r"\\[\\*]", "", self.wildcard)
+            if "**" in unescaped:
+                raise ValueError("wildcard: EventBridge allows no two * in a row")
+            if "\\" in unescaped:
+                raise ValueError(
+                    r"wildcard: a \ only stands before * or \, to mean that character itself"
+                )
         if (self.min_size or 0) > (GREATEST_NUMBER if self.max_size is None else self.max_size):
             raise ValueError(f"minSize {self.min_size} is above maxSize {self.max_size}")
+        if self.max_size == 0 and (self.key or self.wildcard or self.suffix or "*").endswith(
+            ("/", "*")
+        ):
+            raise ValueError("maxSize 0 leaves only folder markers, which start nothing")
         return self
 
     def may_match_under(self, folder: str) -> bool:
         """Whether the key of an object under `folder` could match."""
-        start = self.key or (self.wildcard or "").split("*")[0] or self.prefix or ""
+        if self.key is not None:
+            return self.key.startswith(folder)
+        start = self.prefix or ""
+        if self.wildcard is not None:
+            literal = re.match(r"(?:[^*\\]|\\.)*", self.wildcard)
+            start = re.sub(r"\\(.)", r"\1", literal[0]) if literal else ""
         return folder.startswith(start) or start.startswith(folder)
 
 
@@ -378,8 +483,14 @@ class ScheduleSettings(WhenSettings):
 class AlertSettings(_Model):
     """Who is told of failures."""
 
-    emails: tuple[Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = ()
-    https_endpoints: tuple[Annotated[str, StringConstraints(pattern=r"^https://\S+$")], ...] = ()
+    emails: Annotated[
+        tuple[Annotated[str, _matching(r"[^@\s]+@[^@\s]+", "must be an e-mail address")], ...],
+        AfterValidator(_each_once),
+    ] = ()
+    https_endpoints: Annotated[
+        tuple[Annotated[str, _matching(r"https://\S+", "must begin with https://")], ...],
+        AfterValidator(_each_once),
+    ] = ()
 
 
 class TaskEventSettings(_Model):
@@ -394,9 +505,9 @@ class Settings(_Model):
     network: NetworkSettings = NetworkSettings()
     uploads_bucket: BucketSettings = BucketSettings()
     results_bucket: ResultsSettings = ResultsSettings()
-    image: Annotated[str, StringConstraints(pattern=r"^\S+[:@]\S+$")] | None = None
+    image: Image | None = None
     architecture: Literal["X86_64", "ARM64"] = "X86_64"
-    platform_version: Annotated[str, StringConstraints(pattern=r"^LATEST$|^1\.4\.0$")] = "1.4.0"
+    platform_version: Literal["1.4.0", "LATEST"] = "1.4.0"
     container_insights: Literal["enabled", "enhanced", "disabled"] = "enabled"
     log_retention_days: LogRetention = 30
     protect: bool = True
@@ -407,7 +518,9 @@ class Settings(_Model):
     alerts: AlertSettings = AlertSettings()
     task_events: TaskEventSettings = TaskEventSettings()
 
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+    region: Annotated[
+        str, _matching(r"[a-z]{2}(-[a-z]+)+-\d", "must be a Region, such as ap-northeast-1")
+    ]
     """Not of this namespace: `aws:region`."""
 
     @property
@@ -437,7 +550,7 @@ def load() -> Settings:
     try:
         settings = Settings.model_validate({**values, "region": region})
     except ValidationError as error:
-        raise SettingsError("\n".join(_lines(error))) from None
+        raise SettingsError("\n".join(_lines(error, values))) from None
     if refusals := list(_across(settings)):
         raise SettingsError("\n".join(refusals))
     return settings
@@ -449,31 +562,68 @@ def _configured_keys() -> list[str]:
     return sorted(key.removeprefix(prefix) for key in known if key.startswith(prefix))
 
 
-def _lines(error: ValidationError) -> Iterable[str]:
-    """A line for each refusal: the key as one writes it, what is wrong, and the value."""
+def _lines(error: ValidationError, values: Mapping[str, Any]) -> Iterable[str]:
+    """A line for each refusal: the key as one writes it, what is allowed, and the value."""
     for refusal in error.errors(include_url=False):
+        kind, value = refusal["type"], refusal["input"]
+        if kind == "too_short" and value:
+            # Its members were refused, each in a line of its own.
+            continue
         # "[key]" marks the name of an entry, such as a job's: the name itself is what is wrong.
-        path = [part for part in refusal["loc"] if part != "[key]"]
-        reason = _REASONS.get(refusal["type"], refusal["msg"]).removeprefix("Value error, ")
-        if refusal["type"] == "string_pattern_mismatch" and "[key]" in refusal["loc"]:
-            reason = "a name is 1 to 40 of a-z, 0-9 and -, begins with a letter, ends without -"
-        value = "" if refusal["type"] in _WITHOUT_VALUE else f" (is: {_shown(refusal['input'])})"
-        yield f"{_key(path)}: {reason}{value}"
+        path = _as_written([part for part in refusal["loc"] if part != "[key]"], values)
+        reason = _REASONS.get(kind, refusal["msg"]).format(**refusal.get("ctx", {}))
+        shown = "" if kind in _WITHOUT_VALUE or _is_whole(value) else f" (is: {_shown(value)})"
+        yield f"{_key(path)}: {reason.removeprefix('Value error, ')}{shown}"
 
 
 _REASONS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping of keys to values",
     "extra_forbidden": "unknown key; the README lists what there is",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
     "missing": "missing",
+    "model_type": "must be a mapping of keys to values",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must not be empty",
     "string_type": "must be text; put it in quotes",
+    "too_long": "must have at most {max_length} entries, has {actual_length}",
+    "too_short": "must have at least one entry",
+    "tuple_type": "must be a list",
+    "value_error": "{error}",
 }
-_WITHOUT_VALUE = {"missing", "extra_forbidden"}
+_WITHOUT_VALUE = {"missing", "extra_forbidden", "too_long", "too_short"}
+
+
+def _is_whole(value: object) -> bool:
+    """Whether it is a mapping whose parts were right: the reason says which do not go together."""
+    return isinstance(value, dict)
+
+
+def _as_written(path: list[int | str], values: Mapping[str, Any]) -> list[int | str]:
+    """The path without the index of a step's only member, which nobody wrote as a list."""
+    match path:
+        case ["pipelines", name, "steps", int(number), int(), *rest]:
+            step = values["pipelines"][name]["steps"][number]
+            return path if isinstance(step, list) else [*path[:4], *rest]
+        case _:
+            return path
 
 
 def _key(path: Iterable[int | str]) -> str:
     """jobs, ingest, cpu -> fargate-batch:jobs.ingest.cpu, and an index as [0]."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
+        text += (
+            f"[{part}]"
+            if isinstance(part, int)
+            else "." + json.dumps(part, ensure_ascii=False).strip('"')
+        )
     if text == ".region":
         return "aws:region"
     return f"{PROJECT}:{text.removeprefix('.')}"
@@ -508,6 +658,11 @@ def _unknown_jobs(settings: Settings) -> Iterable[str]:
 
 def _same_physical_names(settings: Settings) -> Iterable[str]:
     """Pipelines and schedules share the namespace of the stack's schedule group."""
+    if "task-events" in settings.jobs:
+        yield (
+            f"{PROJECT}:jobs.task-events: the log of task events has the log group of that name; "
+            "call the job something else"
+        )
     for name in sorted(settings.pipelines.keys() & settings.schedules.keys()):
         yield (
             f"{PROJECT}:schedules.{name}: there is a pipeline of that name, and two schedules "
@@ -563,6 +718,14 @@ def _quotas(settings: Settings) -> Iterable[str]:
                 f"room for {TASK_DEFINITION_BYTES}; put it into an object or a parameter"
             )
     for name, pipeline in settings.pipelines.items():
+        steps = [step for members in pipeline.steps for step in members]
+        given = [step.given("commands", "environment") for step in steps]
+        size = len(json.dumps(given).encode()) + STEP_BYTES * len(steps)
+        if size > DEFINITION_BYTES:
+            yield (
+                f"{PROJECT}:pipelines.{name}.steps: take a definition of about {size} bytes, Step "
+                f"Functions allows {DEFINITION_BYTES}; shorten their commands or split the pipeline"
+            )
         jobs = {step.job for members in pipeline.steps for step in members}
         # Each job's state machine and its executions' pattern are named in the role's policy.
         characters = 2000 + sum(2 * (80 + len(f"fargate-batch-job-{job}") + 20) for job in jobs)

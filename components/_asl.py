@@ -78,7 +78,7 @@ def run_job(
                     "Next": "RunTask",
                 },
                 {
-                    "Condition": expression(_IS_REQUEST),
+                    "Condition": expression(f"{_IS_REQUEST} and {_fits(_request_override(name))}"),
                     "Assign": _start(_request_override(name)),
                     "Next": "RunTask",
                 },
@@ -91,7 +91,8 @@ def run_job(
             "Cause": (
                 "Expected an S3 'Object Created' event from EventBridge, or "
                 '{"commands": ["text", ...], "environment": {"NAME": "text", ...}} '
-                f"with both optional and together at most {OVERRIDES_LIMIT} characters of JSON."
+                "with both optional; as overrides of the task they have at most "
+                f"{OVERRIDES_LIMIT} characters of JSON."
             ),
         },
         "RunTask": _run_task(task, placement, timeout_seconds, retry),
@@ -201,8 +202,11 @@ _IS_REQUEST = f"""
         and $count($keys($states.input.environment)) = $count($filter(
             $each($states.input.environment, function($value) {{ $type($value) }}),
             function($type) {{ $type = "string" }}))))
-    and $length($string($states.input)) <= {OVERRIDES_LIMIT}
 """
+
+
+def _fits(override: str) -> str:
+    return f'$length($string({{"containerOverrides": [{override}]}})) <= {OVERRIDES_LIMIT}'
 
 
 def _start(override: str) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from ._here import here
+from ._json import json_text
+
 Statement = dict[str, Any]
 
 
@@ -27,7 +30,7 @@ def allow(
 
 def document(statements: Sequence[Statement]) -> pulumi.Output[str]:
     """The JSON text of a policy document."""
-    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    return json_text({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def trust(service: str, source: Mapping[str, Any] | None) -> pulumi.Output[str]:
@@ -55,28 +58,30 @@ def service_role(
     source: Mapping[str, Any] | None,
     statements: Sequence[Statement],
     opts: pulumi.ResourceOptions,
-) -> aws.iam.Role:
-    """A role for `service` with one inline policy of the same name, if it is granted anything."""
+) -> pulumi.Output[str]:
+    """The ARN of a role for `service`, with one inline policy of the same name if granted anything.
+
+    The ARN is known once the policy is in place: what acts with the role must not be there before
+    what the role is granted. An event that a target may not yet deliver is a dead letter at once.
+    """
     role = aws.iam.Role(name, assume_role_policy=trust(service, source), opts=opts)
-    if statements:
-        aws.iam.RolePolicy(name, role=role.name, policy=document(statements), opts=opts)
-    return role
+    if not statements:
+        return role.arn
+    policy = aws.iam.RolePolicy(name, role=role.name, policy=document(statements), opts=opts)
+    return pulumi.Output.all(role.arn, policy.id).apply(lambda values: values[0])
 
 
 def account_id() -> pulumi.Output[str]:
     """The account that is deployed to, 12 digits."""
-    return aws.get_caller_identity_output().account_id
+    return here().account_id
 
 
 def arn(service: str, resource: pulumi.Input[str]) -> pulumi.Output[str]:
     """An ARN of this account and Region, for what exists only after the role that names it."""
-    return pulumi.Output.format(
-        "arn:{0}:{1}:{2}:{3}:{4}",
-        aws.get_partition_output().partition,
-        service,
-        aws.get_region_output().region,
-        account_id(),
-        resource,
+    place = here()
+    return pulumi.Output.concat(
+        *("arn:", place.partition, ":", service, ":", place.region),
+        *(":", place.account_id, ":", resource),
     )
 
 

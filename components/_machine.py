@@ -33,8 +33,8 @@ def state_machine(
         retention_in_days=log_retention_days,
         opts=opts,
     )
-    role = service_role(
-        name,
+    role_arn = service_role(
+        f"{name}-{kind}",
         service="states.amazonaws.com",
         source={"ArnLike": {"aws:SourceArn": arn("states", f"stateMachine:{physical_name}*")}},
         statements=[*statements, log_delivery()],
@@ -43,7 +43,7 @@ def state_machine(
     return aws.sfn.StateMachine(
         name,
         name=physical_name,
-        role_arn=role.arn,
+        role_arn=role_arn,
         definition=pulumi.Output.json_dumps(definition),
         logging_configuration={
             "level": "ALL",

@@ -49,7 +49,7 @@ def schedule(
     """A schedule that may do what `statements` say, and the queue of the starts that failed."""
     queue = dead_letter_queue(name, opts)
     accept_over_tls(name, queue, opts)
-    role = service_role(
+    role_arn = service_role(
         f"{name}-schedule",
         service="scheduler.amazonaws.com",
         # A schedule's own ARN is refused here, the group's is what AWS sends:
@@ -63,7 +63,7 @@ def schedule(
     flexible = args.get("flexible_minutes")
     with_delivery: Any = {
         **target,
-        "role_arn": role.arn,
+        "role_arn": role_arn,
         "dead_letter_config": {"arn": queue.arn},
         "retry_policy": {
             "maximum_event_age_in_seconds": args.get("maximum_age_seconds", 3600),

@@ -74,12 +74,12 @@ class FargateJob(pulumi.ComponentResource):
             retention_in_days=args.get("log_retention_days", 30),
             opts=child,
         )
-        execution_role = _task_role(
+        execution_role_arn = _task_role(
             f"{name}-execution",
             _execution_statements(log_group.arn, repository_arn, args.get("secrets", {})),
             child,
         )
-        task_role = _task_role(f"{name}-task", _task_statements(name, args), child)
+        task_role_arn = _task_role(f"{name}-task", _task_statements(name, args), child)
 
         environment: dict[str, pulumi.Input[str]] = {"JOB": name}
         results_bucket_name = args.get("results_bucket_name")
@@ -119,8 +119,8 @@ class FargateJob(pulumi.ComponentResource):
                 "operating_system_family": "LINUX",
             },
             ephemeral_storage={"size_in_gib": storage} if storage else None,
-            execution_role_arn=execution_role.arn,
-            task_role_arn=task_role.arn,
+            execution_role_arn=execution_role_arn,
+            task_role_arn=task_role_arn,
             container_definitions=pulumi.Output.json_dumps([container]),
             # An execution that is under way when the stack is updated still starts the revision
             # it was defined with; it must not have been deregistered.
@@ -129,8 +129,8 @@ class FargateJob(pulumi.ComponentResource):
         )
         self.task_definition_arn = task_definition.arn
         self.log_group_name = log_group.name
-        self.task_role_arn = task_role.arn
-        self._execution_role_arn = execution_role.arn
+        self.task_role_arn = task_role_arn
+        self._execution_role_arn = execution_role_arn
         self._name = name
         self.register_outputs(
             {
@@ -158,7 +158,7 @@ def _results_prefix(name: str, args: FargateJobArgs) -> str:
 
 def _task_role(
     name: str, statements: Sequence[Statement], opts: pulumi.ResourceOptions
-) -> aws.iam.Role:
+) -> pulumi.Output[str]:
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
     source = {"ArnLike": {"aws:SourceArn": arn("ecs", "*")}}
     return service_role(

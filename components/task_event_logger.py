@@ -51,7 +51,7 @@ class TaskEventLogger(pulumi.ComponentResource):
             opts=child,
         )
         queue = dead_letter_queue(name, child)
-        role = service_role(
+        role_arn = service_role(
             name,
             service="lambda.amazonaws.com",
             # Lambda sends no aws:SourceArn when it assumes a function's role:
@@ -68,7 +68,7 @@ class TaskEventLogger(pulumi.ComponentResource):
         )
         function = aws.lambda_.Function(
             name,
-            role=role.arn,
+            role=role_arn,
             runtime="python3.14",
             architectures=["arm64"],
             handler="handler.handler",

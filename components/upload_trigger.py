@@ -106,7 +106,7 @@ class UploadTrigger(pulumi.ComponentResource):
             target = _task_target(task, placement)
         else:
             raise ValueError(f"UploadTrigger {name}: give state_machine_arn, or task and placement")
-        role = service_role(
+        role_arn = service_role(
             name,
             service="events.amazonaws.com",
             source={"ArnEquals": {"aws:SourceArn": rule.arn}},
@@ -116,7 +116,7 @@ class UploadTrigger(pulumi.ComponentResource):
         aws.cloudwatch.EventTarget(
             name,
             rule=rule.name,
-            role_arn=role.arn,
+            role_arn=role_arn,
             dead_letter_config={"arn": queue.arn},
             retry_policy={
                 "maximum_event_age_in_seconds": _MAXIMUM_EVENT_AGE_SECONDS,
@@ -183,6 +183,9 @@ def _size_condition(filter_: UploadFilterArgs) -> list[str | int]:
     minimum = filter_.get("min_size", 0)
     if minimum == 0 and _may_match_folder_markers(filter_):
         minimum = 1
+    if minimum == filter_.get("max_size"):
+        # A range whose bottom is its top is refused.
+        return ["=", minimum]
     condition: list[str | int] = [">=", minimum] if minimum > 0 else []
     if "max_size" in filter_:
         condition += ["<=", filter_["max_size"]]

@@ -1,0 +1,615 @@
+"""Every refusal of the configuration: one line with the key, what is allowed, the value."""
+
+# ruff: noqa: E501 -- a refusal is one line, here as there
+
+import json
+from typing import Any
+
+import pytest
+
+import settings
+from components._asl import Step, run_pipeline
+from settings import Settings, SettingsError
+from tests.recorder import deploy, deploy_stack
+
+Config = dict[str, Any]
+
+A_NAME = "a name is 1 to 40 of a-z, 0-9 and -, begins with a letter, ends without -"
+A_RATE = "a rate is a whole number above 0 and minutes, hours or days"
+AN_EXPRESSION = (
+    "must be cron(minutes hours day-of-month month day-of-week year), rate(5 minutes) or "
+    "at(2030-01-31T10:00:00)"
+)
+A_DURATION = "must be a whole number and s, m, h or d, such as 90s, 15m, 1h or 1d"
+A_CIDR = "must be an IPv4 range from /16 to /24, such as 10.0.0.0/16"
+A_MOMENT = "a moment is at(yyyy-mm-ddThh:mm:ss), and one that exists"
+A_UTC_TIME = "must be a UTC time that exists, as yyyy-mm-ddThh:mm:ssZ"
+SIX_FIELDS = "AWS counts minutes hours day-of-month month day-of-week year"
+ESCAPES = "wildcard: a \\ only stands before * or \\, to mean that character itself"
+NO_FILTER = "give prefix, suffix, key or wildcard; every upload is wildcard: '*'"
+RETENTIONS = (
+    "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, "
+    "3288, 3653"
+)
+NEEDS_BOTH = "network: an existing network needs both vpcId and subnetIds"
+WRITES = "uploads.in: the job ingest writes its results to s3://both"
+TRIGGERS_ITSELF = (
+    "which this filter would match, so each result would start it again; use another bucket, or a "
+    "prefix that is not above or below that"
+)
+
+
+def load(config: Config) -> Settings:
+    """The settings of a stack with these keys and, unless they say otherwise, one job."""
+    values = {"jobs": {"ingest": {}}, **config}
+    texts = {f"fargate-batch:{key}": _text(value) for key, value in values.items()}
+    loaded: list[Settings] = []
+    deploy(lambda: loaded.append(settings.load()), config={"aws:region": "ap-northeast-1", **texts})
+    return loaded[0]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def refusal(config: Config) -> str:
+    with pytest.raises(SettingsError) as refused:
+        load(config)
+    return str(refused.value)
+
+
+def job(**keys: object) -> Config:
+    return {"jobs": {"ingest": keys}}
+
+
+def upload(**keys: object) -> Config:
+    return {"uploads": {"in": {"job": "ingest", **keys}}}
+
+
+def pipeline(**keys: object) -> Config:
+    usual = {"schedule": "rate(1 day)", "steps": [{"job": "ingest"}]}
+    return {"pipelines": {"nightly": {**usual, **keys}}}
+
+
+def schedule(expression: object = "rate(1 minute)", **keys: object) -> Config:
+    return {"schedules": {"hello": {"job": "ingest", "schedule": expression, **keys}}}
+
+
+def one_bucket(folder: str, **keys: object) -> Config:
+    results = {"bucket": "both", "prefix": folder}
+    return {**upload(**keys), "uploadsBucket": {"bucket": "both"}, "resultsBucket": results}
+
+
+REFUSALS: list[tuple[Config, str]] = [
+    # The whole
+    ({"jobs": {}}, "jobs: must have at least one entry"),
+    ({"jobs": []}, "jobs: must be a mapping of keys to values (is: [])"),
+    ({"jobs": "ingest"}, 'jobs: must be a mapping of keys to values (is: "ingest")'),
+    ({"job": {}}, "job: unknown key; the README lists what there is"),
+    ({"region": "us-east-1"}, "region: not a key of this project; use aws:region"),
+    ({"uploads": None}, "uploads: must be a mapping of keys to values (is: null)"),
+    ({"logRetentionDays": "10"}, f"logRetentionDays: must be one of {RETENTIONS} (is: 10)"),
+    ({"architecture": "arm64"}, "architecture: must be 'X86_64' or 'ARM64' (is: \"arm64\")"),
+    ({"platformVersion": "1.3.0"}, "platformVersion: must be '1.4.0' or 'LATEST' (is: \"1.3.0\")"),
+    (
+        {"containerInsights": "on"},
+        "containerInsights: must be 'enabled', 'enhanced' or 'disabled' (is: \"on\")",
+    ),
+    ({"protect": "sure"}, 'protect: must be true or false (is: "sure")'),
+    ({"taskEvents": {"keepEvent": 3}}, "taskEvents.keepEvent: must be true or false (is: 3)"),
+    (
+        {"image": "batch"},
+        'image: must be an image with its tag or digest, such as batch:1.0 (is: "batch")',
+    ),
+    ({"alerts": {"emails": ["x"]}}, 'alerts.emails[0]: must be an e-mail address (is: "x")'),
+    (
+        {"alerts": {"emails": ["a@b.c", "a@b.c"]}},
+        'alerts.emails: a@b.c is there twice (is: ["a@b.c", "a@b.c"])',
+    ),
+    (
+        {"alerts": {"httpsEndpoints": ["http://x"]}},
+        'alerts.httpsEndpoints[0]: must begin with https:// (is: "http://x")',
+    ),
+    # Networks and buckets
+    (
+        {"network": {"vpcId": "vpc-1"}},
+        NEEDS_BOTH,
+    ),
+    (
+        {"network": {"subnetIds": ["subnet-1"]}},
+        NEEDS_BOTH,
+    ),
+    (
+        {"network": {"vpcId": "vpc-1", "subnetIds": []}},
+        "network.subnetIds: must have at least one entry",
+    ),
+    (
+        {"network": {"vpcId": "vpc-1", "subnetIds": ["x"]}},
+        'network.subnetIds[0]: must be a subnet\'s id, subnet-… (is: "x")',
+    ),
+    (
+        {"network": {"vpcId": "x", "subnetIds": ["subnet-1"]}},
+        'network.vpcId: must be a VPC\'s id, vpc-… (is: "x")',
+    ),
+    (
+        {"network": {"vpcId": "vpc-1", "subnetIds": ["subnet-1"], "nat": True}},
+        "network: cidr and nat are for a new network, vpcId for an existing one",
+    ),
+    ({"network": {"cidr": "10.0.0.0/8"}}, f'network.cidr: {A_CIDR} (is: "10.0.0.0/8")'),
+    ({"network": {"cidr": "10.0.0.0/25"}}, f'network.cidr: {A_CIDR} (is: "10.0.0.0/25")'),
+    ({"network": {"cidr": "10.0.0.1/16"}}, f'network.cidr: {A_CIDR} (is: "10.0.0.1/16")'),
+    ({"network": {"cidr": "300.0.0.0/16"}}, f'network.cidr: {A_CIDR} (is: "300.0.0.0/16")'),
+    (
+        {"uploadsBucket": {"bucket": "Mine"}},
+        (
+            "uploadsBucket.bucket: must be 3 to 63 of a-z, 0-9, . and -, with no . or - at its ends "
+            '(is: "Mine")'
+        ),
+    ),
+    (
+        {"uploadsBucket": {"prefix": "in/"}},
+        "uploadsBucket.prefix: unknown key; the README lists what there is",
+    ),
+    (
+        {"uploadsBucket": {"retentionDays": 0}},
+        "uploadsBucket.retentionDays: must be at least 1 (is: 0)",
+    ),
+    (
+        {"resultsBucket": {"prefix": "out"}},
+        'resultsBucket.prefix: must be empty, or end with / and not begin with it (is: "out")',
+    ),
+    (
+        {"resultsBucket": {"prefix": "/out/"}},
+        'resultsBucket.prefix: must be empty, or end with / and not begin with it (is: "/out/")',
+    ),
+    # Jobs
+    (
+        job(cpu=500),
+        "jobs.ingest.cpu: must be one of 256, 512, 1024, 2048, 4096, 8192, 16384 (is: 500)",
+    ),
+    (job(cpu="half"), 'jobs.ingest.cpu: must be a whole number (is: "half")'),
+    (job(cpu=512.5), "jobs.ingest.cpu: must be a whole number (is: 512.5)"),
+    (job(memory="1GB"), 'jobs.ingest.memory: must be a whole number (is: "1GB")'),
+    (
+        job(memory=900),
+        "jobs.ingest: memory 900 does not go with cpu 512; Fargate allows 1024, 2048, 3072, 4096",
+    ),
+    (
+        job(cpu=256, memory=4096),
+        "jobs.ingest: memory 4096 does not go with cpu 256; Fargate allows 512, 1024, 2048",
+    ),
+    (
+        job(cpu=8192, memory=17408),
+        (
+            "jobs.ingest: memory 17408 does not go with cpu 8192; Fargate allows 16384, 20480, 24576, "
+            "28672, 32768, 36864, 40960, 45056, 49152, 53248, 57344, 61440"
+        ),
+    ),
+    (job(ram=1), "jobs.ingest.ram: unknown key; the README lists what there is"),
+    (job(timeout="1 hour"), f'jobs.ingest.timeout: {A_DURATION} (is: "1 hour")'),
+    (job(timeout=60), f"jobs.ingest.timeout: {A_DURATION} (is: 60)"),
+    (job(timeout="0s"), f'jobs.ingest.timeout: {A_DURATION} (is: "0s")'),
+    (job(timeout="15d"), 'jobs.ingest.timeout: must be at most 14d (is: "15d")'),
+    (
+        job(environment={"A-B": "x"}),
+        (
+            "jobs.ingest.environment.A-B: a variable's name is letters, digits and _, no digit "
+            'first (is: "A-B")'
+        ),
+    ),
+    (
+        job(environment={"A": 1}),
+        "jobs.ingest.environment.A: must be text; put it in quotes (is: 1)",
+    ),
+    (
+        job(secrets={"A": "swordfish"}),
+        (
+            "jobs.ingest.secrets.A: must be the ARN of a Secrets Manager secret or an SSM parameter "
+            '(is: "swordfish")'
+        ),
+    ),
+    (
+        job(environment={"A": "x"}, secrets={"A": "arn:aws:ssm:r:123456789012:parameter/a"}),
+        "jobs.ingest: A is in both environment and secrets",
+    ),
+    (job(retries=21), "jobs.ingest.retries: must be at most 20 (is: 21)"),
+    (
+        job(retryExitCodes=[75, 65]),
+        "jobs.ingest.retryExitCodes[1]: this exit code means that a retry cannot help (is: 65)",
+    ),
+    (job(retryExitCodes=[256]), "jobs.ingest.retryExitCodes[0]: must be at most 255 (is: 256)"),
+    (job(retryExitCodes=75), "jobs.ingest.retryExitCodes: must be a list (is: 75)"),
+    (job(ephemeralStorage=20), "jobs.ingest.ephemeralStorage: must be at least 21 (is: 20)"),
+    (job(spot="maybe"), 'jobs.ingest.spot: must be true or false (is: "maybe")'),
+    ({"jobs": {"Ingest": {}}}, f'jobs.Ingest: {A_NAME} (is: "Ingest")'),
+    ({"jobs": {"in_gest": {}}}, f'jobs.in_gest: {A_NAME} (is: "in_gest")'),
+    ({"jobs": {"ingest-": {}}}, f'jobs.ingest-: {A_NAME} (is: "ingest-")'),
+    ({"jobs": {"a\n": {}}}, f'jobs.a\\n: {A_NAME} (is: "a\\n")'),
+    ({"jobs": {"取込": {}}}, f'jobs.取込: {A_NAME} (is: "取込")'),
+    ({"jobs": {"x" * 41: {}}}, f'jobs.{"x" * 41}: {A_NAME} (is: "{"x" * 41}")'),
+    ({"jobs": {"ingest": None}}, "jobs.ingest: must be a mapping of keys to values (is: null)"),
+    (
+        {"jobs": {"task-events": {}}},
+        (
+            "jobs.task-events: the log of task events has the log group of that name; call the job "
+            "something else"
+        ),
+    ),
+    (
+        job(environment={"A": "x" * 65_536}),
+        (
+            "jobs.ingest.environment: takes 65545 bytes, a task definition has room for 65536; put it "
+            "into an object or a parameter"
+        ),
+    ),
+    # Uploads
+    (upload(), f"uploads.in: {NO_FILTER}"),
+    (upload(prefix=""), f"uploads.in: {NO_FILTER}"),
+    (
+        upload(prefix="a/", key="b"),
+        "uploads.in: give key, or wildcard, or prefix and suffix, not several of them",
+    ),
+    (upload(wildcard="a**"), "uploads.in: wildcard: EventBridge allows no two * in a row"),
+    (upload(wildcard="a\\b*"), f"uploads.in: {ESCAPES}"),
+    (upload(wildcard="a\\"), f"uploads.in: {ESCAPES}"),
+    (upload(key="a/"), "uploads.in: key 'a/' is a folder marker, which starts nothing"),
+    (upload(key=""), 'uploads.in.key: must not be empty (is: "")'),
+    (upload(prefix="a/", minSize=2, maxSize=1), "uploads.in: minSize 2 is above maxSize 1"),
+    (
+        upload(prefix="a/", maxSize=0),
+        "uploads.in: maxSize 0 leaves only folder markers, which start nothing",
+    ),
+    (upload(prefix="a/", minSize=-1), "uploads.in.minSize: must be at least 0 (is: -1)"),
+    (
+        upload(prefix="a/", via="lambda"),
+        "uploads.in.via: must be 'stateMachine' or 'task' (is: \"lambda\")",
+    ),
+    (upload(prefix=1), "uploads.in.prefix: must be text; put it in quotes (is: 1)"),
+    (
+        upload(prefix="a", job="other"),
+        "uploads.in.job: there is no job 'other'; the jobs are ingest",
+    ),
+    ({"uploads": {"in": {"prefix": "a"}}}, "uploads.in.job: missing"),
+    (
+        upload(prefix="x" * 1025),
+        f'uploads.in.prefix: must have at most 1024 characters (is: "{"x" * 76}...)',
+    ),
+    (
+        upload(prefix="x" * 1000, suffix="y" * 1000),
+        (
+            "uploads.in: its event pattern takes about 2258 characters, EventBridge allows 2048; use a "
+            "shorter prefix, suffix or key"
+        ),
+    ),
+    (
+        {"uploads": {f"u{n}": {"job": "ingest", "prefix": "a/"} for n in range(301)}},
+        (
+            "uploads: 301 uploads take 303 rules, an event bus has room for 300; let one upload start "
+            "a job for several prefixes"
+        ),
+    ),
+    # Results that would be uploads
+    (
+        one_bucket("out/", prefix="out/"),
+        f"{WRITES}/out/ingest/, {TRIGGERS_ITSELF}",
+    ),
+    (
+        one_bucket("", suffix=".csv"),
+        f"{WRITES}/ingest/, {TRIGGERS_ITSELF}",
+    ),
+    (
+        one_bucket("out/", prefix="out/ingest/2030/"),
+        f"{WRITES}/out/ingest/, {TRIGGERS_ITSELF}",
+    ),
+    (
+        one_bucket("o*t/", wildcard="o\\*t/*"),
+        f"{WRITES}/o*t/ingest/, {TRIGGERS_ITSELF}",
+    ),
+    # Pipelines
+    (pipeline(steps=[]), "pipelines.nightly.steps: must have at least one entry"),
+    (pipeline(steps=[[]]), "pipelines.nightly.steps[0]: must have at least one entry"),
+    (pipeline(steps=None), "pipelines.nightly.steps: must be a list (is: null)"),
+    (
+        pipeline(steps=["ingest"]),
+        'pipelines.nightly.steps[0]: must be a mapping of keys to values (is: "ingest")',
+    ),
+    (pipeline(steps=[{}]), "pipelines.nightly.steps[0].job: missing"),
+    (
+        pipeline(steps=[{"job": "other"}]),
+        "pipelines.nightly.steps[0].job: there is no job 'other'; the jobs are ingest",
+    ),
+    (
+        pipeline(steps=[{"job": "ingest"}, [{"job": "ingest"}, {"job": "other"}]]),
+        "pipelines.nightly.steps[1][1].job: there is no job 'other'; the jobs are ingest",
+    ),
+    (
+        pipeline(steps=[[{"job": "ingest"}] * 41]),
+        "pipelines.nightly.steps[0]: must have at most 40 entries, has 41",
+    ),
+    (
+        pipeline(steps=[{"job": "ingest"}] * 101),
+        "pipelines.nightly.steps: must have at most 100 entries, has 101",
+    ),
+    (
+        pipeline(steps=[[{"job": "ingest", "commands": "go"}, {"job": "ingest"}]]),
+        'pipelines.nightly.steps[0][0].commands: must be a list (is: "go")',
+    ),
+    (
+        pipeline(steps=[{"job": "ingest", "commands": [1]}]),
+        "pipelines.nightly.steps[0].commands[0]: must be text; put it in quotes (is: 1)",
+    ),
+    (
+        pipeline(steps=[{"job": "ingest", "commands": ["x" * 8192]}]),
+        (
+            "pipelines.nightly.steps[0]: commands and environment take 8272 characters as JSON; ECS "
+            "allows 8192: put the data into an object and pass its key"
+        ),
+    ),
+    (
+        pipeline(steps=[{"job": "ingest", "onFailure": "retry"}]),
+        "pipelines.nightly.steps[0].onFailure: must be 'stop' or 'continue' (is: \"retry\")",
+    ),
+    (
+        pipeline(overlap="queue"),
+        "pipelines.nightly.overlap: must be 'skip' or 'allow' (is: \"queue\")",
+    ),
+    (
+        pipeline(timezone="Tokyo"),
+        (
+            "pipelines.nightly.timezone: must be an IANA time zone, such as Asia/Tokyo or UTC "
+            '(is: "Tokyo")'
+        ),
+    ),
+    (
+        {
+            "jobs": {f"j{n}": {} for n in range(40)},
+            **pipeline(steps=[{"job": f"j{n}"} for n in range(40)]),
+        },
+        (
+            "pipelines.nightly.steps: 40 different jobs take a role policy of about 11660 characters, "
+            "IAM allows 10240; split it"
+        ),
+    ),
+    (
+        pipeline(steps=[[{"job": "ingest", "commands": ["x" * 8000]}] * 20] * 5),
+        (
+            "pipelines.nightly.steps: take a definition of about 1072000 bytes, Step Functions allows "
+            "1048576; shorten their commands or split the pipeline"
+        ),
+    ),
+    # Schedules
+    (schedule("rate(1 minutes)"), 'S: AWS wants rate(1 minute) (is: "rate(1 minutes)")'),
+    (schedule("rate(5 minute)"), 'S: AWS wants rate(5 minutes) (is: "rate(5 minute)")'),
+    (schedule("rate(0 minutes)"), f'S: {A_RATE} (is: "rate(0 minutes)")'),
+    (schedule("rate(-1 minutes)"), f'S: {A_RATE} (is: "rate(-1 minutes)")'),
+    (schedule("rate(1 week)"), f'S: {A_RATE} (is: "rate(1 week)")'),
+    (schedule("every day"), f'S: {AN_EXPRESSION} (is: "every day")'),
+    (schedule(5), "S: must be text; put it in quotes (is: 5)"),
+    (
+        schedule("cron(71 * * * ? *)"),
+        f"S: Invalid minute value '71'; {SIX_FIELDS} (is: \"cron(71 * * * ? *)\")",
+    ),
+    (
+        schedule("cron(0 25 * * ? *)"),
+        f"S: Invalid hour value '25'; {SIX_FIELDS} (is: \"cron(0 25 * * ? *)\")",
+    ),
+    (
+        schedule("cron(0 0 32 * ? *)"),
+        f"S: Invalid day-of-month value '32'; {SIX_FIELDS} (is: \"cron(0 0 32 * ? *)\")",
+    ),
+    (
+        schedule("cron(0 0 ? 13 * *)"),
+        f"S: Invalid month value '13'; {SIX_FIELDS} (is: \"cron(0 0 ? 13 * *)\")",
+    ),
+    (
+        schedule("cron(0 0 ? * 8 *)"),
+        f"S: Invalid day-of-week value '8'; {SIX_FIELDS} (is: \"cron(0 0 ? * 8 *)\")",
+    ),
+    (
+        schedule("cron(0 0 * * ? 1969)"),
+        f"S: Invalid year value '1969'; {SIX_FIELDS} (is: \"cron(0 0 * * ? 1969)\")",
+    ),
+    (
+        schedule("cron(0 10 * * ?)"),
+        (
+            "S: Incorrect number of values in '0 10 * * ?'. 6 required, 5 provided; "
+            f'{SIX_FIELDS} (is: "cron(0 10 * * ?)")'
+        ),
+    ),
+    (
+        schedule("cron(0 10 * * * *)"),
+        (
+            "S: Invalid combination of day-of-month '*' and day-of-week '*'; one must be a question "
+            f'mark (?); {SIX_FIELDS} (is: "cron(0 10 * * * *)")'
+        ),
+    ),
+    (
+        schedule("cron(0 0 30 2 ? *)"),
+        'S: day 30 does not exist in month 2, so it would never fire (is: "cron(0 0 30 2 ? *)")',
+    ),
+    (
+        schedule("cron(0 0 31 APR,jun ? *)"),
+        (
+            "S: day 31 does not exist in month APR,jun, so it would never fire "
+            '(is: "cron(0 0 31 APR,jun ? *)")'
+        ),
+    ),
+    (
+        schedule("cron(0 0 30-31 2 ? *)"),
+        (
+            "S: day 30-31 does not exist in month 2, so it would never fire "
+            '(is: "cron(0 0 30-31 2 ? *)")'
+        ),
+    ),
+    (
+        schedule("cron(0 10 * * ? 2020-2021)"),
+        'S: the year 2020-2021 is over, so it would never fire (is: "cron(0 10 * * ? 2020-2021)")',
+    ),
+    (
+        schedule("at(2020-01-01T00:00:00)"),
+        'S: that moment is over, so it would never fire (is: "at(2020-01-01T00:00:00)")',
+    ),
+    (schedule("at(2030-02-30T00:00:00)"), f'S: {A_MOMENT} (is: "at(2030-02-30T00:00:00)")'),
+    (schedule("at(2030-01-01)"), f'S: {A_MOMENT} (is: "at(2030-01-01)")'),
+    (schedule(flexibleMinutes=0), "schedules.hello.flexibleMinutes: must be at least 1 (is: 0)"),
+    (
+        schedule(flexibleMinutes=1441),
+        "schedules.hello.flexibleMinutes: must be at most 1440 (is: 1441)",
+    ),
+    (schedule(start="2030-01-01"), f'schedules.hello.start: {A_UTC_TIME} (is: "2030-01-01")'),
+    (
+        schedule(end="2030-02-30T00:00:00Z"),
+        f'schedules.hello.end: {A_UTC_TIME} (is: "2030-02-30T00:00:00Z")',
+    ),
+    (
+        schedule(start="2030-01-02T00:00:00Z", end="2030-01-01T00:00:00Z"),
+        "schedules.hello: start 2030-01-02T00:00:00Z is not before end 2030-01-01T00:00:00Z",
+    ),
+    (schedule(count=11), "schedules.hello.count: must be at most 10 (is: 11)"),
+    (
+        schedule(environment={"A": "x" * 8192}),
+        (
+            "schedules.hello: commands and environment take 8298 characters as JSON; ECS allows 8192: "
+            "put the data into an object and pass its key"
+        ),
+    ),
+    (schedule(job="other"), "schedules.hello.job: there is no job 'other'; the jobs are ingest"),
+    (
+        {**pipeline(), "schedules": {"nightly": {"job": "ingest", "schedule": "rate(1 day)"}}},
+        (
+            "schedules.nightly: there is a pipeline of that name, and two schedules cannot have one "
+            "name; rename either"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("config", "reason"), REFUSALS, ids=[reason for _, reason in REFUSALS])
+def test_a_refusal_is_one_line_with_the_key_what_is_allowed_and_the_value(
+    config: Config, reason: str
+) -> None:
+    if reason.startswith("S: "):
+        reason = "schedules.hello.schedule" + reason.removeprefix("S")
+    assert refusal(config) == f"fargate-batch:{reason}"
+
+
+def test_every_refusal_of_one_configuration_is_told_at_once() -> None:
+    assert refusal({**job(cpu=500), **upload(prefix=1), "protct": "true"}).splitlines() == [
+        (
+            "fargate-batch:jobs.ingest.cpu: must be one of 256, 512, 1024, 2048, 4096, 8192, 16384 "
+            "(is: 500)"
+        ),
+        "fargate-batch:uploads.in.prefix: must be text; put it in quotes (is: 1)",
+        "fargate-batch:protct: unknown key; the README lists what there is",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({}, "aws:region: missing; set it, such as aws:region: ap-northeast-1"),
+        (
+            {"aws:region": "Tokyo", "fargate-batch:jobs": '{"ingest": {}}'},
+            'aws:region: must be a Region, such as ap-northeast-1 (is: "Tokyo")',
+        ),
+        ({"aws:region": "ap-northeast-1"}, "fargate-batch:jobs: missing"),
+        (
+            {"aws:region": "ap-northeast-1", "fargate-batch:jobs": "{not json"},
+            'fargate-batch:jobs: must be a mapping of keys to values (is: "{not json")',
+        ),
+    ],
+)
+def test_a_stack_without_what_it_cannot_do_without_is_refused(
+    config: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        deploy(settings.load, config=config)
+    assert str(refused.value) == reason
+
+
+def test_a_stack_name_that_makes_a_state_machine_name_too_long_is_refused() -> None:
+    config = {"aws:region": "ap-northeast-1", "fargate-batch:jobs": '{"ingest": {}}'}
+    with pytest.raises(SettingsError) as refused:
+        deploy(settings.load, config=config, stack="s" * 60)
+    assert str(refused.value) == (
+        f"fargate-batch:jobs, pipelines: the state machine's name fargate-batch-{'s' * 60}"
+        "-job-ingest has 85 characters, AWS allows 80; shorten either"
+    )
+
+
+def test_a_refused_stack_registers_nothing() -> None:
+    with pytest.raises(SettingsError, match="jobs: must have at least one entry"):
+        deploy_stack("dev", jobs={})
+
+
+def test_pulumi_shows_a_refusal_without_a_traceback() -> None:
+    import pulumi
+
+    assert issubclass(SettingsError, pulumi.RunError)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        job(cpu="512", memory="1024"),
+        job(cpu=16384, memory=122_880, ephemeralStorage=200, timeout="14d"),
+        job(secrets={"A": "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a-1b2c3d:k::"}),
+        {"jobs": {"a": {}, "a-b-9": {}, "x" * 40: {}}},
+        upload(key="x/y.csv", minSize=5, maxSize=5),
+        upload(prefix="a*", suffix="*b", maxSize=0),
+        upload(wildcard="a\\**\\\\"),
+        upload(suffix=".csv", maxSize=0),
+        one_bucket("out/", prefix="in/"),
+        one_bucket("out/", key="out/ingest"),
+        one_bucket("", prefix="in/", suffix=".csv"),
+        pipeline(steps=[[{"job": "ingest"}] * 40] * 2),
+        pipeline(steps=[{"job": "ingest", "commands": ["x" * 8112]}]),
+        schedule("rate(1 hour)"),
+        schedule("cron(0/15 8-18 ? * MON-FRI *)"),
+        schedule("cron(0 0 29 2 ? *)"),
+        schedule("cron(0 0 31 4,5 ? *)"),
+        schedule("cron(0 0 L * ? *)"),
+        schedule("cron(0 0 ? * 6#3 *)"),
+        schedule("at(2099-12-31T23:59:59)", timezone="America/Argentina/Buenos_Aires"),
+        {"network": {"vpcId": "vpc-0a", "subnetIds": ["subnet-0a"], "assignPublicIp": False}},
+        {"uploads": {f"u{n}": {"job": "ingest", "prefix": "a/"} for n in range(298)}},
+    ],
+    ids=lambda config: json.dumps(config)[:60],
+)
+def test_what_aws_allows_is_allowed(config: Config) -> None:
+    load(config)
+
+
+@pytest.mark.parametrize("unit", [("90s", 90), ("15m", 900), ("2h", 7200), ("1d", 86_400)])
+def test_a_timeout_is_read_in_its_unit(unit: tuple[str, int]) -> None:
+    text, seconds = unit
+    assert load(job(timeout=text)).jobs["ingest"].timeout == seconds
+
+
+def test_what_is_not_said_has_the_defaults_of_the_documentation() -> None:
+    loaded = load({})
+    ingest = loaded.jobs["ingest"]
+    assert (ingest.cpu, ingest.memory, ingest.timeout, ingest.retries) == (512, 1024, 3600, 5)
+    assert (ingest.retry_exit_codes, ingest.spot, ingest.image) == ((75,), False, None)
+    assert (loaded.protect, loaded.log_retention_days, loaded.architecture) == (True, 30, "X86_64")
+    assert (loaded.network.cidr, loaded.network.nat, loaded.network.public_ip) == (
+        "10.0.0.0/16",
+        False,
+        True,
+    )
+    assert load({"network": {"nat": True}}).network.public_ip is False
+
+
+@pytest.mark.parametrize("side_by_side", [1, 40])
+@pytest.mark.parametrize("continue_on_failure", [True, False])
+def test_no_step_takes_more_of_a_definition_than_is_counted_for_it(
+    side_by_side: int, *, continue_on_failure: bool
+) -> None:
+    machine = f"arn:aws:states:ap-northeast-1:123456789012:stateMachine:{'x' * 80}"
+    step = Step("x" * 40, machine, None, None, continue_on_failure)
+
+    def size(steps: int) -> int:
+        definition = run_pipeline("nightly", [[step] * side_by_side] * steps, skip_overlap=True)
+        return len(json.dumps(definition))
+
+    assert (size(20) - size(10)) / (10 * side_by_side) <= settings.STEP_BYTES
