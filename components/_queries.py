@@ -8,7 +8,7 @@ deliver an event twice, so each query counts a task once; nothing but `limit` ma
 QUERIES: dict[str, str] = {
     "failed-today": """\
 fields @timestamp, job, outcome, exitCode, message, trigger.kind, trigger.name, taskId
-| filter outcome in ["failed", "never-started", "interrupted"]
+| filter outcome in ["failed", "timed-out", "never-started", "interrupted"]
 | sort @timestamp desc
 | dedup taskId
 | limit 1000

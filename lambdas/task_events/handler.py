@@ -40,6 +40,9 @@ STATUSES = frozenset(
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 INTERRUPTED = frozenset(("SpotInterruption", "TerminationNotice", "InfrastructureHealth"))
 STOPPED_BY_REQUEST = frozenset(("UserInitiated", "ServiceSchedulerInitiated"))
+# What a task is stopped with that outlived its job's timeout, before the number of seconds.
+TIMED_OUT = "Timed out after "
+EXECUTION_GROUP = "execution:"
 EXIT_CODES = {
     65: "bad data",
     66: "object gone",
@@ -78,7 +81,7 @@ class Container(TypedDict):
 def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda passes two
     """Print one JSON line for an EventBridge event; never raises.
 
-    A task state change has `level` (ERROR for a task that failed or never started, INFO
+    A task state change has `level` (ERROR for a task that failed, timed out or never started, INFO
     otherwise, WARN for a status this program does not know), `message`, `time`, `taskId`,
     `taskArn`, `cluster`, `family`, `revision`, `job`, `lastStatus`, `desiredStatus`, `version`,
     `outcome`, `exitCode`, `stopCode`, `stoppedReason`, `containers`, `startedBy`, `trigger`,
@@ -243,11 +246,13 @@ def _record(event: dict[str, object], detail: dict[str, object]) -> dict[str, ob
     essential = _essential(containers, family)
     exit_code = essential["exitCode"] if essential else None
     stop_code = _text(detail.get("stopCode"))
+    stopped_reason = _text(detail.get("stoppedReason"))
     started_by = _text(detail.get("startedBy"))
     pull_started = _instant(detail, "pullStartedAt")
     outcome = None
     if status == "STOPPED":
-        outcome = _outcome(stop_code, exit_code, started=detail.get("startedAt") is not None)
+        started = detail.get("startedAt") is not None
+        outcome = _outcome(stop_code, stopped_reason, exit_code, started=started)
     record: dict[str, object] = {
         "level": _level(status, outcome),
         "message": "",
@@ -264,10 +269,10 @@ def _record(event: dict[str, object], detail: dict[str, object]) -> dict[str, ob
         "outcome": outcome,
         "exitCode": exit_code,
         "stopCode": stop_code,
-        "stoppedReason": _text(detail.get("stoppedReason")),
+        "stoppedReason": stopped_reason,
         "containers": containers,
         "startedBy": started_by,
-        "trigger": _trigger(started_by),
+        "trigger": _trigger(started_by, _text(detail.get("group"))),
         "waitedSeconds": _seconds(_instant(detail, "createdAt"), pull_started),
         "pulledSeconds": _seconds(pull_started, _instant(detail, "pullStoppedAt")),
         "ranSeconds": _seconds(
@@ -280,18 +285,21 @@ def _record(event: dict[str, object], detail: dict[str, object]) -> dict[str, ob
 
 
 def _level(status: str, outcome: str | None) -> str:
-    if outcome in ("failed", "never-started"):
+    if outcome in ("failed", "timed-out", "never-started"):
         return "ERROR"
     return "INFO" if status in STATUSES else "WARN"
 
 
-def _outcome(stop_code: str | None, exit_code: int | None, *, started: bool) -> str:
+def _outcome(
+    stop_code: str | None, stopped_reason: str | None, exit_code: int | None, *, started: bool
+) -> str:
     """Say how a stopped task ended; a stop that somebody asked for wins over never having started.
 
-    An essential container that exited without a code (it was lost, not finished) counts as failed.
+    One asked for because the task ran for too long is told from others by its reason. An essential
+    container that exited without a code (it was lost, not finished) counts as failed.
     """
     if stop_code in STOPPED_BY_REQUEST:
-        return "stopped"
+        return "timed-out" if (stopped_reason or "").startswith(TIMED_OUT) else "stopped"
     if stop_code == "TaskFailedToStart" or not started:
         return "never-started"
     if stop_code in INTERRUPTED:
@@ -316,6 +324,8 @@ def _message(record: dict[str, object], essential: Container | None) -> str:
         happened += meaning
     elif outcome == "never-started":
         happened = "never started"
+    elif outcome == "timed-out":
+        happened = "was stopped"
     else:
         happened = f"was {outcome} ({record['stopCode']})"
     reasons = (record["stoppedReason"], essential["reason"] if essential else None)
@@ -323,14 +333,17 @@ def _message(record: dict[str, object], essential: Container | None) -> str:
     return f"{subject} {happened}{': ' if why else '.'}{why}"
 
 
-def _trigger(started_by: str | None) -> Trigger:
-    """Tell what started a task from its startedBy, which a task run by hand may not have.
+def _trigger(started_by: str | None, group: str | None) -> Trigger:
+    """Tell what started a task from its group, or its startedBy, which a task run by hand may lack.
 
-    A rule leaves `events-rule/NAME` and a schedule `chronos-schedule/NAME`, cut to 36 characters
-    altogether: of a rule's name come 24 characters, of a schedule's 19. AWS documents neither; both
-    are as seen in recorded events. A state machine's task has the execution's name, or what Step
-    Functions sets where the definition says nothing.
+    A state machine of this program has the group `execution:NAME`. A rule leaves
+    `events-rule/NAME` and a schedule `chronos-schedule/NAME`, cut to 36 characters altogether: of a
+    rule's name come 24 characters, of a schedule's 19. AWS documents neither; both are as seen in
+    recorded events. Another state machine's task has what its definition says, or what Step
+    Functions sets where that says nothing.
     """
+    if group and group.startswith(EXECUTION_GROUP):
+        return {"kind": "execution", "name": group.removeprefix(EXECUTION_GROUP)}
     if not started_by:
         return {"kind": "other", "name": None}
     prefix, slash, name = started_by.partition("/")

@@ -302,6 +302,34 @@ def test_the_trigger_comes_from_started_by(log: Log, started_by: object, trigger
     assert log.line(changed("running", startedBy=started_by))["trigger"] == trigger
 
 
+def test_the_group_tells_the_execution_that_started_by_does_not(log: Log) -> None:
+    by_machine = {"startedBy": "AWS Step Functions", "group": f"execution:{EXECUTION}"}
+    assert log.line(changed("running", **by_machine))["trigger"] == {
+        "kind": "execution",
+        "name": EXECUTION,
+    }
+
+
+@pytest.mark.parametrize("group", ["family:ingest", "my-execution:1", "", None, 7])
+def test_any_other_group_leaves_it_to_started_by(log: Log, group: object) -> None:
+    event = changed("running", startedBy="events-rule/uploads", group=group)
+    assert log.line(event)["trigger"] == {"kind": "rule", "name": "uploads"}
+
+
+def test_a_task_that_outlived_its_timeout_is_an_error(log: Log) -> None:
+    line = log.line(changed("stopped", stoppedReason="Timed out after 3600 seconds"))
+    assert (line["level"], line["outcome"], line["message"]) == (
+        "ERROR",
+        "timed-out",
+        f"Task {TASK} (ingest) was stopped: Timed out after 3600 seconds",
+    )
+
+
+def test_only_a_stop_by_request_can_be_a_timeout(log: Log) -> None:
+    event = changed("failed", stoppedReason="Timed out after 3600 seconds")
+    assert log.line(event)["outcome"] == "failed"
+
+
 @pytest.mark.parametrize(
     ("arn", "family", "revision"),
     [
