@@ -13,7 +13,7 @@ from local.clock import Cancellation, Clock
 from local.cloud import Cloud
 from local.shapes import Json, to_api, to_states
 from tests.local.machines import CHILD, ROLE, STATES, Machines, make_role, run_task
-from tests.local.probe import REGION, Stack, eventually
+from tests.local.probe import LOG_GROUP, REGION, Stack, eventually
 
 
 @pytest.fixture
@@ -140,7 +140,9 @@ def test_stopping_an_execution_stops_its_child_and_the_task_in_it(
     execution = machines.start(outer)
     ecs = machines.cloud.client("ecs")
     task = eventually(lambda: ecs.list_tasks(cluster="batch")["taskArns"] or None)[0]
-    eventually(lambda: True if stack.task(task)["lastStatus"] == "RUNNING" else None)
+    logs = machines.cloud.client("logs")
+    # A container that has no handler for SIGTERM yet is only killed after its stopTimeout.
+    eventually(lambda: logs.filter_log_events(logGroupName=LOG_GROUP)["events"] or None)
     machines.cloud.client("stepfunctions").stop_execution(
         executionArn=execution, error="Enough", cause="by hand"
     )
