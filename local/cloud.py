@@ -307,8 +307,8 @@ def _no_scripts(*_dirs: str) -> list[str]:
 async def _control(scope: _Message, send: _Send) -> None:
     """Answer a request to this program itself, which no AWS service has."""
     query = dict(parse_qsl(scope["query_string"].decode()))
-    handle = importlib.import_module("local.schedules").handle_control
-    status, answer = handle(scope["path"], query)
+    answer_to = importlib.import_module("local.control").answer
+    status, answer = answer_to(scope["path"], query)
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(answer).encode()})

@@ -19,7 +19,7 @@ from local import events
 from local.commands import stack
 from local.commands.errors import CommandError
 from local.commands.screen import Screen
-from local.commands.tasks import Log, exit_code, stream_of, tasks
+from local.commands.tasks import Log, exit_code, stream_of, tasks, why
 from local.project import Project
 
 SECONDS = 20.0
@@ -287,8 +287,7 @@ def _ended(tour: Tour, execution: str) -> dict[str, Any] | None:
 
 def _succeeded(tour: Tour, described: dict[str, Any]) -> None:
     if described["status"] != "SUCCEEDED":
-        why = f"{described.get('error', '')} {described.get('cause', '')}".strip()
-        raise NotSeenError(f"the execution ended as {described['status']}: {why}")
+        raise NotSeenError(f"the execution ended as {described['status']}: {why(described)}")
     seconds = (described["stopDate"] - described["startDate"]).total_seconds()
     tour.screen.verdict(f"The execution succeeded in {seconds:.1f} s.", good=True)
 

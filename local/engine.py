@@ -5,6 +5,7 @@ This is what `pulumi up` does with the program, without the Pulumi command line 
 
 import asyncio
 import contextvars
+import gc
 import hashlib
 import json
 import logging
@@ -12,7 +13,8 @@ import runpy
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -24,6 +26,7 @@ from pulumi.runtime import Mocks, get_root_resource, rpc, set_mocks
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
 from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
 from local.project import Project
@@ -106,7 +109,8 @@ def evaluate(project: Project, provider: Provider) -> Evaluation:
             be made.
     """
     # Pulumi keeps its settings in context variables: an empty context is a fresh Pulumi.
-    return contextvars.Context().run(asyncio.run, _evaluate(project, provider))
+    with _seldom_collecting():
+        return contextvars.Context().run(asyncio.run, _evaluate(project, provider))
 
 
 def evaluate_dry(project: Project) -> Evaluation:
@@ -127,28 +131,29 @@ class DryProvider:
         """Answer with the identifiers that most AWS resources have."""
         name = autoname(registration)
         service = registration.type.split(":")[1].split("/")[0]
-        ids = [f"{name}-{n}" for n in (1, 2)]
-        return Created(
-            name,
-            {
-                "arn": f"arn:aws:{service}:{self._region}:{MADE_UP_ACCOUNT}:{name}",
-                "arnWithoutRevision": f"arn:aws:{service}:{self._region}:{MADE_UP_ACCOUNT}:{name}",
-                "name": registration.inputs.get("name", name),
-                "bucket": registration.inputs.get("bucket", name),
-                "url": f"https://{service}.{self._region}.amazonaws.com/{name}",
-                "imageUri": f"{name}@sha256:{hashlib.sha256(name.encode()).hexdigest()}",
-                "vpcId": registration.inputs.get("vpcId", name),
-                "publicSubnetIds": ids,
-                "privateSubnetIds": ids,
-                "isolatedSubnetIds": ids,
-                "repository": Child(
-                    "aws:ecr/repository:Repository",
-                    registration.name,
-                    name,
-                    {"arn": f"arn:aws:ecr:{self._region}:{MADE_UP_ACCOUNT}:repository/{name}"},
-                ),
-            },
-        )
+        arn = f"arn:aws:{service}:{self._region}:{MADE_UP_ACCOUNT}:{name}"
+        outputs: Properties = {
+            "arn": arn,
+            "arnWithoutRevision": arn,
+            "name": registration.inputs.get("name", name),
+            "bucket": registration.inputs.get("bucket", name),
+            "url": f"https://{service}.{self._region}.amazonaws.com/{name}",
+        }
+        match registration.type:
+            case "awsx:ec2:Vpc":
+                ids = [f"{name}-{n}" for n in (1, 2)]
+                kinds = ("public", "private", "isolated")
+                outputs = {"vpcId": name, **{f"{kind}SubnetIds": ids for kind in kinds}}
+            case "awsx:ecr:Repository":
+                outputs["repository"] = Child(
+                    "aws:ecr/repository:Repository", registration.name, name, {"arn": arn}
+                )
+            case "awsx:ecr:Image":
+                digest = hashlib.sha256(name.encode()).hexdigest()
+                outputs["imageUri"] = f"{name}@sha256:{digest}"
+            case _:
+                pass
+        return Created(name, outputs)
 
     def invoke(self, token: str, arguments: Properties) -> Properties:  # noqa: ARG002 -- as Provider has it
         """Answer the calls that say where the program runs."""
@@ -310,9 +315,22 @@ def _struct(properties: Mapping[str, Any]) -> struct_pb2.Struct:
     return struct
 
 
+@contextmanager
+def _seldom_collecting() -> Generator[None]:
+    """Search for garbage less often: the SDKs' classes and objects are many, and stay."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 1000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+
+
 async def _evaluate(project: Project, provider: Provider) -> Evaluation:
     # A resource that failed fails all that wait for it; the first of them is told, once, below.
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    # One that failed leaves outputs behind, whose event loop is closed.
+    _outputs().clear()
     monitor = _Monitor(provider)
     set_all_config(project.config)
     logger = logging.getLogger("pulumi.program")
@@ -320,7 +338,7 @@ async def _evaluate(project: Project, provider: Provider) -> Evaluation:
         _NoMocks(), project.name, project.stack, preview=False, logger=logger, monitor=monitor
     )
     try:
-        await run_pulumi_func(lambda: _run(project.root))
+        await run_pulumi_func(lambda: _run_and_settle(project.root))
         outputs = await _stack_outputs()
     except EvaluationError:
         raise
@@ -337,6 +355,24 @@ def _run(root: Path) -> None:
         runpy.run_path(str(root / "__main__.py"), run_name="__main__")
     finally:
         sys.path[:] = path
+
+
+async def _run_and_settle(root: Path) -> None:
+    """Run the program and wait until its outputs have values, or one has failed.
+
+    Pulumi would wait until any one has, then again, which takes the square of their number.
+    """
+    _run(root)
+    while pending := [output for output in _outputs() if not output.done()]:
+        done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+        if any(output.cancelled() or output.exception() for output in done):
+            return
+
+
+def _outputs() -> set[asyncio.Future[object]]:
+    """The outputs Pulumi has yet to wait for: one set for all evaluations of a process."""
+    outputs: set[asyncio.Future[object]] = SETTINGS.outputs  # pyright: ignore[reportAttributeAccessIssue] -- its decorator hides that it is a property
+    return outputs
 
 
 async def _stack_outputs() -> Properties:

@@ -17,7 +17,7 @@ DEFAULT_PORT = 4566
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name, and return the exit status."""
-    options = _parser().parse_args(list(arguments))
+    options = _options(list(arguments))
     _forget_credentials()
     # Each command imports what it needs: `logs` has no use for Pulumi.
     try:
@@ -36,6 +36,21 @@ def main(arguments: Sequence[str]) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    """The options, with all that follows `--` as a job's arguments.
+
+    argparse alone refuses them when an option stands between the job and `--`.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments[:end])
+    if options.command == "start":
+        options.arguments += arguments[end + 1 :]
+    elif arguments[end:]:
+        parser.error(f"{options.command} takes nothing after --")
+    return options
 
 
 def _complain(message: str) -> None:

@@ -4,11 +4,12 @@ import argparse
 from pathlib import Path
 
 from local import project
-from local.commands import stack
+from local.cloud import HOST
+from local.commands import DEFAULT_PORT, stack
 from local.commands.errors import CommandError
 from local.commands.lifetime import Lifetime
 from local.commands.screen import screen
-from local.commands.up import create, show
+from local.commands.up import aws, create, show
 from local.demo import Tour, take
 
 SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "orders.csv"
@@ -34,9 +35,10 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
 
     on.heading("Keep it running")
     on.line("  python -m local up")
-    on.line("and in another terminal, with any credentials:")
+    on.line("and in another terminal:")
     bucket = running.evaluation.outputs.get("uploadBucket", "BUCKET")
-    on.line(f"  aws --endpoint-url http://127.0.0.1:4566 s3 cp {file.name} s3://{bucket}/target/")
+    command = aws(f"http://{HOST}:{DEFAULT_PORT}", running.cloud.region)
+    on.line(f"  {command} s3 cp {file.name} s3://{bucket}/target/")
     on.line("  python -m local runs")
     on.line()
     if missing:

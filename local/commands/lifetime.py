@@ -1,5 +1,6 @@
 """A command in a thread, its signals in the main one: Ctrl-C ends it wherever it is."""
 
+import logging
 import os
 import signal
 import sys
@@ -61,6 +62,8 @@ class Lifetime:
             self._over.set()
 
     def _close(self) -> None:
+        # Clients and servers that are cut off complain, which is nobody's concern any more.
+        logging.disable(logging.CRITICAL)
         while self._opened:
             self._opened.pop().close()
 

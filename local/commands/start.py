@@ -8,7 +8,7 @@ from typing import Any
 
 from local.commands import stack
 from local.commands.lifetime import Lifetime
-from local.commands.tasks import Log, exit_code, stream_of, task_arns
+from local.commands.tasks import Log, exit_code, stream_of, task_arns, why
 
 POLL_SECONDS = 0.2
 
@@ -39,8 +39,7 @@ def run(options: argparse.Namespace, _lifetime: Lifetime) -> int:
         time.sleep(POLL_SECONDS)
 
     if described["status"] != "SUCCEEDED":
-        why = f"{described.get('error', '')} {described.get('cause', '')}".strip()
-        sys.stderr.write(f"{described['status']}: {why}\n")
+        sys.stderr.write(f"{described['status']}: {why(described)}\n")
     return _status(running, described["status"], list(followed))
 
 

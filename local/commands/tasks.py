@@ -113,6 +113,18 @@ def task_arns(states: Any, execution_arn: str) -> list[str]:  # noqa: ANN401 -- 
     return arns
 
 
+def why(described: dict[str, Any]) -> str:
+    """Why an execution failed: its error and, if a task was the cause, how that one stopped."""
+    error, cause = described.get("error") or "", described.get("cause") or ""
+    try:
+        task: Any = json.loads(cause)
+        codes = [f"exit code {c['ExitCode']}" for c in task["Containers"] if "ExitCode" in c]
+        cause = ", ".join([task["StoppedReason"], *codes])
+    except (ValueError, KeyError, TypeError):
+        pass
+    return f"{error}: {cause}" if error and cause else error or cause
+
+
 class Log:
     """One log stream, read on from where the last reading ended."""
 

@@ -93,15 +93,21 @@ def how_to_use(on: Screen, running: Running) -> None:
 
 
 def upload_lines(running: Running) -> list[str]:
-    """How to upload with the AWS command line, whose credentials can be anything."""
+    """How to upload with the AWS command line."""
     bucket = running.evaluation.outputs.get("uploadBucket")
     if not isinstance(bucket, str):
         return []
-    command = f"aws --endpoint-url {running.cloud.endpoint} s3 cp FILE.csv s3://{bucket}/target/"
+    command = aws(running.cloud.endpoint, running.cloud.region)
     return [
-        "Upload with the AWS command line (any credentials will do):",
-        f"  AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY=any {command}",
+        "Upload with the AWS command line:",
+        f"  {command} s3 cp FILE.csv s3://{bucket}/target/",
     ]
+
+
+def aws(endpoint: str, region: str) -> str:
+    """The beginning of an AWS command: the access key is this cloud's, the secret is not read."""
+    key = f"AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY=any"
+    return f"{key} aws --endpoint-url {endpoint} --region {region}"
 
 
 def rows(outputs: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from local.creators.context import Context, Creator, capacity_providers, given
-from local.engine import Child, Created, Registration
+from local.engine import Child, Created, Properties, Registration
 
 
 def cluster(context: Context, registration: Registration) -> Created:
@@ -41,6 +41,7 @@ def task_definition(context: Context, registration: Registration) -> Created:
     """A revision of a task definition. What `containerDefinitions` says goes to ECS as it is."""
     inputs = registration.inputs
     runtime = inputs.get("runtimePlatform")
+    storage: Properties | None = inputs.get("ephemeralStorage")
     answer = context.ecs.register_task_definition(
         family=inputs["family"],
         containerDefinitions=json.loads(inputs["containerDefinitions"]),
@@ -51,7 +52,7 @@ def task_definition(context: Context, registration: Registration) -> Created:
             requiresCompatibilities=inputs.get("requiresCompatibilities"),
             executionRoleArn=inputs.get("executionRoleArn"),
             taskRoleArn=inputs.get("taskRoleArn"),
-            ephemeralStorage=inputs.get("ephemeralStorage"),
+            ephemeralStorage=storage and {"sizeInGiB": storage["sizeInGib"]},
             runtimePlatform=runtime,
             volumes=_volumes(context, registration),
             tags=context.lower_pairs(inputs) or None,
