@@ -1,0 +1,484 @@
+"""`python -m local` as people and scripts run it: output, exit statuses, signals."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+
+from tests.local.programs import REGION, STACK_FILE, write_files
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 45
+PROGRAM = """
+    import json
+    import pulumi
+    import pulumi_aws as aws
+    import pulumi_awsx as awsx
+
+    print("a word of the program's own")
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": ["ecs-tasks.amazonaws.com", "states.amazonaws.com"]},
+            }
+        ],
+    }
+    role = aws.iam.Role("role", assume_role_policy=trust)
+    allowed = aws.iam.RolePolicy(
+        "role",
+        role=role.name,
+        policy={
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+        },
+    )
+    vpc = awsx.ec2.Vpc(
+        "net", number_of_availability_zones=1, subnet_specs=[{"type": "Public"}],
+    )
+    group = aws.ec2.SecurityGroup("tasks", vpc_id=vpc.vpc_id)
+    cluster = aws.ecs.Cluster("cluster")
+    logs = aws.cloudwatch.LogGroup("job")
+    image = awsx.ecr.Image("image", repository_url="example.com/job", context="image")
+    task = aws.ecs.TaskDefinition(
+        "job",
+        family="job",
+        cpu="256",
+        memory="512",
+        network_mode="awsvpc",
+        requires_compatibilities=["FARGATE"],
+        execution_role_arn=role.arn,
+        task_role_arn=role.arn,
+        container_definitions=pulumi.Output.json_dumps(
+            [
+                {
+                    "name": "job",
+                    "image": image.image_uri,
+                    "essential": True,
+                    "logConfiguration": {
+                        "logDriver": "awslogs",
+                        "options": {
+                            "awslogs-group": logs.name,
+                            "awslogs-region": "ap-northeast-1",
+                            "awslogs-stream-prefix": "job",
+                        },
+                    },
+                }
+            ]
+        ),
+    )
+    machine = aws.sfn.StateMachine(
+        "job",
+        role_arn=role.arn,
+        definition=pulumi.Output.json_dumps(
+            {
+                "QueryLanguage": "JSONata",
+                "StartAt": "Run",
+                "States": {
+                    "Run": {
+                        "Type": "Task",
+                        "Resource": "arn:aws:states:::ecs:runTask.sync",
+                        "Arguments": {
+                            "Cluster": cluster.arn,
+                            "TaskDefinition": task.arn,
+                            "LaunchType": "FARGATE",
+                            "NetworkConfiguration": {
+                                "AwsvpcConfiguration": {
+                                    "Subnets": vpc.public_subnet_ids,
+                                    "SecurityGroups": [group.id],
+                                    "AssignPublicIp": "ENABLED",
+                                }
+                            },
+                            "Overrides": {
+                                "ContainerOverrides": [
+                                    {"Name": "job", "Command": "{% $states.input.commands %}"}
+                                ]
+                            },
+                        },
+                        "End": True,
+                    }
+                },
+            }
+        ),
+        opts=pulumi.ResourceOptions(depends_on=[allowed]),
+    )
+    schedules = aws.scheduler.ScheduleGroup("schedules")
+    pulumi.export("clusterArn", cluster.arn)
+    pulumi.export(
+        "jobs",
+        {
+            "job": {
+                "taskDefinitionArn": task.arn,
+                "stateMachineArn": machine.arn,
+                "logGroup": logs.name,
+            }
+        },
+    )
+    pulumi.export("uploadBucket", aws.s3.Bucket("uploads").id)
+"""
+JOB = """
+import sys
+import time
+
+print("arguments", *sys.argv[1:], flush=True)
+if sys.argv[1] == "sleep":
+    time.sleep(60)
+sys.exit(int(sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sample")
+    write_files(root, PROGRAM)
+    (root / "image").mkdir()
+    (root / "image" / "Dockerfile").write_text('ENTRYPOINT ["python", "-m", "image"]\n')
+    (root / "image" / "__init__.py").touch()
+    (root / "image" / "__main__.py").write_text(JOB)
+    return root
+
+
+def environment() -> dict[str, str]:
+    """This one, with credentials of nobody's, a home of its own and the code coverage's hooks."""
+    return {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": "not-to-be-used",
+        "AWS_PROFILE": "absent",
+        "HOME": "/nonexistent",
+        "COLUMNS": "100",
+    }
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "local", *arguments],
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    with start(*arguments) as process:
+        out, err = process.communicate(timeout=READY_SECONDS)
+        return process.returncode, out, err
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    deadline = threading.Timer(READY_SECONDS, process.kill)
+    deadline.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        deadline.cancel()
+
+
+@contextmanager
+def ended(process: subprocess.Popen[str]) -> Generator[subprocess.Popen[str]]:
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.wait(5)
+
+
+@pytest.fixture(scope="module")
+def served(sample: Path) -> Generator[tuple[int, dict[str, object]]]:
+    """`up --json` of the sample program: its port and what it printed."""
+    with ended(start("up", "--root", str(sample), "--port", "0", "--json")) as process:
+        contract = json.loads(read_line(process))
+        yield int(contract["endpoint"].rpartition(":")[2]), contract
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_json_is_one_line_with_endpoint_region_and_outputs(
+    served: tuple[int, dict[str, object]],
+) -> None:
+    port, contract = served
+    assert list(contract) == ["endpoint", "region", "outputs"]
+    assert contract["endpoint"] == f"http://127.0.0.1:{port}"
+    assert contract["region"] == REGION
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{port}/_fargate-batch/outputs", timeout=5
+    ) as answer:
+        assert json.load(answer) == contract
+
+
+def test_the_cloud_serves_any_client_with_its_access_key(
+    served: tuple[int, dict[str, object]],
+) -> None:
+    _, contract = served
+    outputs = contract["outputs"]
+    assert isinstance(outputs, dict)
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=str(contract["endpoint"]),
+        region_name=REGION,
+        aws_access_key_id="AKIAIOSFODNN7EXAMPLE",
+        aws_secret_access_key="any",
+    )
+    s3.put_object(Bucket=outputs["uploadBucket"], Key="a b/日本.csv", Body=b"x")
+    listed = s3.list_objects_v2(Bucket=outputs["uploadBucket"])
+    assert [entry.get("Key") for entry in listed.get("Contents", [])] == ["a b/日本.csv"]
+    s3.close()
+
+
+def test_start_prints_the_log_and_ends_as_the_container_does(
+    served: tuple[int, dict[str, object]],
+) -> None:
+    port, _ = served
+    status, out, err = run("start", "job", "--port", str(port), "--", "7", "--flag", "日 本")
+    assert out == "arguments 7 --flag 日 本\n"
+    assert status == 7
+    assert err.endswith(
+        "\nFAILED: States.TaskFailed: Essential container in task exited, exit code 7\n"
+    )
+    status, out, _ = run("start", "job", "--port", str(port), "--", "0")
+    assert (status, out) == (0, "arguments 0\n")
+
+    status, out, _ = run("logs", "job", "--port", str(port))
+    assert (status, out) == (0, "arguments 0\n")
+
+    status, out, _ = run("runs", "--port", str(port))
+    rows = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
+    assert rows[0] == ["began", "what", "name", "status", "trigger", "seconds"]
+    told = sorted(row[1:5] for row in rows[1:])
+    assert told == [
+        ["execution", "job", "FAILED", "by hand"],
+        ["execution", "job", "SUCCEEDED", "by hand"],
+        ["task", "job:1", "STOPPED, exit 0", "AWS Step Functions"],
+        ["task", "job:1", "STOPPED, exit 7", "AWS Step Functions"],
+    ]
+    assert status == 0
+
+
+def test_asking_for_what_the_stack_has_not_says_what_it_has(
+    served: tuple[int, dict[str, object]],
+) -> None:
+    port, _ = served
+    assert run("logs", "absent", "--port", str(port)) == (
+        2,
+        "",
+        "The stack has no job 'absent': there are: job.\n",
+    )
+    assert run("fire", "absent", "--port", str(port)) == (
+        2,
+        "",
+        "The stack has no schedule or pipeline 'absent': it has none.\n",
+    )
+
+
+def test_a_port_in_use_is_refused_at_once(
+    served: tuple[int, dict[str, object]], sample: Path
+) -> None:
+    port, _ = served
+    assert run("up", "--root", str(sample), "--port", str(port)) == (
+        2,
+        "",
+        f"port {port} is in use: choose another with --port, or stop what listens there\n",
+    )
+
+
+@pytest.mark.parametrize("command", [["runs"], ["logs", "job"], ["fire", "a"], ["start", "job"]])
+def test_asking_where_nothing_runs_says_how_to_start_it(command: list[str]) -> None:
+    port = free_port()
+    assert run(*command, "--port", str(port)) == (
+        2,
+        "",
+        (
+            f"Nothing runs at http://127.0.0.1:{port}: start it with `python -m local up`,"
+            " or give its --port.\n"
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("stack_file", "message"),
+    [
+        (
+            "config: [\n",
+            r"Pulumi\.dev\.yaml is not valid YAML: line 2, column 1: .+",
+        ),
+        ("- a\n", r"Pulumi\.dev\.yaml must be a mapping with `config:` at its top\."),
+        ("", r"Pulumi\.dev\.yaml: aws:region is missing: add it under `config`\."),
+    ],
+)
+def test_a_bad_stack_file_is_one_line(tmp_path: Path, stack_file: str, message: str) -> None:
+    write_files(tmp_path, "", stack_file)
+    status, out, err = run("up", "--root", str(tmp_path), "--port", "0")
+    assert (status, out) == (2, "")
+    assert re.fullmatch(message + r"\n", err)
+
+
+def test_an_unknown_stack_is_one_line(tmp_path: Path) -> None:
+    write_files(tmp_path, "")
+    assert run("demo", "--stack", "prod", "--root", str(tmp_path)) == (
+        2,
+        "Creating the prod stack on this machine ...\n",
+        "There is no stack 'prod' (Pulumi.prod.yaml is missing): choose one of: dev.\n",
+    )
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    assert run("demo", str(tmp_path / "absent.csv")) == (
+        2,
+        "",
+        f"There is no file {tmp_path / 'absent.csv'}: give the path of a CSV or JSON Lines file.\n",
+    )
+
+
+def test_what_the_program_refuses_is_told_without_a_traceback(tmp_path: Path) -> None:
+    write_files(tmp_path, "import pulumi\nraise pulumi.RunError('one: line\\ntwo: line')\n")
+    assert run("up", "--root", str(tmp_path), "--port", "0") == (1, "", "one: line\ntwo: line\n")
+
+
+def test_without_ministack_it_says_how_to_install_it(tmp_path: Path) -> None:
+    write_files(tmp_path, "")
+    script = textwrap.dedent(
+        f"""
+        import sys
+
+        sys.modules["ministack"] = None
+        from local.commands import main
+
+        sys.exit(main(["up", "--root", {str(tmp_path)!r}, "--port", "0"]))
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=READY_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"MiniStack is not installed: run `make demo`.*\n", done.stderr)
+
+
+def test_no_command_shows_the_usage() -> None:
+    status, out, err = run()
+    assert (status, out) == (2, "")
+    assert err.startswith("usage: python -m local")
+
+
+def test_up_tells_what_there_is_and_how_to_use_it(sample: Path) -> None:
+    with ended(start("up", "--root", str(sample), "--port", "0")) as process:
+        lines = [read_line(process)]
+        while lines[-1] != "Stop with Ctrl-C.\n":
+            lines.append(read_line(process))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=5)
+    text = "".join(lines)
+    assert re.search(r"^The dev stack: 11 resources in \d+\.\d s$", text, re.MULTILINE)
+    assert re.search(r"^  jobs\.job\.logGroup +job-[0-9a-f]{7}$", text, re.MULTILINE)
+    assert re.search(r"aws --endpoint-url http://127\.0\.0\.1:\d+ .* s3 cp FILE\.csv s3://", text)
+    assert "  - NAT gateways" not in text
+    assert (process.returncode, out) == (130, "")
+    assert err == "a word of the program's own\n"
+
+
+def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
+)
+def test_a_signal_ends_the_cloud_and_its_running_task(
+    sample: Path, number: signal.Signals, status: int
+) -> None:
+    with ended(start("up", "--root", str(sample), "--port", "0", "--json")) as process:
+        contract = json.loads(read_line(process))
+        port = contract["endpoint"].rpartition(":")[2]
+        with ended(start("start", "job", "--port", port, "--", "sleep")) as waiting:
+            assert read_line(waiting) == "arguments sleep\n"
+            tasks = children(process)
+            assert len(tasks) >= 1
+            began = time.monotonic()
+            process.send_signal(number)
+            assert process.wait(5) == status
+            assert time.monotonic() - began < 2
+        _, still = psutil.wait_procs(tasks, timeout=1)
+        assert still == []
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+
+
+def wait_until_it_catches_signals(process: subprocess.Popen[str]) -> None:
+    """Python itself catches SIGINT from its start, SIGTERM only the program does."""
+    deadline = time.monotonic() + READY_SECONDS
+    bit = 1 << (signal.SIGTERM - 1)
+    while time.monotonic() < deadline:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
+        assert caught is not None
+        if int(caught[1], 16) & bit:
+            return
+        time.sleep(0.005)
+    pytest.fail("the program did not start in time")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads which signals are caught from /proc")
+@pytest.mark.parametrize("delay", [0.0, 0.15, 0.4, 0.8, 1.3, 1.9, 2.6])
+def test_ctrl_c_at_any_moment_leaves_nothing(sample: Path, delay: float) -> None:
+    with ended(start("demo", "--root", str(sample))) as process:
+        wait_until_it_catches_signals(process)
+        time.sleep(delay)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=5)
+        assert time.monotonic() - began < 2
+        assert process.returncode in {130, 1}  # 1: the tour was over
+        assert "Traceback" not in err
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(sample: Path) -> None:
+    process = start("up", "--root", str(sample), "--port", "0")
+    assert process.stdout is not None
+    process.stdout.close()
+    with ended(process):
+        assert process.wait(READY_SECONDS) == 1
+        assert process.stderr is not None
+        assert process.stderr.read() == "a word of the program's own\n"
+
+
+def test_the_stack_file_is_the_only_source_of_the_region(tmp_path: Path) -> None:
+    write_files(
+        tmp_path,
+        "import os\nprint(sorted(k for k in os.environ if k == 'AWS_PROFILE'))\n",
+        STACK_FILE,
+    )
+    with ended(start("up", "--root", str(tmp_path), "--port", "0", "--json")) as process:
+        assert json.loads(read_line(process))["region"] == REGION
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=5)
+    assert err == "[]\n"

@@ -1,0 +1,80 @@
+"""The tour of the real stack, as a whole process and step by step against a cloud that fails it."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def demo(*arguments: str, seconds: float = 100) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "local", "demo", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "AWS_PROFILE": "absent", "HOME": "/nonexistent"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_tour_of_the_dev_stack_shows_every_way_a_batch_starts() -> None:
+    status, out, err = demo()
+    assert (status, err) == (0, ""), out
+    headings = [
+        "An upload runs a batch, through a state machine",
+        "An upload runs a batch, straight in ECS",
+        "A schedule runs several batches in series",
+        "A schedule runs a batch, straight in ECS",
+        "Every task's life is logged",
+    ]
+    assert [line for line in out.splitlines() if line in headings] == headings
+    first = out.partition(headings[0])[2].partition(headings[1])[0]
+    states = re.findall(r"^  task +[0-9a-f]{8} ([A-Z]+)", first, re.MULTILINE)
+    assert states == ["PROVISIONING", "PENDING", "RUNNING", "DEPROVISIONING", "STOPPED"]
+    assert "  result     7 rows, 7 columns, 1 rejected\n" in first
+    assert "  rejected   line 7: expected 7 columns, found 5\n" in first
+    assert re.search(r"^  1001 +2026-04-01 09:12:00 +鈴木商店 +りんご", first, re.MULTILINE)
+    assert "  ok         The upload of hoge/orders.csv started nothing.\n" in first
+    assert "  MISSING" not in out
+    assert out.endswith("  ok         All of it was seen.\n")
+    assert "\x1b" not in out
+
+
+def test_the_tour_takes_a_file_of_ones_own(tmp_path: Path) -> None:
+    own = tmp_path / "my own (1).jsonl"
+    own.write_text('{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n')
+    status, out, _ = demo(str(own))
+    assert status == 0, out
+    assert "  result     2 rows, 2 columns, 0 rejected\n" in out
+    assert "/target/my own (1).jsonl\n" in out
+
+
+def test_a_tour_whose_batch_fails_says_what_was_not_seen(tmp_path: Path) -> None:
+    pdf = tmp_path / "report.csv"
+    pdf.write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n")
+    status, out, _ = demo(str(pdf))
+    assert status == 1
+    assert re.search(
+        r"^  MISSING +the execution ended as FAILED: .*exit code 65", out, re.MULTILINE
+    )
+    last = out.splitlines()[-1]
+    assert last.startswith(
+        "  MISSING    Not seen: An upload runs a batch, through a state machine: "
+    )
+
+
+@pytest.mark.parametrize("given", ["absent.csv", "."])
+def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
+    assert demo(given, seconds=20) == (
+        2,
+        "",
+        f"There is no file {given}: give the path of a CSV or JSON Lines file.\n",
+    )
