@@ -7,6 +7,7 @@ import pulumi_aws as aws
 
 from ._asl import Definition
 from ._iam import Statement, arn, log_delivery, service_role
+from ._json import json_text
 
 
 def state_machine(
@@ -44,7 +45,7 @@ def state_machine(
         name,
         name=physical_name,
         role_arn=role_arn,
-        definition=pulumi.Output.json_dumps(definition),
+        definition=json_text(definition),
         logging_configuration={
             "level": "ALL",
             "include_execution_data": False,

@@ -7,6 +7,7 @@ import pulumi_aws as aws
 
 from ._dead_letters import accept_from_rule, dead_letter_queue
 from ._iam import account_id, arn, document
+from ._json import json_text
 from ._machine import machine_prefix
 
 
@@ -40,7 +41,7 @@ class FailureAlerts(pulumi.ComponentResource):
         rule = aws.cloudwatch.EventRule(
             name,
             description="Executions that did not succeed",
-            event_pattern=pulumi.Output.json_dumps(
+            event_pattern=json_text(
                 {
                     "source": ["aws.states"],
                     "detail-type": ["Step Functions Execution Status Change"],

@@ -6,7 +6,9 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from ._here import here
 from ._iam import Statement, allow, arn, service_role
+from ._json import json_text
 from ._task import TaskArgs
 from .batch_image import BatchImage
 
@@ -101,7 +103,7 @@ class FargateJob(pulumi.ComponentResource):
                 "logDriver": "awslogs",
                 "options": {
                     "awslogs-group": log_group.name,
-                    "awslogs-region": aws.get_region_output().region,
+                    "awslogs-region": here().region,
                     "awslogs-stream-prefix": name,
                 },
             },
@@ -121,7 +123,7 @@ class FargateJob(pulumi.ComponentResource):
             ephemeral_storage={"size_in_gib": storage} if storage else None,
             execution_role_arn=execution_role_arn,
             task_role_arn=task_role_arn,
-            container_definitions=pulumi.Output.json_dumps([container]),
+            container_definitions=json_text([container]),
             # An execution that is under way when the stack is updated still starts the revision
             # it was defined with; it must not have been deregistered.
             skip_destroy=True,

@@ -5,6 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from ._iam import run_task
+from ._json import json_text
 from ._schedule import ScheduleArgs, schedule
 from ._task import DEFAULT_PLATFORM_VERSION, PlacementArgs, TaskArgs, capacity_provider
 
@@ -49,7 +50,7 @@ class ScheduledTask(pulumi.ComponentResource):
             args["schedule"],
             target={
                 "arn": placement["cluster_arn"],
-                "input": pulumi.Output.json_dumps({"containerOverrides": [_override(args)]}),
+                "input": json_text({"containerOverrides": [_override(args)]}),
                 "ecs_parameters": {
                     "task_definition_arn": task["task_definition_arn"],
                     "task_count": args.get("count", 1),

@@ -8,6 +8,7 @@ import pulumi_aws as aws
 
 from ._dead_letters import accept_from_rule, dead_letter_queue
 from ._iam import allow, service_role
+from ._json import json_text
 from ._queries import QUERIES
 
 _HANDLER = Path(__file__).parent.parent / "lambdas" / "task_events" / "handler.py"
@@ -120,7 +121,7 @@ class TaskEventLogger(pulumi.ComponentResource):
         rule = aws.cloudwatch.EventRule(
             name,
             description="Every state change of this stack's tasks",
-            event_pattern=pulumi.Output.json_dumps(
+            event_pattern=json_text(
                 {
                     "source": ["aws.ecs"],
                     "detail-type": ["ECS Task State Change"],

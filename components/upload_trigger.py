@@ -8,6 +8,7 @@ import pulumi_aws as aws
 
 from ._dead_letters import accept_from_rule, dead_letter_queue
 from ._iam import allow, run_task, service_role
+from ._json import json_text
 from ._task import DEFAULT_PLATFORM_VERSION, PlacementArgs, TaskArgs, capacity_provider
 
 
@@ -80,9 +81,7 @@ class UploadTrigger(pulumi.ComponentResource):
         rule = aws.cloudwatch.EventRule(
             name,
             description=f"Uploads that start {name}",
-            event_pattern=pulumi.Output.json_dumps(
-                event_pattern(args["bucket_name"], args["filter"])
-            ),
+            event_pattern=json_text(event_pattern(args["bucket_name"], args["filter"])),
             opts=child,
         )
         queue = dead_letter_queue(name, child)

@@ -1,0 +1,48 @@
+"""A document with outputs in it becomes its JSON text."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pulumi
+
+
+def json_text(document: Any) -> pulumi.Output[str]:  # noqa: ANN401 -- any JSON
+    """The JSON text of `document`, in which any value may be an output.
+
+    `pulumi.Output.json_dumps` makes several outputs of every value, known or not, and Pulumi's
+    time grows with the square of the outputs it waits for: of a state machine it makes a thousand.
+    """
+    outputs = {id(output): output for output in _outputs(document)}
+
+    def text(values: list[Any]) -> str:
+        known = dict(zip(outputs, values, strict=True))
+        return json.dumps(_resolved(document, known))
+
+    return pulumi.Output.all(*outputs.values()).apply(text)
+
+
+def _outputs(value: Any) -> Iterator[pulumi.Output[Any]]:  # noqa: ANN401 -- any JSON
+    match value:
+        case pulumi.Output():
+            yield value
+        case dict():
+            for item in value.values():
+                yield from _outputs(item)
+        case list() | tuple():
+            for item in value:
+                yield from _outputs(item)
+        case _:
+            pass
+
+
+def _resolved(value: Any, known: dict[int, Any]) -> Any:  # noqa: ANN401 -- any JSON
+    match value:
+        case pulumi.Output():
+            return known[id(value)]
+        case dict():
+            return {key: _resolved(item, known) for key, item in value.items()}
+        case list() | tuple():
+            return [_resolved(item, known) for item in value]
+        case _:
+            return value
