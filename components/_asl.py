@@ -272,10 +272,12 @@ def _run_task(
                     "ECS.ClientException",
                     "AmazonECS.Unknown",
                 ],
-                "IntervalSeconds": 2,
+                # About four hours, in which Fargate launches 288,000 tasks at its default rate.
+                # How these numbers were chosen: benchmarks/burst.py.
+                "IntervalSeconds": 5,
                 "BackoffRate": 2,
-                "MaxDelaySeconds": 60,
-                "MaxAttempts": 60,
+                "MaxDelaySeconds": 90,
+                "MaxAttempts": 320,
                 "JitterStrategy": "FULL",
             },
             {

@@ -43,7 +43,7 @@ class BatchStateMachine(pulumi.ComponentResource):
     `Batch.TryAgainLater` (75), `Batch.Misconfigured` (78), `Batch.Failed` (any other);
     `Batch.NeverStarted`, `Batch.Interrupted`, `Batch.Stopped`, `Batch.TimedOut`; or ECS's own.
 
-    An execution without retries takes five state transitions, 0.000125 USD.
+    An execution without retries takes three state transitions, 0.000075 USD.
     """
 
     state_machine_arn: pulumi.Output[str]

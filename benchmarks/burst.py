@@ -1,0 +1,343 @@
+"""10,000 uploads within a minute, simulated: what the retry policy of a job's task makes of them.
+
+Uploads arrive, EventBridge starts executions, each calls RunTask until it is let through: every
+call against the token buckets that AWS documents, every retry by the policy under test.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, cast
+
+from components._asl import RetryPolicy, run_job
+
+UPLOADS = 10_000
+WITHIN_SECONDS = 60.0
+TASK_SECONDS = 60.0
+TASK_VCPU = 0.5
+
+# https://aws.amazon.com/step-functions/pricing/, us-east-1, November 2026
+DOLLARS_PER_TRANSITION = 0.000025
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+HISTORY_LIMIT = 25_000
+# An execution's own events, from ExecutionStarted to ExecutionSucceeded, and those of a retry:
+# TaskScheduled, TaskStarted and what went wrong.
+EVENTS_WITHOUT_RETRY = 10
+EVENTS_PER_RETRY = 3
+
+_DAY = 86_400.0
+_LARGER = 3
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A token bucket as AWS documents it: what it holds, what a second adds."""
+
+    burst: int
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of an account in one Region, as AWS sets them without being asked."""
+
+    # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html: these are those of
+    # most Regions; us-east-1, us-west-2 and eu-west-1 have 1,300 and 300.
+    start_execution: Limit = Limit(800, 150)
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/throttling.html
+    run_task: Limit = Limit(20, 20)
+    fargate_launch: Limit = Limit(100, 20)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A retrier of the Amazon States Language; delays in seconds."""
+
+    name: str
+    interval: float = 1
+    backoff: float = 2
+    maximum_delay: float = float("inf")
+    attempts: int = 3
+    full_jitter: bool = False
+
+    def delay(self, retry: int, random: Random) -> float:
+        """How long the retry that is the `retry`th, from 0, is waited for."""
+        # Beyond this many doublings the cap is long reached, and a float would overflow.
+        delay = min(self.interval * self.backoff ** min(retry, 500), self.maximum_delay)
+        return random.uniform(0, delay) if self.full_jitter else delay
+
+
+def retrier(name: str, fields: Mapping[str, Any]) -> Policy:
+    """The policy that a Retry entry of a definition stands for.
+
+    What it leaves out has AWS's default:
+    https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+    """
+    return Policy(
+        name,
+        interval=fields.get("IntervalSeconds", 1),
+        backoff=fields.get("BackoffRate", 2.0),
+        maximum_delay=fields.get("MaxDelaySeconds", float("inf")),
+        attempts=fields.get("MaxAttempts", 3),
+        full_jitter=fields.get("JitterStrategy") == "FULL",
+    )
+
+
+def definition() -> dict[str, Any]:
+    """The state machine of a job, as the program builds it."""
+    return run_job(
+        {
+            "name": "ingest",
+            "task_definition_arn": "task-definition",
+            "execution_role_arn": "execution-role",
+            "task_role_arn": "task-role",
+            "log_group_name": "log-group",
+        },
+        {"cluster_arn": "cluster", "subnet_ids": ["subnet"], "security_group_ids": ["group"]},
+        timeout_seconds=3600,
+        retry=RetryPolicy(attempts=5, exit_codes=[75], spot_interruptions=2),
+    )
+
+
+def chosen() -> Policy:
+    """What the program does when RunTask is throttled, read from the definition it builds."""
+    retriers = cast("list[Mapping[str, Any]]", definition()["States"]["RunTask"]["Retry"])
+    throttled = next(one for one in retriers if "ECS.ThrottlingException" in one["ErrorEquals"])
+    return retrier("ours", throttled)
+
+
+OTHERS = (
+    # https://github.com/cdklabs/construct-hub/tree/main/src/backend/orchestration
+    Policy("60 s, rate 1.1, 45 attempts", interval=60, backoff=1.1, attempts=45),
+    Policy(
+        "full jitter below 60 s, 60 attempts", 2, 2, maximum_delay=60, attempts=60, full_jitter=True
+    ),
+    Policy("AWS's default"),
+)
+
+
+class _Bucket:
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+        self._tokens = float(limit.burst)
+        self._at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Take a token, if there is one."""
+        self._fill(now)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    def earliest(self, now: float) -> float:
+        """When there is a token next, from `now` on."""
+        self._fill(now)
+        return now + max(0.0, (1 - self._tokens) / self._limit.per_second)
+
+    def _fill(self, now: float) -> None:
+        filled = self._tokens + (now - self._at) * self._limit.per_second
+        self._tokens, self._at = min(float(self._limit.burst), filled), now
+
+
+@dataclass
+class Burst:
+    """What became of the uploads. Times are seconds since the first may have come."""
+
+    uploads: int
+    launches: list[float] = field(default_factory=list[float])
+    """When each task was launched, in order."""
+    ends: list[float] = field(default_factory=list[float])
+    """When each task ended."""
+    retries: list[int] = field(default_factory=list[int])
+    """Retries of RunTask, of each execution."""
+    exhausted: int = 0
+    """Executions that ran out of attempts: failed."""
+    undelivered: int = 0
+    """Uploads whose event EventBridge gave up: a dead letter each."""
+    minimum_launch: float = 0.0
+    """When the last task would have been launched, had no call been refused and no token lain
+    unused."""
+    minimum_end: float = 0.0
+    """When the last task would then have ended, were it the longest."""
+    busiest_second: int = 0
+    """The most calls of RunTask in a second."""
+
+    @property
+    def drain_ratio(self) -> float:
+        """The last launch as a multiple of the earliest possible; infinite if one never came."""
+        if len(self.launches) < self.uploads:
+            return float("inf")
+        return self.launches[-1] / self.minimum_launch
+
+    @property
+    def transitions(self) -> int:
+        """State transitions that are paid: those of the way through, and one a retry."""
+        return (self.uploads - self.undelivered) * happy_transitions() + sum(self.retries)
+
+    @property
+    def most_at_once(self) -> int:
+        """The most tasks that ran at the same time."""
+        changes = sorted([(end, -1) for end in self.ends] + [(at, 1) for at in self.launches])
+        running = most = 0
+        for _, change in changes:
+            running += change
+            most = max(most, running)
+        return most
+
+    def history_events(self, of: float = 1.0) -> int:
+        """The history events that the share `of` of the executions stay within."""
+        ordered = sorted(self.retries)
+        retries = ordered[min(len(ordered) - 1, int(of * len(ordered)))]
+        return EVENTS_WITHOUT_RETRY + EVENTS_PER_RETRY * retries
+
+
+def happy_transitions() -> int:
+    """State transitions of an execution that an upload starts and whose task succeeds at once.
+
+    One from the start to the first state, one from each state to the next or to the end.
+    """
+    machine = definition()
+    state: str | None = machine["StartAt"]
+    transitions = 1
+    while state is not None:
+        fields = machine["States"][state]
+        # An upload is what the first branch of a choice is for.
+        state = fields["Choices"][0]["Next"] if "Choices" in fields else fields.get("Next")
+        transitions += 1
+    return transitions
+
+
+def steady(seconds: float = TASK_SECONDS) -> Callable[[Random], float]:
+    """Tasks that all take as long."""
+    return lambda _: seconds
+
+
+def spread(mean: float = TASK_SECONDS, deviation: float = 0.8) -> Callable[[Random], float]:
+    """Tasks most of which are short and some long: log-normal of this mean in seconds."""
+
+    def duration(random: Random) -> float:
+        return mean * random.lognormvariate(-(deviation**2) / 2, deviation)
+
+    return duration
+
+
+def simulate(
+    policy: Policy,
+    *,
+    seed: int = 1,
+    uploads: int = UPLOADS,
+    within: float = WITHIN_SECONDS,
+    limits: Limits | None = None,
+    duration: Callable[[Random], float] | None = None,
+) -> Burst:
+    """`uploads` at random moments `within` seconds, until the last task has ended."""
+    random = Random(seed)  # noqa: S311 - a simulation, to be had again
+    limits = limits or Limits()
+    duration = duration or steady()
+    arrivals = sorted(random.uniform(0, within) for _ in range(uploads))
+    burst = Burst(uploads, retries=[0] * uploads)
+    start, run_task, launch = map(
+        _Bucket, (limits.start_execution, limits.run_task, limits.fargate_launch)
+    )
+    # Each entry is an upload's next call: when, which upload, and whether its execution runs.
+    calls: list[tuple[float, int, bool]] = [(at, i, False) for i, at in enumerate(arrivals)]
+    deliveries: Counter[int] = Counter()
+    seconds: Counter[int] = Counter()
+    while calls:
+        now, upload, runs = heapq.heappop(calls)
+        if not runs:
+            if start.take(now):
+                heapq.heappush(calls, (now, upload, True))
+            elif (again := _redelivery(deliveries[upload], random)) is not None:
+                deliveries[upload] += 1
+                heapq.heappush(calls, (now + again, upload, False))
+            else:
+                burst.undelivered += 1
+            continue
+        seconds[int(now)] += 1
+        if run_task.take(now) and launch.take(now):
+            burst.launches.append(now)
+            burst.ends.append(now + duration(random))
+        elif burst.retries[upload] < policy.attempts:
+            delay = policy.delay(burst.retries[upload], random)
+            burst.retries[upload] += 1
+            heapq.heappush(calls, (now + delay, upload, True))
+        else:
+            burst.exhausted += 1
+    burst.busiest_second = max(seconds.values())
+    burst.minimum_launch = max(_earliest_launches(arrivals, limits))
+    longest = max((e - s for e, s in zip(burst.ends, burst.launches, strict=True)), default=0.0)
+    burst.minimum_end = burst.minimum_launch + longest
+    return burst
+
+
+def _redelivery(deliveries: int, random: Random) -> float | None:
+    """Seconds until EventBridge tries again to start an execution; None when it gives up.
+
+    AWS documents exponential backoff with jitter, 185 attempts in a day, and no numbers:
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
+    """
+    return None if deliveries >= 185 else random.uniform(0.5, 1) * min(2.0**deliveries, _DAY / 185)
+
+
+def _earliest_launches(arrivals: Sequence[float], limits: Limits) -> Iterator[float]:
+    """When each task were launched if every call waited in line for its token."""
+    buckets = [_Bucket(limit) for limit in (limits.run_task, limits.fargate_launch)]
+    start, now = _Bucket(limits.start_execution), 0.0
+    for arrival in arrivals:
+        # A moment more, for a sum of floats may fall short of the whole token.
+        started = start.earliest(arrival) + 1e-9
+        start.take(started)
+        now = max(now, started)
+        now = max(bucket.earliest(now) for bucket in buckets) + 1e-9
+        for bucket in buckets:
+            bucket.take(now)
+        yield now
+
+
+def _of(burst: Burst) -> str:
+    failed = burst.exhausted + burst.undelivered
+    dollars = burst.transitions * DOLLARS_PER_TRANSITION
+    last = f"last launch {burst.launches[-1]:,.0f} s"
+    return (
+        f"{len(burst.launches):,} succeeded, {failed:,} gave up; {last}, "
+        f"{burst.launches[-1] / burst.minimum_launch:.2f} x the minimum of "
+        f"{burst.minimum_launch:,.0f} s; {sum(burst.retries):,} retries, "
+        f"{burst.transitions:,} transitions ({dollars:.2f} USD); history "
+        f"{burst.history_events():,} events at most, p99 "
+        f"{burst.history_events(0.99):,}, of {HISTORY_LIMIT:,}"
+    )
+
+
+def run() -> list[tuple[str, str]]:
+    """Figure (8): label and figure, of our policy and of others; a line for a larger burst."""
+    ours = chosen()
+    described = (
+        f"interval {ours.interval:g} s, rate {ours.backoff:g}, cap {ours.maximum_delay:g} s, "
+        f"{ours.attempts} attempts, {'full' if ours.full_jitter else 'no'} jitter"
+    )
+    figures = [("retry of a throttled RunTask", described)]
+    title = f"{UPLOADS:,} uploads in {WITHIN_SECONDS:.0f} s"
+    bursts = {policy.name: simulate(policy) for policy in (ours, *OTHERS)}
+    figures += [(f"{title}: {name}", _of(burst)) for name, burst in bursts.items()]
+    mine = bursts[ours.name]
+    quota = (
+        f"{mine.most_at_once:,} tasks at once, {mine.most_at_once * TASK_VCPU:,.0f} vCPU; at most "
+        f"{mine.busiest_second:,} calls of RunTask a second; over after {max(mine.ends):,.0f} s"
+    )
+    figures.append((f"{title}: quota it takes", quota))
+    ratios = [simulate(ours, seed=seed, duration=spread()).drain_ratio for seed in range(2, 7)]
+    figures.append(
+        (f"{title}: 5 more seeds", f"{min(ratios):.2f} to {max(ratios):.2f} x the minimum")
+    )
+    larger = simulate(ours, uploads=_LARGER * UPLOADS)
+    figures.append((f"{_LARGER * UPLOADS:,} uploads in {WITHIN_SECONDS:.0f} s: ours", _of(larger)))
+    return figures
+
+
+if __name__ == "__main__":
+    for label, figure in run():
+        print(f"{label:<50} {figure}")
