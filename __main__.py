@@ -14,7 +14,7 @@ cluster = c.BatchCluster("cluster", config.given("container_insights"))
 uploads = c.UploadBucket("uploads", args.upload_bucket(config))
 results = c.ResultsBucket("results", args.results_bucket(config))
 events = c.TaskEventLogger("task-events", args.task_events(config, cluster))
-alerts = c.FailureAlerts("alerts", config.alerts.given("emails", "https_endpoints"))
+reaper = c.TaskReaper("task-reaper", args.task_reaper(config, cluster))
 group = ScheduleGroup("schedules")
 image = (
     c.BatchImage("batch", config.given("architecture", "protect")) if config.builds_image else None
@@ -38,6 +38,8 @@ schedules = {
     name: c.ScheduledTask(name, args.scheduled_task(config, name, group, jobs, places))
     for name in config.schedules
 }
+told = (cluster, events, reaper, group, machines, triggers, pipelines, schedules)
+alerts = c.FailureAlerts("alerts", args.alerts(config, *told))
 
 outputs = {
     "uploadBucket": uploads.bucket_name,

@@ -1,12 +1,14 @@
 """What the settings say, as the arguments of the components: settings in, Args out."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from pulumi_aws.scheduler import ScheduleGroup
 
 import components as c
 from settings import BucketSettings, Settings, StepSettings, WhenSettings
 
+Component = TypeVar("Component")
 Jobs = Mapping[str, c.FargateJob]
 Machines = Mapping[str, c.BatchStateMachine]
 Places = Mapping[str, c.PlacementArgs]
@@ -38,6 +40,50 @@ def task_events(config: Settings, cluster: c.BatchCluster) -> c.TaskEventLoggerA
         cluster_arn=cluster.cluster_arn,
         keep_event=config.task_events.keep_event,
     )
+
+
+def task_reaper(config: Settings, cluster: c.BatchCluster) -> c.TaskReaperArgs:
+    """How long the tasks of each job may run."""
+    return config.given(
+        "log_retention_days",
+        cluster_arn=cluster.cluster_arn,
+        timeouts={name: job.timeout for name, job in config.jobs.items()},
+    )
+
+
+def alerts(
+    config: Settings,
+    cluster: c.BatchCluster,
+    events: c.TaskEventLogger,
+    reaper: c.TaskReaper,
+    group: ScheduleGroup,
+    machines: Machines,
+    uploads: Mapping[str, c.UploadTrigger],
+    pipelines: Mapping[str, c.ScheduledPipeline],
+    schedules: Mapping[str, c.ScheduledTask],
+) -> c.FailureAlertsArgs:
+    """Who is told of failures, and of whose."""
+    rules = {"task-events": events, "task-reaper": reaper} | _named("upload", uploads)
+    queues = rules | _named("pipeline", pipelines) | _named("schedule", schedules)
+    with_machines = {**machines, **_named("pipeline", pipelines)}
+    return config.alerts.given(
+        "emails",
+        "https_endpoints",
+        "runbook",
+        log_retention_days=config.log_retention_days,
+        cluster_arn=cluster.cluster_arn,
+        machine_arns={name: one.state_machine_arn for name, one in with_machines.items()},
+        rule_names={name: one.rule_name for name, one in rules.items()},
+        dead_letter_queue_names={name: one.dead_letter_queue_name for name, one in queues.items()},
+        schedule_group_name=group.name,
+        task_event_function_name=events.function_name,
+        task_event_log_group_name=events.log_group_name,
+    )
+
+
+def _named(kind: str, components: Mapping[str, Component]) -> dict[str, Component]:
+    """An upload, a pipeline and a schedule may have one name."""
+    return {f"{kind}-{name}": component for name, component in components.items()}
 
 
 def placement(

@@ -491,6 +491,9 @@ class AlertSettings(_Model):
         tuple[Annotated[str, _matching(r"https://\S+", "must begin with https://")], ...],
         AfterValidator(_each_once),
     ] = ()
+    runbook: Annotated[
+        str, _matching(r"[!#-\[\]-~]+", "must be a path or URL, without blanks and quotes")
+    ] = "docs/operations.md"
 
 
 class TaskEventSettings(_Model):
@@ -694,8 +697,8 @@ def _own_results(settings: Settings) -> Iterable[str]:
 
 
 def _quotas(settings: Settings) -> Iterable[str]:
-    # One rule each for the log of task events and the alerts.
-    rules = len(settings.uploads) + 2
+    # One rule each for the log of task events and the reaper, two for the alerts.
+    rules = len(settings.uploads) + 4
     if rules > RULES_PER_BUS:
         yield (
             f"{PROJECT}:uploads: {len(settings.uploads)} uploads take {rules} rules, an event bus "

@@ -12,6 +12,7 @@ from .results_bucket import ResultsBucket, ResultsBucketArgs
 from .scheduled_pipeline import ScheduledPipeline, ScheduledPipelineArgs, StepArgs
 from .scheduled_task import ScheduledTask, ScheduledTaskArgs
 from .task_event_logger import TaskEventLogger, TaskEventLoggerArgs
+from .task_reaper import TaskReaper, TaskReaperArgs
 from .upload_bucket import UploadBucket, UploadBucketArgs
 from .upload_trigger import UploadFilterArgs, UploadTrigger, UploadTriggerArgs
 
@@ -40,6 +41,8 @@ __all__ = [
     "TaskArgs",
     "TaskEventLogger",
     "TaskEventLoggerArgs",
+    "TaskReaper",
+    "TaskReaperArgs",
     "UploadBucket",
     "UploadBucketArgs",
     "UploadFilterArgs",

@@ -1,5 +1,7 @@
 """Queues for what could not be delivered, kept for 14 days: long enough for a long holiday."""
 
+from collections.abc import Sequence
+
 import pulumi
 import pulumi_aws as aws
 
@@ -19,9 +21,12 @@ def dead_letter_queue(name: str, opts: pulumi.ResourceOptions) -> aws.sqs.Queue:
 
 
 def accept_from_rule(
-    name: str, queue: aws.sqs.Queue, rule_arn: pulumi.Input[str], opts: pulumi.ResourceOptions
+    name: str,
+    queue: aws.sqs.Queue,
+    rule_arn: pulumi.Input[str] | Sequence[pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
 ) -> aws.sqs.QueuePolicy:
-    """Lets one EventBridge rule, and nobody else, send to the queue, over TLS only.
+    """Lets one EventBridge rule or some, and nobody else, send to the queue, over TLS only.
 
     A rule writes its dead letters as the service, not with its role:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html

@@ -1,61 +1,78 @@
-"""Failed executions become messages to the people who must know."""
+"""Failures become messages to the people who must know: executions, tasks, deliveries."""
 
-from typing import NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
+from ._alarms import Watched, alarms
+from ._alerts_asl import alert
+from ._dashboard import Shown, dashboard_body
 from ._dead_letters import accept_from_rule, dead_letter_queue
-from ._iam import account_id, arn, document
+from ._here import here
+from ._iam import account_id, allow, arn, document, service_role
 from ._json import json_text
-from ._machine import machine_prefix
+from ._machine import machine_prefix, state_machine
+from .task_reaper import STARTED_DIRECTLY
 
 
 class FailureAlertsArgs(TypedDict):
-    """Who is told. What is watched are all state machines of this stack."""
+    """Who is told, and of what besides the executions of all state machines of this stack."""
 
+    cluster_arn: pulumi.Input[str]
+    """The cluster whose directly started tasks are watched."""
+    machine_arns: dict[str, pulumi.Input[str]]
+    """The state machines on the dashboard, by the names that people know them by."""
+    rule_names: dict[str, pulumi.Input[str]]
+    """The rules whose failed deliveries raise an alarm, by what they belong to."""
+    dead_letter_queue_names: dict[str, pulumi.Input[str]]
+    """The queues whose messages raise an alarm, by what they belong to."""
+    schedule_group_name: pulumi.Input[str]
+    """The schedule group whose dropped and failing starts raise an alarm."""
+    task_event_function_name: pulumi.Input[str]
+    """The function whose errors raise an alarm."""
+    task_event_log_group_name: pulumi.Input[str]
+    """The log group of task events, which the dashboard queries."""
     emails: NotRequired[list[str]]
     """Addresses that get the messages once their owner has confirmed the subscription."""
     https_endpoints: NotRequired[list[str]]
     """HTTPS URLs that get the messages; each must confirm its subscription."""
+    runbook: NotRequired[str]
+    """Where operations.md is read, for the links in messages. Default: docs/operations.md."""
+    log_retention_days: NotRequired[int]
+    """For how many days the log of the alerts' executions is kept. Default: 30."""
 
 
 class FailureAlerts(pulumi.ComponentResource):
-    """An encrypted SNS topic that gets a message for every execution that did not succeed.
+    """An encrypted SNS topic that gets one message for each failure, alarms, and a dashboard.
 
-    The topic's KMS key costs 1 USD a month: EventBridge cannot publish to a topic encrypted with
-    the key that AWS manages.
+    Told are executions that failed, timed out or were stopped, and tasks that a rule or a schedule
+    started directly and that did not succeed. A step of a pipeline is told by its pipeline alone:
+    when it fails, or at its end when it went on.
+
+    A state machine writes the messages, for an input transformer cannot quote a cause. It is a
+    standard one: EventBridge starts it under the event's id, so a duplicated event is told once,
+    which an express one could not do. A message takes four to six state transitions, 0.0001 USD,
+    beside 0.00002 USD for an email. What it cannot publish goes to its dead-letter queue; its own
+    executions match no rule, so it never tells of itself.
+
+    The topic's KMS key costs 1 USD a month, for CloudWatch cannot publish to a topic encrypted with
+    the key that AWS manages; an alarm 0.10 USD a month (see `_alarms`), the dashboard 3 USD.
     """
 
     topic_arn: pulumi.Output[str]
     """The topic's ARN, for subscriptions of one's own."""
     dead_letter_queue_name: pulumi.Output[str]
-    """The name of the queue of messages that could not be published."""
+    """The name of the queue of events that could not be told."""
 
     def __init__(
         self, name: str, args: FailureAlertsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("fargate-batch:index:FailureAlerts", name, dict(args), opts)
         child = pulumi.ResourceOptions(parent=self)
+        runbook = args.get("runbook", "docs/operations.md")
 
-        rule = aws.cloudwatch.EventRule(
-            name,
-            description="Executions that did not succeed",
-            event_pattern=json_text(
-                {
-                    "source": ["aws.states"],
-                    "detail-type": ["Step Functions Execution Status Change"],
-                    "detail": {
-                        # Their ARNs one by one would not fit into a pattern of 100 jobs.
-                        "stateMachineArn": [
-                            {"prefix": arn("states", f"stateMachine:{machine_prefix()}")}
-                        ],
-                        "status": ["FAILED", "TIMED_OUT", "ABORTED"],
-                    },
-                }
-            ),
-            opts=child,
-        )
         key = aws.kms.Key(
             name,
             description="Encrypts the failure messages",
@@ -64,31 +81,46 @@ class FailureAlerts(pulumi.ComponentResource):
             opts=child,
         )
         topic = aws.sns.Topic(name, kms_master_key_id=key.arn, opts=child)
-        published = aws.sns.TopicPolicy(
-            name, arn=topic.arn, policy=_topic_policy(topic.arn, rule.arn), opts=child
-        )
+        aws.sns.TopicPolicy(name, arn=topic.arn, policy=_topic_policy(topic.arn), opts=child)
         queue = dead_letter_queue(name, child)
-        accepts = accept_from_rule(name, queue, rule.arn, child)
-        aws.cloudwatch.EventTarget(
+        machine = state_machine(
             name,
-            rule=rule.name,
-            arn=topic.arn,
-            dead_letter_config={"arn": queue.arn},
-            # Variables stand outside quotes: a quote in a cause must not break the message.
-            input_transformer={
-                "input_paths": {
-                    "cause": "$.detail.cause",
-                    "error": "$.detail.error",
-                    "execution": "$.detail.executionArn",
-                    "status": "$.detail.status",
-                },
-                "input_template": (
-                    '{"status": <status>, "error": <error>, "cause": <cause>,'
-                    ' "execution": <execution>}'
+            kind="alerts",
+            definition=alert(
+                project=pulumi.get_project(),
+                stack=pulumi.get_stack(),
+                prefix=machine_prefix(),
+                runbook=runbook,
+                topic_arn=topic.arn,
+                queue_url=queue.url,
+            ),
+            statements=[
+                allow("sns:Publish", topic.arn),
+                # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+                allow(["kms:GenerateDataKey", "kms:Decrypt"], key.arn),
+                allow("sqs:SendMessage", queue.arn),
+                allow(
+                    "states:DescribeExecution",
+                    arn("states", f"execution:{machine_prefix()}pipeline-*:*"),
                 ),
-            },
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts, published]),
+            ],
+            log_retention_days=args.get("log_retention_days", 30),
+            opts=child,
         )
+        rules = {
+            "executions": ("Executions that did not succeed", _executions()),
+            "tasks": ("Directly started tasks that did not succeed", _tasks(args["cluster_arn"])),
+        }
+        made = {
+            kind: aws.cloudwatch.EventRule(
+                f"{name}-{kind}",
+                description=description,
+                event_pattern=json_text(pattern),
+                opts=child,
+            )
+            for kind, (description, pattern) in rules.items()
+        }
+        self._deliver(name, made, machine, queue)
         for protocol, endpoints in (
             ("email", args.get("emails", [])),
             ("https", args.get("https_endpoints", [])),
@@ -101,6 +133,34 @@ class FailureAlerts(pulumi.ComponentResource):
                     endpoint=endpoint,
                     opts=child,
                 )
+        queues = {**args["dead_letter_queue_names"], name: queue.name}
+        alarms(
+            Watched(
+                queues=queues,
+                rules={
+                    **args["rule_names"],
+                    **{f"{name}-{kind}": rule.name for kind, rule in made.items()},
+                },
+                schedule_group=args["schedule_group_name"],
+                function=args["task_event_function_name"],
+                alerts_machine_arn=machine.arn,
+            ),
+            topic_arn=topic.arn,
+            runbook=runbook,
+            opts=child,
+        )
+        stack = f"{pulumi.get_project()}-{pulumi.get_stack()}"
+        shown = Shown(
+            machines=args["machine_arns"],
+            queues=queues,
+            task_event_log_group=args["task_event_log_group_name"],
+        )
+        aws.cloudwatch.Dashboard(
+            name,
+            dashboard_name=stack,
+            dashboard_body=dashboard_body(shown, title=stack, runbook=runbook),
+            opts=child,
+        )
         self.topic_arn = topic.arn
         self.dead_letter_queue_name = queue.name
         self.register_outputs(
@@ -110,22 +170,108 @@ class FailureAlerts(pulumi.ComponentResource):
             }
         )
 
+    def _deliver(
+        self,
+        name: str,
+        rules: Mapping[str, aws.cloudwatch.EventRule],
+        machine: aws.sfn.StateMachine,
+        queue: aws.sqs.Queue,
+    ) -> None:
+        child = pulumi.ResourceOptions(parent=self)
+        rule_arns = [rule.arn for rule in rules.values()]
+        accepts = accept_from_rule(name, queue, rule_arns, child)
+        role_arn = service_role(
+            f"{name}-rules",
+            service="events.amazonaws.com",
+            source={"ArnEquals": {"aws:SourceArn": rule_arns}},
+            statements=[allow("states:StartExecution", machine.arn)],
+            opts=child,
+        )
+        for kind, rule in rules.items():
+            aws.cloudwatch.EventTarget(
+                f"{name}-{kind}",
+                rule=rule.name,
+                arn=machine.arn,
+                role_arn=role_arn,
+                dead_letter_config={"arn": queue.arn},
+                retry_policy={
+                    "maximum_event_age_in_seconds": 86_400,
+                    "maximum_retry_attempts": 185,
+                },
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts]),
+            )
+
+
+# The alerts' own kind is not among them: what tells must not be told of.
+_KINDS = ("job", "pipeline", "reaper")
+
+
+def _executions() -> dict[str, Any]:
+    """Failed executions, and pipelines that went on after a failed step.
+
+    The ARNs one by one would not fit into a pattern of 100 jobs.
+    """
+
+    def of(kind: str) -> dict[str, Any]:
+        return {"prefix": arn("states", f"stateMachine:{machine_prefix()}{kind}-")}
+
+    return {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {
+            "$or": [
+                {
+                    "stateMachineArn": [of(kind) for kind in _KINDS],
+                    "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+                },
+                {
+                    "stateMachineArn": [of("pipeline")],
+                    "status": ["SUCCEEDED"],
+                    "output": [{"wildcard": '*"FAILED"*'}],
+                },
+            ]
+        },
+    }
+
+
+def _tasks(cluster_arn: pulumi.Input[str]) -> dict[str, Any]:
+    """Tasks that a rule or a schedule started and that may not have succeeded.
+
+    Which of several containers is the job's a pattern cannot tell; the state machine can.
+    """
+    return {
+        "source": ["aws.ecs"],
+        "detail-type": ["ECS Task State Change"],
+        "detail": {
+            "clusterArn": [cluster_arn],
+            "lastStatus": ["STOPPED"],
+            "startedBy": [{"prefix": by} for by in STARTED_DIRECTLY],
+            "$or": [
+                {"stopCode": [{"anything-but": ["EssentialContainerExited"]}]},
+                {"stopCode": [{"exists": False}]},
+                {"containers": {"exitCode": [{"anything-but": [0]}]}},
+                {"containers": {"exitCode": [{"exists": False}]}},
+            ],
+        },
+    }
+
 
 def _key_policy() -> pulumi.Output[str]:
     """https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html."""
+    root = pulumi.Output.format("arn:{0}:iam::{1}:root", here().partition, account_id())
     return document(
         [
             {
-                # In a key policy * is the key itself:
+                # In a key policy * is the key itself, and the account's IAM policies decide:
                 # https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html
                 "Effect": "Allow",
-                "Principal": {"AWS": _account_root()},
+                "Principal": {"AWS": root},
                 "Action": "kms:*",
                 "Resource": "*",
             },
             {
                 "Effect": "Allow",
-                "Principal": {"Service": ["events.amazonaws.com", "cloudwatch.amazonaws.com"]},
+                "Principal": {"Service": "cloudwatch.amazonaws.com"},
                 "Action": ["kms:GenerateDataKey", "kms:Decrypt"],
                 "Resource": "*",
                 "Condition": {"StringEquals": {"aws:SourceAccount": account_id()}},
@@ -134,30 +280,19 @@ def _key_policy() -> pulumi.Output[str]:
     )
 
 
-def _account_root() -> pulumi.Output[str]:
-    """The account itself as a principal, so that its IAM policies decide."""
-    return pulumi.Output.format(
-        "arn:{0}:iam::{1}:root", aws.get_partition_output().partition, account_id()
-    )
-
-
-def _topic_policy(topic_arn: pulumi.Input[str], rule_arn: pulumi.Input[str]) -> pulumi.Output[str]:
-    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html."""
+def _topic_policy(topic_arn: pulumi.Input[str]) -> pulumi.Output[str]:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html."""
     return document(
         [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "sns:Publish",
-                "Resource": topic_arn,
-                "Condition": {"ArnEquals": {"aws:SourceArn": rule_arn}},
-            },
             {
                 "Effect": "Allow",
                 "Principal": {"Service": "cloudwatch.amazonaws.com"},
                 "Action": "sns:Publish",
                 "Resource": topic_arn,
-                "Condition": {"ArnLike": {"aws:SourceArn": arn("cloudwatch", "alarm:*")}},
+                "Condition": {
+                    "ArnLike": {"aws:SourceArn": arn("cloudwatch", "alarm:*")},
+                    "StringEquals": {"aws:SourceAccount": account_id()},
+                },
             },
             {
                 "Effect": "Deny",

@@ -36,6 +36,8 @@ class TaskEventLogger(pulumi.ComponentResource):
     """The log group of the lines."""
     function_name: pulumi.Output[str]
     """The function's name."""
+    rule_name: pulumi.Output[str]
+    """The rule's name."""
     dead_letter_queue_name: pulumi.Output[str]
     """The name of the queue of events that were not logged."""
 
@@ -90,7 +92,7 @@ class TaskEventLogger(pulumi.ComponentResource):
             destination_config={"on_failure": {"destination": queue.arn}},
             opts=child,
         )
-        self._subscribe(name, args["cluster_arn"], function, queue)
+        rule = self._subscribe(name, args["cluster_arn"], function, queue)
         for query, text in QUERIES.items():
             aws.cloudwatch.QueryDefinition(
                 f"{name}-{query}",
@@ -101,11 +103,13 @@ class TaskEventLogger(pulumi.ComponentResource):
             )
         self.log_group_name = log_group.name
         self.function_name = function.name
+        self.rule_name = rule.name
         self.dead_letter_queue_name = queue.name
         self.register_outputs(
             {
                 "log_group_name": self.log_group_name,
                 "function_name": self.function_name,
+                "rule_name": self.rule_name,
                 "dead_letter_queue_name": self.dead_letter_queue_name,
             }
         )
@@ -116,7 +120,7 @@ class TaskEventLogger(pulumi.ComponentResource):
         cluster_arn: pulumi.Input[str],
         function: aws.lambda_.Function,
         queue: aws.sqs.Queue,
-    ) -> None:
+    ) -> aws.cloudwatch.EventRule:
         child = pulumi.ResourceOptions(parent=self)
         rule = aws.cloudwatch.EventRule(
             name,
@@ -150,3 +154,4 @@ class TaskEventLogger(pulumi.ComponentResource):
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts, permission]),
         )
+        return rule
