@@ -413,11 +413,13 @@ def run_pipeline(name: str, steps: Sequence[Sequence[Step]], *, skip_overlap: bo
         else:
             states[f"Step{number}"] = _steps_side_by_side(members, number, after)
     states["Done"] = {"Type": "Succeed", "Output": {"steps": expression("$results")}}
-    states["StepFailed"] = {
-        "Type": "Fail",
-        "Error": "Pipeline.StepFailed",
-        "Cause": expression("$failure"),
-    }
+    # AWS refuses a definition with a state that nothing leads to.
+    if any(len(members) > 1 or not members[0].continue_on_failure for members in steps):
+        states["StepFailed"] = {
+            "Type": "Fail",
+            "Error": "Pipeline.StepFailed",
+            "Cause": expression("$failure"),
+        }
     return {
         "Comment": f"Runs the pipeline {name}",
         "QueryLanguage": "JSONata",
@@ -577,7 +579,8 @@ def _steps_side_by_side(members: Sequence[Step], number: int, after: str) -> dic
     return {
         "Type": "Parallel",
         "Branches": branches,
-        "Assign": {"results": expression("$append($results, [$states.result])")},
+        # [$array] is that array itself: only within [[ ]] does a list stay one entry.
+        "Assign": {"results": expression("$append($results, [[$states.result]])")},
         "Catch": _catch(
             {"Assign": {"failure": expression("$states.errorOutput.Cause")}}, "StepFailed"
         ),

@@ -1,0 +1,93 @@
+"""A definition's structure, and its JSONata expressions evaluated as Step Functions would."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from ministack.services.stepfunctions import (  # pyright: ignore[reportMissingTypeStubs] it has none
+    _evaluate_jsonata,  # pyright: ignore[reportPrivateUsage] JSONata with Step Functions' additions
+)
+
+CONTEXT = {
+    "Execution": {
+        "Id": "arn:aws:states:ap-northeast-1:123456789012:execution:nightly:me",
+        "Name": "me",
+        "StartTime": "2030-01-01T00:00:05.000Z",
+    },
+    "StateMachine": {"Id": "arn:aws:states:ap-northeast-1:123456789012:stateMachine:nightly"},
+}
+
+
+def evaluate(
+    field: Any,  # noqa: ANN401 JSON
+    *,
+    input: Any = None,  # noqa: A002, ANN401 Step Functions' word; JSON
+    result: Any = None,  # noqa: ANN401 JSON
+    error: dict[str, str] | None = None,
+    **variables: Any,  # noqa: ANN401 JSON
+) -> Any:  # noqa: ANN401 JSON
+    """The value of a state's field: a text `{% … %}` is an expression, all else is itself."""
+    if isinstance(field, dict):
+        return {
+            key: evaluate(item, input=input, result=result, error=error, **variables)
+            for key, item in field.items()
+        }
+    if isinstance(field, list):
+        return [
+            evaluate(item, input=input, result=result, error=error, **variables) for item in field
+        ]
+    if isinstance(field, str) and field.startswith("{%"):
+        assert field.endswith("%}")
+        context = {**CONTEXT, "variables": variables}
+        return _evaluate_jsonata(field[2:-2].strip(), input, context, result, error)
+    return field
+
+
+def choose(state: dict[str, Any], **given: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401 JSON
+    """Where a Choice goes, and what it assigns on the way."""
+    for choice in state["Choices"]:
+        if evaluate(choice["Condition"], **given) is True:
+            return choice["Next"], evaluate(choice.get("Assign", {}), **given)
+    return state["Default"], {}
+
+
+def check_structure(definition: dict[str, Any]) -> None:
+    """Every state is reached, every Next exists, States.ALL stands alone and last."""
+    assert definition["QueryLanguage"] == "JSONata"
+    for line in _lines(definition):
+        states = line["States"]
+        reached, open_ = set[str](), [line["StartAt"]]
+        while open_:
+            name = open_.pop()
+            if name not in reached:
+                reached.add(name)
+                open_ += _next(states[name])
+        assert reached == set(states)
+        for name, state in states.items():
+            ends = [key for key in ("Next", "End", "Default") if key in state]
+            assert len(ends) == (0 if state["Type"] in {"Succeed", "Fail"} else 1), name
+            for rules in (state.get("Retry", []), state.get("Catch", [])):
+                for number, rule in enumerate(rules, start=1):
+                    if "States.ALL" in rule["ErrorEquals"]:
+                        assert rule["ErrorEquals"] == ["States.ALL"]
+                        assert number == len(rules), name
+            retried = [error for rule in state.get("Retry", []) for error in rule["ErrorEquals"]]
+            # A task that failed may have done half its work: only its cause tells.
+            assert not {"States.ALL", "States.TaskFailed", "States.Timeout"} & set(retried)
+            if ".sync" in state.get("Resource", ""):
+                assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
+    # AWS takes no definition over 1 MiB.
+    assert len(json.dumps(definition)) <= 1024 * 1024
+
+
+def _lines(definition: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    yield definition
+    for state in definition["States"].values():
+        for branch in state.get("Branches", []):
+            yield from _lines(branch)
+
+
+def _next(state: dict[str, Any]) -> list[str]:
+    following = [state[key] for key in ("Next", "Default") if key in state]
+    rules = (*state.get("Choices", []), *state.get("Catch", []))
+    return [*following, *(rule["Next"] for rule in rules)]

@@ -1,0 +1,54 @@
+"""The image: what is built, for which processor, and where it is kept."""
+
+from typing import Any
+
+import pytest
+
+from components import BatchImage
+from tests.components.parts import names, outputs
+from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
+
+REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+
+
+def image(*, preview: bool = False, **args: Any) -> Recording:  # noqa: ANN401 any key of the Args
+    return deploy(lambda: BatchImage("batch", args), preview=preview)  # pyright: ignore[reportArgumentType] a test may give any
+
+
+@pytest.mark.parametrize(
+    ("architecture", "platform"), [("X86_64", "linux/amd64"), ("ARM64", "linux/arm64")]
+)
+def test_the_image_is_built_for_its_processor(architecture: str, platform: str) -> None:
+    made = one(image(architecture=architecture, context="other").resources, type="Image")
+    assert made.inputs == {
+        "repositoryUrl": f"{REGISTRY}/batch-1a2b3c4",
+        "context": "other",
+        "platform": platform,
+    }
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_tags_are_immutable_and_only_an_unprotected_repository_goes_with_its_images(
+    *, protect: bool
+) -> None:
+    made = one(image(protect=protect).resources, type="Repository")
+    assert made.inputs == {
+        "imageTagMutability": "IMMUTABLE",
+        "forceDelete": not protect,
+        "lifecyclePolicy": {"rules": [{"maximumNumberOfImages": 1, "tagStatus": "untagged"}]},
+    }
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_its_children_are_its_own(*, preview: bool) -> None:
+    assert names(image(preview=preview), "BatchImage") == {
+        ("Image", "batch"),
+        ("Repository", "batch"),
+    }
+
+
+def test_it_puts_out_the_uri_with_the_digest_and_the_repository() -> None:
+    assert outputs(image(), "BatchImage") == {
+        "image_uri": f"{REGISTRY}/batch-1a2b3c4@sha256:{'ab' * 32}",
+        "repository_arn": f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/batch-1a2b3c4",
+    }

@@ -1,0 +1,435 @@
+"""One job's state machine: what it accepts, what it starts, what it makes of an end, its grants."""
+
+import json
+from typing import Any
+
+import pytest
+
+from components import BatchStateMachine, BatchStateMachineArgs
+from tests.components.expressions import check_structure, choose, evaluate
+from tests.components.parts import (
+    CLUSTER,
+    LOG_DELIVERY,
+    PLACEMENT,
+    RUN_TASK,
+    TASK,
+    TASK_DEFINITION,
+    TASKS,
+    allows,
+    names,
+    outputs,
+    trusts,
+)
+from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
+
+MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:fargate-batch-dev-job-ingest"
+TASK_ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/batch/0123456789abcdef"
+KEYS = ["target/test.csv", 'a "b" \\ $x %2F+ {% 1 %}', "取込/注文\n😀.csv", "k" * 1024]
+
+
+def machine(*, preview: bool = False, **more: Any) -> Recording:  # noqa: ANN401 any key of the Args
+    args: BatchStateMachineArgs = {"task": TASK, "placement": PLACEMENT}
+    merged: Any = {**args, **more}
+    return deploy(lambda: BatchStateMachine("ingest", merged), preview=preview)
+
+
+def states(**more: Any) -> dict[str, Any]:  # noqa: ANN401 any key of the Args
+    recording = machine(**more)
+    return one(recording.resources, type="StateMachine").document("definition")["States"]
+
+
+STATES = states()
+
+
+def event(key: str) -> dict[str, Any]:
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": ACCOUNT,
+        "time": "2030-01-01T00:00:00Z",
+        "region": REGION,
+        "resources": ["arn:aws:s3:::uploads"],
+        "detail": {"bucket": {"name": "uploads"}, "object": {"key": key, "size": 9}},
+    }
+
+
+def ended(
+    exit_code: int | None,
+    stop_code: str = "EssentialContainerExited",
+    reason: str = "Essential container in task exited",
+    **more: object,
+) -> dict[str, Any]:
+    """A Task, as `ecs:runTask.sync` results in it or, as JSON text, names it as the cause."""
+    container: dict[str, Any] = {"Name": "ingest", "LastStatus": "STOPPED"}
+    if exit_code is not None:
+        container["ExitCode"] = exit_code
+    return {
+        "TaskArn": TASK_ARN,
+        "Containers": [container | more],
+        "StopCode": stop_code,
+        "StoppedReason": reason,
+    }
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_key_of_an_upload_becomes_the_command_byte_for_byte(key: str) -> None:
+    assert choose(STATES["ReadInput"], input=event(key)) == (
+        "RunTask",
+        {
+            "override": {
+                "Name": "ingest",
+                "Command": [key],
+                "Environment": [
+                    {"Name": "BUCKET", "Value": "uploads"},
+                    {"Name": "OBJECT_KEY", "Value": key},
+                ],
+            },
+            "attempt": 0,
+            "interruptions": 0,
+            "logGroup": "/batch/ingest",
+        },
+    )
+
+
+PARENT = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+
+
+@pytest.mark.parametrize(
+    ("given", "override"),
+    [
+        ({}, {}),
+        ({PARENT: "arn:aws:states:r:a:execution:nightly:1"}, {}),
+        ({"commands": []}, {"Command": []}),
+        ({"commands": ["a"]}, {"Command": ["a"]}),
+        ({"commands": ["{% 1 %}", "", "$x"]}, {"Command": ["{% 1 %}", "", "$x"]}),
+        ({"environment": {}}, {"Environment": []}),
+        ({"environment": {"A": ""}}, {"Environment": [{"Name": "A", "Value": ""}]}),
+        (
+            {"commands": ["a", "b"], "environment": {"A": "1", "B": "取込"}},
+            {
+                "Command": ["a", "b"],
+                "Environment": [{"Name": "A", "Value": "1"}, {"Name": "B", "Value": "取込"}],
+            },
+        ),
+        ({"commands": ["x" * 8000]}, {"Command": ["x" * 8000]}),
+    ],
+    ids=lambda value: json.dumps(value)[:40],
+)
+def test_a_request_overrides_what_it_gives_and_nothing_else(
+    given: dict[str, Any], override: dict[str, Any]
+) -> None:
+    next_state, assigned = choose(STATES["ReadInput"], input=given)
+    assert (next_state, assigned["override"]) == ("RunTask", {"Name": "ingest", **override})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        [],
+        "text",
+        7,
+        True,
+        {"command": ["a"]},
+        {"commands": "a"},
+        {"commands": [1]},
+        {"commands": ["a", None]},
+        {"commands": [["a"]]},
+        {"commands": None},
+        {"commands": {"a": "b"}},
+        {"environment": []},
+        {"environment": "A=1"},
+        {"environment": None},
+        {"environment": {"A": 1}},
+        {"environment": {"A": "x", "B": None}},
+        {"environment": {"A": ["x"]}},
+        {"commands": ["a"], "more": 1},
+        {"commands": ["x" * 8200]},
+        # Small as an input, too long as the overrides that it becomes.
+        {"environment": {f"A{n}": "" for n in range(400)}},
+        {**event("k"), "source": "aws.ec2"},
+        {**event("k"), "detail-type": "Object Deleted"},
+        {**event("k"), "detail": {}},
+        {**event("k"), "detail": {"bucket": {"name": "b"}, "object": {"key": 1}}},
+        {**event("k"), "detail": None},
+    ],
+    ids=lambda value: json.dumps(value)[:40],
+)
+def test_any_other_input_is_refused(given: object) -> None:
+    assert choose(STATES["ReadInput"], input=given) == ("RefuseInput", {})
+
+
+def test_a_refusal_says_what_was_expected() -> None:
+    assert STATES["RefuseInput"] == {
+        "Type": "Fail",
+        "Error": "Input.Invalid",
+        "Cause": (
+            "Expected an S3 'Object Created' event from EventBridge, or "
+            '{"commands": ["text", ...], "environment": {"NAME": "text", ...}} with both '
+            "optional; as overrides of the task they have at most 8192 characters of JSON."
+        ),
+    }
+
+
+def test_the_task_is_started_as_placed_with_the_override() -> None:
+    override = {"Name": "ingest", "Command": ["k"]}
+    arguments = evaluate(STATES["RunTask"]["Arguments"], override=override, interruptions=9)
+    assert arguments == {
+        "Cluster": CLUSTER,
+        "TaskDefinition": TASK_DEFINITION,
+        "CapacityProviderStrategy": [{"CapacityProvider": "FARGATE", "Weight": 1}],
+        "PlatformVersion": "1.4.0",
+        "Group": "execution:me",
+        "NetworkConfiguration": {
+            "AwsvpcConfiguration": {
+                "Subnets": ["subnet-1", "subnet-2"],
+                "SecurityGroups": ["sg-1"],
+                "AssignPublicIp": "ENABLED",
+            }
+        },
+        "Overrides": {"ContainerOverrides": [override]},
+        "PropagateTags": "TASK_DEFINITION",
+    }
+    assert STATES["RunTask"]["Resource"] == "arn:aws:states:::ecs:runTask.sync"
+    assert STATES["RunTask"]["TimeoutSeconds"] == 3600
+
+
+@pytest.mark.parametrize(
+    ("interruptions", "provider"), [(0, "FARGATE_SPOT"), (1, "FARGATE_SPOT"), (2, "FARGATE")]
+)
+def test_a_spot_task_that_was_interrupted_twice_runs_on_demand(
+    interruptions: int, provider: str
+) -> None:
+    spot = states(placement={**PLACEMENT, "spot": True})["RunTask"]["Arguments"]
+    assert evaluate(spot["CapacityProviderStrategy"], interruptions=interruptions) == [
+        {"CapacityProvider": provider, "Weight": 1}
+    ]
+
+
+def test_the_output_tells_where_the_log_is() -> None:
+    output = evaluate(
+        STATES["RunTask"]["Output"], result=ended(0), attempt=1, logGroup="/batch/ingest"
+    )
+    assert output == {
+        "job": "ingest",
+        "taskArn": TASK_ARN,
+        "exitCode": 0,
+        "attempts": 2,
+        "logGroup": "/batch/ingest",
+        "logStream": "ingest/ingest/0123456789abcdef",
+    }
+
+
+def diagnose(failure: dict[str, str], *, attempt: int = 0, **more: Any) -> tuple[str, str, str]:  # noqa: ANN401 any key of the Args
+    """The state after Decide or Diagnose, and the error and cause if that is the end."""
+    machine_states = states(**more) if more else STATES
+    caught = evaluate(machine_states["RunTask"]["Catch"][0]["Assign"], error=failure)
+    given: dict[str, Any] = {
+        **caught,
+        "attempt": attempt,
+        "interruptions": 0,
+        "logGroup": "/batch/ingest",
+    }
+    next_state, assigned = choose(machine_states["Diagnose"], **given)
+    given |= assigned
+    if next_state == "Decide":
+        next_state, _ = choose(machine_states["Decide"], **given)
+    state = machine_states[next_state]
+    return (
+        next_state,
+        evaluate(state.get("Error", ""), **given),
+        evaluate(state.get("Cause", ""), **given),
+    )
+
+
+def failed(task: dict[str, Any]) -> dict[str, str]:
+    return {"Error": "States.TaskFailed", "Cause": json.dumps(task)}
+
+
+NETWORK = "Timeout waiting for network interface provisioning to complete"
+PULL = "CannotPullContainerError: pull image manifest has been retried 5 time(s)"
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        (ended(65), ("Failed", "Batch.BadData")),
+        (ended(66), ("Failed", "Batch.ObjectGone")),
+        (ended(75), ("BackOff", "")),
+        (ended(78), ("Failed", "Batch.Misconfigured")),
+        (ended(1), ("Failed", "Batch.Failed")),
+        (ended(137), ("Failed", "Batch.Failed")),
+        (ended(None), ("Failed", "Batch.Failed")),
+        (ended(143, "SpotInterruption", "Your Spot Task was interrupted."), ("BackOff", "")),
+        (ended(None, "TerminationNotice", ""), ("BackOff", "")),
+        (ended(143, "UserInitiated", "by hand"), ("Failed", "Batch.Stopped")),
+        (ended(None, "TaskFailedToStart", NETWORK), ("BackOff", "")),
+        (
+            ended(None, "TaskFailedToStart", "Capacity is unavailable at this time."),
+            ("BackOff", ""),
+        ),
+        (ended(None, "TaskFailedToStart", f"{PULL}: dial tcp: i/o timeout"), ("BackOff", "")),
+        (ended(None, "TaskFailedToStart", f"{PULL}: EOF"), ("BackOff", "")),
+        (ended(None, "TaskFailedToStart", f"{PULL}: not found"), ("Failed", "Batch.NeverStarted")),
+        ({"TaskArn": TASK_ARN}, ("Failed", "Batch.Failed")),
+    ],
+    ids=lambda value: json.dumps(value)[-60:],
+)
+def test_a_failed_task_is_retried_or_named_by_why_it_failed(
+    task: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    assert diagnose(failed(task))[:2] == expected
+
+
+def test_a_job_may_ask_for_a_retry_after_other_exit_codes() -> None:
+    assert diagnose(failed(ended(3)), retry_exit_codes=[3, 4])[0] == "BackOff"
+    assert diagnose(failed(ended(75)), retry_exit_codes=[3, 4])[:2] == (
+        "Failed",
+        "Batch.TryAgainLater",
+    )
+
+
+def test_retries_come_to_an_end() -> None:
+    assert diagnose(failed(ended(75)), attempt=4)[0] == "BackOff"
+    assert diagnose(failed(ended(75)), attempt=5)[:2] == ("Failed", "Batch.TryAgainLater")
+    interrupted = failed(ended(143, "SpotInterruption"))
+    assert diagnose(interrupted, attempt=5)[:2] == ("Failed", "Batch.Interrupted")
+    assert diagnose(failed(ended(75)), retries=0)[0] == "Failed"
+
+
+def test_a_retry_counts_attempts_and_interruptions() -> None:
+    given: dict[str, Any] = {"attempt": 1, "interruptions": 1}
+    task = {"reason": "", "containerReason": "", "exitCode": 75, "arn": TASK_ARN}
+    exited: dict[str, Any] = task | {"stopCode": "EssentialContainerExited"}
+    interrupted = task | {"stopCode": "SpotInterruption"}
+    assert choose(STATES["Decide"], task=exited, **given)[1] == {"attempt": 2, "interruptions": 1}
+    assert choose(STATES["Decide"], task=interrupted, **given)[1] == {
+        "attempt": 2,
+        "interruptions": 2,
+    }
+
+
+@pytest.mark.parametrize(("attempt", "most"), [(1, 10), (2, 20), (3, 40), (7, 300), (20, 300)])
+def test_it_waits_longer_before_each_retry_and_not_over_five_minutes(
+    attempt: int, most: int
+) -> None:
+    waits = [evaluate(STATES["BackOff"]["Seconds"], attempt=attempt) for _ in range(50)]
+    assert all(wait == int(wait) and 0 <= wait <= most for wait in waits)
+    assert max(waits) > most / 2
+
+
+def test_the_cause_says_what_happened_where_to_look_and_what_to_do() -> None:
+    task = ended(66, Reason="OutOfMemoryError: killed")
+    assert diagnose(failed(task), attempt=2)[2] == (
+        "Job ingest: exit code 66, the object is gone; a retry would not help, after 2 retries. "
+        f"Task {TASK_ARN} stopped with EssentialContainerExited: Essential container in task "
+        "exited (OutOfMemoryError: killed). Log: group /batch/ingest, stream "
+        "ingest/ingest/0123456789abcdef. Mend what it says there, then start the execution again "
+        "with the same input."
+    )
+
+
+def test_a_task_that_took_too_long_is_given_up() -> None:
+    assert diagnose({"Error": "States.Timeout", "Cause": ""}, timeout_seconds=60) == (
+        "TimedOut",
+        "Batch.TimedOut",
+        (
+            "Job ingest did not end within 60 seconds; given up. Its log: group /batch/ingest. "
+            "Give the job a longer timeout, or smaller input."
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        {"Error": "ECS.AccessDeniedException", "Cause": "not authorized"},
+        {"Error": "States.TaskFailed", "Cause": json.dumps(ended(1))[:-40]},
+        {"Error": "States.TaskFailed", "Cause": "no JSON"},
+        {"Error": "States.TaskFailed"},
+    ],
+    ids=lambda value: json.dumps(value)[:60],
+)
+def test_a_failure_that_names_no_task_keeps_its_error_and_cause(failure: dict[str, str]) -> None:
+    state, error, cause = diagnose(failure)
+    assert (state, error) == ("NotStarted", failure["Error"])
+    assert cause == (
+        "Job ingest was not started, or its end is unknown: "
+        f"{failure.get('Cause', '')} See docs/operations.md, section 'A task was never started'."
+    )
+
+
+def test_throttling_is_retried_with_growing_jittered_delays() -> None:
+    throttled, looking_up_subnets = STATES["RunTask"]["Retry"]
+    assert throttled["ErrorEquals"] == [
+        "ECS.AmazonECSException",
+        "ECS.ThrottlingException",
+        "ECS.ServerException",
+        "ECS.ClientException",
+        "AmazonECS.Unknown",
+    ]
+    assert (throttled["JitterStrategy"], throttled["BackoffRate"]) == ("FULL", 2)
+    assert looking_up_subnets["ErrorEquals"] == ["ECS.InvalidParameterException"]
+    assert looking_up_subnets["MaxAttempts"] == 3
+
+
+def test_its_definition_holds_together() -> None:
+    check_structure(one(machine().resources, type="StateMachine").document("definition"))
+
+
+def test_it_may_run_and_watch_this_task_only() -> None:
+    recording = machine()
+    policy = one(recording.resources, type="RolePolicy", name="ingest-job")
+    assert policy.document("policy") == allows(
+        *RUN_TASK,
+        {"Effect": "Allow", "Action": ["ecs:StopTask", "ecs:DescribeTasks"], "Resource": TASKS},
+        {
+            "Effect": "Allow",
+            "Action": ["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+            "Resource": (
+                f"arn:aws:events:{REGION}:{ACCOUNT}:rule/StepFunctionsGetEventsForECSTaskRule"
+            ),
+        },
+        LOG_DELIVERY,
+    )
+    role = one(recording.resources, type="Role", name="ingest-job")
+    assert role.document("assumeRolePolicy") == trusts(
+        "states.amazonaws.com", ArnLike={"aws:SourceArn": f"{MACHINE}*"}
+    )
+
+
+def test_it_logs_its_steps_without_their_data() -> None:
+    recording = machine(log_retention_days=7)
+    group = one(recording.resources, type="LogGroup")
+    name = "/aws/vendedlogs/states/fargate-batch-dev-job-ingest"
+    assert group.inputs == {"name": name, "retentionInDays": 7}
+    made = one(recording.resources, type="StateMachine")
+    assert made.inputs["name"] == "fargate-batch-dev-job-ingest"
+    assert made.inputs["roleArn"] == f"arn:aws:iam::{ACCOUNT}:role/ingest-job-1a2b3c4"
+    assert made.inputs["loggingConfiguration"] == {
+        "level": "ALL",
+        "includeExecutionData": False,
+        "logDestination": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*",
+    }
+
+
+def test_the_state_machine_is_there_only_after_what_it_is_granted() -> None:
+    resources = machine().resources
+    policy = one(resources, type="RolePolicy")
+    assert policy.urn in one(resources, type="StateMachine").depends_on
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_its_children_are_its_own(*, preview: bool) -> None:
+    assert names(machine(preview=preview), "BatchStateMachine") == {
+        ("LogGroup", "ingest"),
+        ("Role", "ingest-job"),
+        ("RolePolicy", "ingest-job"),
+        ("StateMachine", "ingest"),
+    }
+
+
+def test_it_puts_out_its_arn() -> None:
+    assert outputs(machine(), "BatchStateMachine") == {"state_machine_arn": MACHINE}

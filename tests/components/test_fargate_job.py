@@ -1,0 +1,221 @@
+"""A job: its container, what its two roles may do, its log."""
+
+import pulumi
+import pytest
+
+from components import FargateJob, FargateJobArgs
+from tests.components.parts import allows, names, outputs, trusts
+from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
+
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/batch:1"
+REPOSITORY = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/batch"
+LOG = "/fargate-batch/dev/ingest"
+SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-1a2b3c"
+PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/a/b"
+
+WRITE_LOG = {
+    "Effect": "Allow",
+    "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+    "Resource": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{LOG}:log-stream:*",
+}
+FULL: FargateJobArgs = {
+    "image": IMAGE,
+    "repository_arn": REPOSITORY,
+    "cpu": 1024,
+    "memory": 4096,
+    "ephemeral_storage": 50,
+    "architecture": "ARM64",
+    "environment": {"Z": "last", "A": '{% 1 %} "quoted" 取込'},
+    "secrets": {"KEY": f"{SECRET}:key::", "WHOLE": SECRET, "PARAMETER": PARAMETER},
+    "source_bucket_arns": ["arn:aws:s3:::uploads"],
+    "results_bucket_name": "results",
+    "results_bucket_arn": "arn:aws:s3:::results",
+    "results_prefix": "out/ingest/",
+    "log_retention_days": 7,
+}
+
+
+def job(args: FargateJobArgs, *, preview: bool = False) -> Recording:
+    return deploy(lambda: FargateJob("ingest", args), preview=preview)
+
+
+def test_the_container_is_what_the_job_says() -> None:
+    definition = one(job(FULL).resources, type="TaskDefinition")
+    assert definition.document("containerDefinitions") == [
+        {
+            "name": "ingest",
+            "image": IMAGE,
+            "essential": True,
+            "environment": [
+                {"name": "A", "value": '{% 1 %} "quoted" 取込'},
+                {"name": "JOB", "value": "ingest"},
+                {"name": "RESULTS_BUCKET", "value": "results"},
+                {"name": "RESULTS_PREFIX", "value": "out/ingest/"},
+                {"name": "Z", "value": "last"},
+            ],
+            "secrets": [
+                {"name": "KEY", "valueFrom": f"{SECRET}:key::"},
+                {"name": "PARAMETER", "valueFrom": PARAMETER},
+                {"name": "WHOLE", "valueFrom": SECRET},
+            ],
+            "stopTimeout": 30,
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": LOG,
+                    "awslogs-region": REGION,
+                    "awslogs-stream-prefix": "ingest",
+                },
+            },
+        }
+    ]
+
+
+def test_the_task_is_as_large_as_the_job_says() -> None:
+    definition = one(job(FULL).resources, type="TaskDefinition")
+    del definition.inputs["containerDefinitions"]
+    assert definition.inputs == {
+        "family": "fargate-batch-dev-ingest",
+        "cpu": "1024",
+        "memory": "4096",
+        "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"],
+        "runtimePlatform": {"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"},
+        "ephemeralStorage": {"sizeInGib": 50},
+        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ingest-execution-1a2b3c4",
+        "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
+        "skipDestroy": True,
+    }
+
+
+def test_a_job_that_says_nothing_has_the_smallest_useful_size() -> None:
+    definition = one(job({"image": IMAGE}).resources, type="TaskDefinition")
+    assert (definition.inputs["cpu"], definition.inputs["memory"]) == ("512", "1024")
+    assert "ephemeralStorage" not in definition.inputs
+    (container,) = definition.document("containerDefinitions")
+    assert container["environment"] == [{"name": "JOB", "value": "ingest"}]
+    assert container["secrets"] == []
+
+
+def test_ecs_may_pull_the_image_write_the_log_and_read_whole_secrets() -> None:
+    policy = one(job(FULL).resources, type="RolePolicy", name="ingest-execution")
+    assert policy.document("policy") == allows(
+        WRITE_LOG,
+        {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Action": [
+                "ecr:BatchCheckLayerAvailability",
+                "ecr:GetDownloadUrlForLayer",
+                "ecr:BatchGetImage",
+            ],
+            "Resource": REPOSITORY,
+        },
+        {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": [SECRET]},
+        {"Effect": "Allow", "Action": "ssm:GetParameters", "Resource": [PARAMETER]},
+    )
+
+
+def test_ecs_may_only_write_the_log_of_a_job_with_a_public_image_and_no_secrets() -> None:
+    policy = one(job({"image": "python:3.13"}).resources, type="RolePolicy")
+    assert policy.name == "ingest-execution"
+    assert policy.document("policy") == allows(WRITE_LOG)
+
+
+def test_the_container_may_read_uploads_and_write_its_own_results() -> None:
+    policy = one(job(FULL).resources, type="RolePolicy", name="ingest-task")
+    assert policy.document("policy") == allows(
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": ["arn:aws:s3:::uploads"]},
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+            "Resource": ["arn:aws:s3:::uploads/*"],
+        },
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::results"},
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
+            "Resource": "arn:aws:s3:::results/out/ingest/*",
+        },
+    )
+
+
+def test_results_go_under_the_jobs_name_unless_told_otherwise() -> None:
+    args: FargateJobArgs = {
+        "image": IMAGE,
+        "results_bucket_name": "results",
+        "results_bucket_arn": "arn:aws:s3:::results",
+    }
+    recording = job(args)
+    policy = one(recording.resources, type="RolePolicy", name="ingest-task").document("policy")
+    assert policy["Statement"][-1]["Resource"] == "arn:aws:s3:::results/ingest/*"
+    (container,) = one(recording.resources, type="TaskDefinition").document("containerDefinitions")
+    assert {"name": "RESULTS_PREFIX", "value": "ingest/"} in container["environment"]
+
+
+@pytest.mark.parametrize("role", ["ingest-execution", "ingest-task"])
+def test_only_tasks_of_this_account_may_act_with_its_roles(role: str) -> None:
+    made = one(job(FULL).resources, type="Role", name=role)
+    assert made.document("assumeRolePolicy") == trusts(
+        "ecs-tasks.amazonaws.com",
+        ArnLike={"aws:SourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:*"},
+    )
+
+
+def test_the_log_is_kept_for_as_long_as_told() -> None:
+    assert one(job(FULL).resources, type="LogGroup").inputs == {
+        "name": LOG,
+        "retentionInDays": 7,
+    }
+    assert one(job({"image": IMAGE}).resources, type="LogGroup").inputs["retentionInDays"] == 30
+
+
+def test_without_an_image_it_builds_one_of_its_own() -> None:
+    recording = job({"architecture": "ARM64"})
+    assert one(recording.resources, type="Image").inputs["platform"] == "linux/arm64"
+    (container,) = one(recording.resources, type="TaskDefinition").document("containerDefinitions")
+    assert container["image"] == (
+        f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/ingest-1a2b3c4@sha256:{'ab' * 32}"
+    )
+    policy = one(recording.resources, type="RolePolicy", name="ingest-execution")
+    assert policy.document("policy")["Statement"][-1]["Resource"] == (
+        f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/ingest-1a2b3c4"
+    )
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_its_children_are_its_own(*, preview: bool) -> None:
+    assert names(job(FULL, preview=preview), "FargateJob") == {
+        ("LogGroup", "ingest"),
+        ("Role", "ingest-execution"),
+        ("Role", "ingest-task"),
+        ("RolePolicy", "ingest-execution"),
+        ("RolePolicy", "ingest-task"),
+        ("TaskDefinition", "ingest"),
+    }
+
+
+def test_what_runs_the_job_is_given_the_revision_and_both_roles() -> None:
+    def build() -> None:
+        pulumi.export("task", FargateJob("ingest", FULL).task)
+
+    task = deploy(build).exports["task"]
+    assert task == {
+        "name": "ingest",
+        "task_definition_arn": (
+            f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-ingest:7"
+        ),
+        "execution_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-execution-1a2b3c4",
+        "task_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
+        "log_group_name": LOG,
+    }
+
+
+def test_it_puts_out_the_revision_the_log_and_the_role() -> None:
+    assert outputs(job(FULL), "FargateJob") == {
+        "task_definition_arn": (
+            f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-ingest:7"
+        ),
+        "log_group_name": LOG,
+        "task_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
+    }

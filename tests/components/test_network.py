@@ -1,0 +1,95 @@
+"""The network: a new VPC or an existing one, and who reaches the tasks."""
+
+from typing import Any
+
+import pytest
+
+from components import Network
+from tests.components.parts import names, outputs
+from tests.recorder import Recording, deploy, every, one
+
+GROUP = {
+    ("SecurityGroup", "network-tasks"),
+    ("SecurityGroupEgressRule", "network-tasks-to-anywhere"),
+    ("SecurityGroupIngressRule", "network-tasks-from-each-other"),
+}
+
+
+def network(*, preview: bool = False, **args: Any) -> Recording:  # noqa: ANN401 any key of the Args
+    return deploy(lambda: Network("network", args), preview=preview)  # pyright: ignore[reportArgumentType] a test may give any
+
+
+def test_a_new_vpc_has_two_zones_public_subnets_and_an_endpoint_for_s3() -> None:
+    vpc = one(network(region="ap-northeast-1", cidr="10.9.0.0/16").resources, type="Vpc")
+    assert vpc.inputs == {
+        "cidrBlock": "10.9.0.0/16",
+        "enableDnsHostnames": True,
+        "numberOfAvailabilityZones": 2,
+        "subnetStrategy": "Auto",
+        "subnetSpecs": [{"type": "Public"}],
+        "natGateways": {"strategy": "None"},
+        "vpcEndpointStrategy": "Auto",
+        "vpcEndpointSpecs": [
+            {"serviceName": "com.amazonaws.ap-northeast-1.s3", "vpcEndpointType": "Gateway"}
+        ],
+    }
+
+
+def test_with_nat_tasks_run_in_private_subnets_behind_one_gateway() -> None:
+    recording = network(region="ap-northeast-1", nat=True)
+    vpc = one(recording.resources, type="Vpc")
+    assert vpc.inputs["subnetSpecs"] == [{"type": "Public"}, {"type": "Private"}]
+    assert vpc.inputs["natGateways"] == {"strategy": "Single"}
+    assert outputs(recording, "Network")["subnet_ids"] == ["subnet-333", "subnet-444"]
+
+
+def test_tasks_are_reached_by_each_other_only() -> None:
+    resources = network(region="ap-northeast-1").resources
+    (ingress,) = every(resources, type="SecurityGroupIngressRule")
+    assert ingress.inputs == {
+        "securityGroupId": "sg-0a1b2c3d",
+        "referencedSecurityGroupId": "sg-0a1b2c3d",
+        "ipProtocol": "-1",
+        "description": "Tasks of this stack reach each other",
+    }
+    (egress,) = every(resources, type="SecurityGroupEgressRule")
+    assert egress.inputs == {
+        "securityGroupId": "sg-0a1b2c3d",
+        "cidrIpv4": "0.0.0.0/0",
+        "ipProtocol": "-1",
+        "description": "Tasks pull their image and reach AWS and the internet",
+    }
+    group = one(resources, type="SecurityGroup")
+    assert group.inputs["vpcId"] == "vpc-0a1b2c3d"
+    assert not {"ingress", "egress"} & set(group.inputs)
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_its_children_are_its_own(*, preview: bool) -> None:
+    assert names(network(preview=preview, region="ap-northeast-1"), "Network") == (
+        GROUP | {("Vpc", "network")}
+    )
+
+
+def test_an_existing_network_is_used_as_it_is() -> None:
+    recording = network(vpc_id="vpc-9", subnet_ids=["subnet-9"])
+    assert names(recording, "Network") == GROUP
+    assert one(recording.resources, type="SecurityGroup").inputs["vpcId"] == "vpc-9"
+    assert outputs(recording, "Network") == {
+        "vpc_id": "vpc-9",
+        "subnet_ids": ["subnet-9"],
+        "security_group_id": "sg-0a1b2c3d",
+    }
+
+
+def test_it_puts_out_its_ids() -> None:
+    assert outputs(network(region="ap-northeast-1"), "Network") == {
+        "vpc_id": "vpc-0a1b2c3d",
+        "subnet_ids": ["subnet-111", "subnet-222"],
+        "security_group_id": "sg-0a1b2c3d",
+    }
+
+
+def test_without_region_or_ids_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="network: give region, or vpc_id and subnet_ids"):
+        network(cidr="10.0.0.0/16")

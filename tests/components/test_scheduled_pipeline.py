@@ -1,0 +1,338 @@
+"""A pipeline: the order of its steps, what they are given, what their ends become, its grants."""
+
+import json
+from typing import Any
+
+import pytest
+
+from components import ScheduledPipeline, ScheduledPipelineArgs, StepArgs
+from tests.components.expressions import CONTEXT, check_structure, choose, evaluate
+from tests.components.parts import (
+    GROUP,
+    LOG_DELIVERY,
+    SCHEDULE,
+    allows,
+    names,
+    outputs,
+    queue_policy,
+    trusts,
+)
+from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
+
+PREFIX = f"arn:aws:states:{REGION}:{ACCOUNT}"
+OWN = f"{PREFIX}:stateMachine:fargate-batch-dev-pipeline-nightly"
+EXECUTION = f"{PREFIX}:execution:load:1"
+QUEUE_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:nightly-dead-letters-1a2b3c4"
+ME = CONTEXT["Execution"]["Id"]
+
+
+def step(job: str, **more: Any) -> Any:  # noqa: ANN401 any key of the Args
+    return {"job": job, "state_machine_arn": f"{PREFIX}:stateMachine:{job}", **more}
+
+
+EXTRACT = step("extract", commands=["from1", "{% 1 %}"], environment={"ENV": "{% $x %}"})
+LOAD, NOTIFY = step("load"), step("notify", on_failure="continue")
+
+
+def pipeline(
+    steps: list[list[StepArgs]],
+    *,
+    preview: bool = False,
+    **more: Any,  # noqa: ANN401 any key of the Args
+) -> Recording:
+    args: ScheduledPipelineArgs = {"schedule": SCHEDULE, "steps": steps}
+    merged: Any = {**args, **more}
+    return deploy(lambda: ScheduledPipeline("nightly", merged), preview=preview)
+
+
+def definition(steps: list[list[StepArgs]], **more: Any) -> dict[str, Any]:  # noqa: ANN401 any key of the Args
+    return one(pipeline(steps, **more).resources, type="StateMachine").document("definition")
+
+
+def test_steps_run_one_after_the_other() -> None:
+    states = definition([[EXTRACT], [LOAD], [NOTIFY]], overlap="allow")["States"]
+    order = ["Begin"]
+    while "Next" in states[order[-1]]:
+        order.append(states[order[-1]]["Next"])
+    assert order == ["Begin", "Step1", "Step2", "Step3", "Done"]
+    jobs = [states[name]["Arguments"]["StateMachineArn"] for name in order[1:-1]]
+    assert jobs == [f"{PREFIX}:stateMachine:{job}" for job in ("extract", "load", "notify")]
+    resources = {states[name]["Resource"] for name in order[1:-1]}
+    assert resources == {"arn:aws:states:::states:startExecution.sync:2"}
+
+
+def test_a_step_is_given_exactly_what_the_stack_says() -> None:
+    states = definition([[EXTRACT], [LOAD]])["States"]
+    started_by = {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": ME}
+    assert evaluate(states["Step1"]["Arguments"]["Input"]) == {
+        "commands": ["from1", "{% 1 %}"],
+        "environment": {"ENV": "{% $x %}"},
+        **started_by,
+    }
+    assert evaluate(states["Step2"]["Arguments"]["Input"]) == started_by
+
+
+SUCCEEDED = {"ExecutionArn": EXECUTION, "Output": {"exitCode": 0}, "Status": "SUCCEEDED"}
+LOADED = {"job": "load", "status": "SUCCEEDED", "execution": EXECUTION, "output": {"exitCode": 0}}
+
+
+def test_results_are_gathered_in_order() -> None:
+    states = definition([[LOAD], [LOAD, NOTIFY], [LOAD]])["States"]
+    first = evaluate(states["Step1"]["Assign"], result=SUCCEEDED, results=[])
+    assert first == {"results": [LOADED]}
+    second = evaluate(states["Step2"]["Assign"], result=[LOADED, {"job": "notify"}], **first)
+    assert second == {"results": [LOADED, [LOADED, {"job": "notify"}]]}
+    third = evaluate(states["Step3"]["Assign"], result=SUCCEEDED, **second)
+    assert evaluate(states["Done"]["Output"], **third) == {
+        "steps": [LOADED, [LOADED, {"job": "notify"}], LOADED]
+    }
+
+
+CHILD = {"ExecutionArn": EXECUTION, "Status": "FAILED", "Error": "Batch.BadData", "Cause": "bad"}
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            {"Error": "States.TaskFailed", "Cause": json.dumps(CHILD)},
+            {"error": "Batch.BadData", "cause": "bad", "execution": EXECUTION},
+        ),
+        (
+            {
+                "Error": "States.TaskFailed",
+                "Cause": json.dumps({"ExecutionArn": EXECUTION, "Status": "TIMED_OUT"}),
+            },
+            {
+                "error": "States.TIMED_OUT",
+                "cause": json.dumps({"ExecutionArn": EXECUTION, "Status": "TIMED_OUT"}),
+                "execution": EXECUTION,
+            },
+        ),
+        (
+            {"Error": "States.TaskFailed", "Cause": '{"ExecutionArn": "arn:cu'},
+            {
+                "error": "States.TaskFailed",
+                "cause": '{"ExecutionArn": "arn:cu',
+                "execution": "unknown",
+            },
+        ),
+        (
+            {"Error": "StepFunctions.AccessDeniedException", "Cause": "no"},
+            {
+                "error": "StepFunctions.AccessDeniedException",
+                "cause": "no",
+                "execution": "unknown",
+            },
+        ),
+        (
+            {"Error": "States.Timeout"},
+            {"error": "States.Timeout", "cause": "", "execution": "unknown"},
+        ),
+    ],
+    ids=["failed", "timed out", "cut", "not allowed", "no cause"],
+)
+def test_a_failed_step_is_told_as_its_execution_ended(
+    error: dict[str, str], told: dict[str, str]
+) -> None:
+    states = definition([[LOAD], [NOTIFY], [LOAD, NOTIFY]])["States"]
+    why = (
+        f"Step 1 (job load) failed with {told['error']}, so the steps after it were not run. "
+        f"Its execution: {told['execution']}. Its cause: {told['cause']}"
+    )
+
+    stops = states["Step1"]["Catch"][0]
+    assert stops["Next"] == "StepFailed"
+    failure = evaluate(stops["Assign"], error=error)
+    assert failure == {"failure": why}
+    assert evaluate(states["StepFailed"]["Cause"], **failure) == why
+
+    goes_on = states["Step2"]["Catch"][0]
+    assert goes_on["Next"] == "Step3"
+    notified = {"job": "notify", "status": "FAILED", **told}
+    assert evaluate(goes_on["Assign"], error=error, results=[LOADED]) == {
+        "results": [LOADED, notified]
+    }
+
+    stopping, going_on = states["Step3"]["Branches"]
+    caught = evaluate(stopping["States"]["Step3Member1"]["Catch"][0]["Output"], error=error)
+    end = stopping["States"]["Step3Member1Ended"]
+    assert end["Type"] == "Fail"
+    assert evaluate(end["Cause"], input=caught) == why.replace("Step 1", "Step 3")
+    caught = evaluate(going_on["States"]["Step3Member2"]["Catch"][0]["Output"], error=error)
+    assert caught == notified
+
+
+def run(name: str, second: int) -> dict[str, str]:
+    return {
+        "ExecutionArn": f"{PREFIX}:execution:nightly:{name}",
+        "StartDate": f"2030-01-01T00:00:0{second}.000Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("running", "earlier"),
+    [
+        ([], []),
+        ([{"ExecutionArn": ME, "StartDate": "2030-01-01T00:00:05.000Z"}], []),
+        ([run("a", 4)], [run("a", 4)["ExecutionArn"]]),
+        ([run("a", 6)], []),
+        # Of two that started at once, one must go on.
+        ([run("a", 5)], [run("a", 5)["ExecutionArn"]] if run("a", 5)["ExecutionArn"] < ME else []),
+        ([run("z", 5)], [run("z", 5)["ExecutionArn"]] if run("z", 5)["ExecutionArn"] < ME else []),
+        ([run("b", 2), run("a", 3)], [run("b", 2)["ExecutionArn"], run("a", 3)["ExecutionArn"]]),
+    ],
+    ids=lambda value: json.dumps(value)[-60:],
+)
+def test_a_run_is_skipped_while_an_earlier_one_runs(
+    running: list[dict[str, str]], earlier: list[str]
+) -> None:
+    states = definition([[LOAD]])["States"]
+    assert states["Begin"]["Next"] == "ListRunning"
+    found = evaluate(states["ListRunning"]["Assign"], result={"Executions": running})
+    assert found == {"earlier": earlier}
+    assert choose(states["IsRunning"], **found)[0] == ("Skip" if earlier else "Step1")
+    if earlier:
+        assert evaluate(states["Skip"]["Output"], **found) == {
+            "skipped": True,
+            "running": earlier[-1],
+        }
+
+
+def test_it_asks_for_runs_of_itself_only() -> None:
+    arguments = definition([[LOAD]])["States"]["ListRunning"]["Arguments"]
+    assert evaluate(arguments) == {
+        "StateMachineArn": CONTEXT["StateMachine"]["Id"],
+        "StatusFilter": "RUNNING",
+    }
+
+
+@pytest.mark.parametrize("overlap", ["skip", "allow"])
+@pytest.mark.parametrize(
+    "steps",
+    [[[LOAD]], [[NOTIFY]], [[EXTRACT], [LOAD, NOTIFY], [LOAD]], [[LOAD] * 40] * 3],
+    ids=["one", "continue", "side by side", "40 side by side"],
+)
+def test_every_definition_holds_together(steps: list[list[StepArgs]], overlap: str) -> None:
+    check_structure(definition(steps, overlap=overlap))
+
+
+@pytest.mark.parametrize("overlap", ["skip", "allow"])
+def test_it_may_start_and_watch_its_jobs_only(overlap: str) -> None:
+    recording = pipeline([[EXTRACT], [LOAD, EXTRACT]], overlap=overlap)
+    rule = "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"
+    lists = {"Effect": "Allow", "Action": "states:ListExecutions", "Resource": OWN}
+    policy = one(recording.resources, type="RolePolicy", name="nightly-pipeline")
+    assert policy.document("policy") == allows(
+        {
+            "Effect": "Allow",
+            "Action": "states:StartExecution",
+            "Resource": [f"{PREFIX}:stateMachine:extract", f"{PREFIX}:stateMachine:load"],
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["states:DescribeExecution", "states:StopExecution"],
+            "Resource": [f"{PREFIX}:execution:extract:*", f"{PREFIX}:execution:load:*"],
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+            "Resource": f"arn:aws:events:{REGION}:{ACCOUNT}:{rule}",
+        },
+        *([lists] if overlap == "skip" else []),
+        LOG_DELIVERY,
+    )
+    role = one(recording.resources, type="Role", name="nightly-pipeline")
+    assert role.document("assumeRolePolicy") == trusts(
+        "states.amazonaws.com", ArnLike={"aws:SourceArn": f"{OWN}*"}
+    )
+
+
+def test_its_schedule_starts_it_as_told() -> None:
+    when: Any = {
+        **SCHEDULE,
+        "timezone": "Asia/Tokyo",
+        "enabled": False,
+        "flexible_minutes": 15,
+        "start": "2030-01-01T00:00:00Z",
+        "end": "2031-01-01T00:00:00Z",
+        "retries": 3,
+        "maximum_age_seconds": 600,
+    }
+    recording = pipeline([[LOAD]], schedule=when)
+    assert one(recording.resources, type="Schedule").inputs == {
+        "groupName": "stack",
+        "scheduleExpression": "cron(0 10 * * ? *)",
+        "scheduleExpressionTimezone": "Asia/Tokyo",
+        "state": "DISABLED",
+        "flexibleTimeWindow": {"mode": "FLEXIBLE", "maximumWindowInMinutes": 15},
+        "startDate": "2030-01-01T00:00:00Z",
+        "endDate": "2031-01-01T00:00:00Z",
+        "target": {
+            "arn": OWN,
+            "input": "{}",
+            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/nightly-schedule-1a2b3c4",
+            "deadLetterConfig": {"arn": QUEUE_ARN},
+            "retryPolicy": {"maximumEventAgeInSeconds": 600, "maximumRetryAttempts": 3},
+        },
+    }
+
+
+def test_a_schedule_fires_at_its_time_in_utc_unless_told_otherwise() -> None:
+    made = one(pipeline([[LOAD]]).resources, type="Schedule").inputs
+    assert made["scheduleExpressionTimezone"] == "UTC"
+    assert made["state"] == "ENABLED"
+    assert made["flexibleTimeWindow"] == {"mode": "OFF"}
+    assert made["target"]["retryPolicy"] == {
+        "maximumEventAgeInSeconds": 3600,
+        "maximumRetryAttempts": 185,
+    }
+    assert not {"startDate", "endDate"} & set(made)
+
+
+def test_the_schedule_may_start_the_pipeline_and_write_dead_letters() -> None:
+    recording = pipeline([[LOAD]])
+    role = one(recording.resources, type="Role", name="nightly-schedule")
+    assert role.document("assumeRolePolicy") == trusts(
+        "scheduler.amazonaws.com", ArnEquals={"aws:SourceArn": GROUP}
+    )
+    policy = one(recording.resources, type="RolePolicy", name="nightly-schedule")
+    assert policy.document("policy") == allows(
+        {"Effect": "Allow", "Action": "states:StartExecution", "Resource": OWN},
+        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE_ARN},
+    )
+    queue = one(recording.resources, type="QueuePolicy")
+    assert queue.document("policy") == queue_policy("nightly-dead-letters-1a2b3c4", None)
+    assert policy.urn in one(recording.resources, type="Schedule").depends_on
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_its_children_are_its_own(*, preview: bool) -> None:
+    assert names(pipeline([[LOAD]], preview=preview), "ScheduledPipeline") == {
+        ("LogGroup", "nightly"),
+        ("Queue", "nightly-dead-letters"),
+        ("QueuePolicy", "nightly-dead-letters"),
+        ("Role", "nightly-pipeline"),
+        ("Role", "nightly-schedule"),
+        ("RolePolicy", "nightly-pipeline"),
+        ("RolePolicy", "nightly-schedule"),
+        ("Schedule", "nightly"),
+        ("StateMachine", "nightly"),
+    }
+
+
+def test_a_pipeline_may_be_named_like_another_ones_schedule() -> None:
+    def build() -> None:
+        args: ScheduledPipelineArgs = {"schedule": SCHEDULE, "steps": [[LOAD]]}
+        for name in ("nightly", "nightly-schedule", "nightly-pipeline", "nightly-dead-letters"):
+            ScheduledPipeline(name, args)
+
+    assert len({r.urn for r in deploy(build).resources}) == 4 * 10
+
+
+def test_it_puts_out_its_state_machine_and_its_schedule() -> None:
+    assert outputs(pipeline([[LOAD]]), "ScheduledPipeline") == {
+        "state_machine_arn": OWN,
+        "schedule_arn": f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/stack/nightly-1a2b3c4",
+        "dead_letter_queue_name": "nightly-dead-letters-1a2b3c4",
+    }
