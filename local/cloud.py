@@ -24,7 +24,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from local import ecs, events, functions, iam, patch, schedules, states
+from local import alarms, ecs, events, functions, iam, patch, schedules, states
 from local.images import Images
 
 patch.leans_on("ministack.app", "app", ("scope", "receive", "send"))
@@ -41,7 +41,7 @@ _JOIN_SECONDS = 1.5
 _GRACE_SECONDS = 0.3
 
 # Closed in the other order: what starts tasks stops before the tasks do.
-_PARTS = (ecs, functions, states, events, schedules, iam)
+_PARTS = (ecs, functions, states, events, schedules, alarms, iam)
 _Message = dict[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]

@@ -5,9 +5,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-c
 
 import importlib
 import json
-import secrets
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -32,7 +30,6 @@ patch.leans_on(
 patch.leans_on(
     "ministack.services.ssm", "resolve_parameter_value", ("name_or_arn", "version", "decrypt")
 )
-patch.leans_on("ministack.services.sts", "register_session", ("access_key", "session"))
 patch.leans_on("ministack.services.cloudwatch_logs", "_log_groups")
 patch.leans_on("ministack.services.cloudwatch_logs", "_create_log_group", ("data",))
 patch.leans_on("ministack.services.cloudwatch_logs", "_create_log_stream", ("data",))
@@ -170,31 +167,17 @@ def role_credentials(role_arn: str, place: Place) -> dict[str, str]:
 
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
     """
-    name = role_arn.rsplit("/", 1)[-1]
-    key = f"ASIA{secrets.token_hex(8).upper()}"
-    secret, token = secrets.token_urlsafe(30), secrets.token_urlsafe(240)
-    account = role_arn.split(":")[4]
-    role = cast("dict[str, Any]", _internal("services.iam", "_roles").get(name) or {})
-    _internal("services.sts", "register_session")(
-        key,
-        {
-            "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{place.task_id}",
-            "UserId": f"{role.get('RoleId', 'AROA')}:{place.task_id}",
-            "SecretAccessKey": secret,
-            "SessionToken": token,
-            "Expiration": time.time() + _SESSION_SECONDS,
-            "AccountId": account,
-            "PrincipalType": "AssumedRole",
-            "SourceAccessKeyId": "",
-            "SourcePrincipalArn": _ECS_TASKS,
-            "SessionTags": [],
-            "SessionPolicies": None,
-        },
-    )
+    source = f"arn:aws:ecs:{place.region}:{place.account}:*"
+    try:
+        session = iam.start_session(
+            role_arn, _ECS_TASKS, place.task_id, source_arn=source, seconds=_SESSION_SECONDS
+        )
+    except iam.AccessDenied as denied:
+        raise StartError(_denied(denied)) from None
     return {
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_SESSION_TOKEN": token,
+        "AWS_ACCESS_KEY_ID": session.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+        "AWS_SESSION_TOKEN": session.session_token,
     }
 
 

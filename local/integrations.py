@@ -71,6 +71,12 @@ class Integrations:
             _allowed("Lambda", lambda: iam.for_invoke_function(call.role_arn, _function_arn(name)))
         elif ":function:" in resource:
             _allowed("Lambda", lambda: iam.for_invoke_function(call.role_arn, resource))
+        elif ":::sns:publish" in resource:
+            topic: str = call.arguments.get("TopicArn", "")
+            _allowed("SNS", lambda: iam.for_publish(call.role_arn, topic), _SNS_DENIED)
+        elif ":::sqs:sendMessage" in resource:
+            queue = _queue_arn(call.arguments.get("QueueUrl", ""))
+            _allowed("SQS", lambda: iam.for_send_message(call.role_arn, queue))
         return _blocking(call)
 
     def _start_execution(self, call: Call, pattern: str) -> Json:
@@ -143,11 +149,15 @@ def _assume(call: Call) -> None:
         raise StateError("States.Permissions", message) from None
 
 
-def _allowed(prefix: str, check: Callable[[], None]) -> None:
+# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors
+_SNS_DENIED = "AuthorizationErrorException"
+
+
+def _allowed(prefix: str, check: Callable[[], None], error: str = "AccessDeniedException") -> None:
     try:
         check()
     except iam.AccessDenied as denied:
-        raise StateError(f"{prefix}.AccessDeniedException", str(denied)) from None
+        raise StateError(f"{prefix}.{error}", str(denied)) from None
 
 
 def _run_task(call: Call, *, sync: bool) -> Json:
@@ -274,11 +284,8 @@ def _sdk(call: Call) -> Json:
     return shapes.to_states("ecs", output.name, result, "iso") if output else result
 
 
-_MODELS = {"sfn": "stepfunctions", "eventbridge": "events", "cloudwatchlogs": "logs"}
-
-
 def _allowed_in_sdk(call: Call, service: str, operation: str) -> None:
-    model = _MODELS.get(service, service)
+    model = shapes.model_of(service)
     request = shapes.to_api(model, operation, call.arguments)
     try:
         iam.for_api_call(call.role_arn, service, operation, request)
@@ -288,6 +295,11 @@ def _allowed_in_sdk(call: Call, service: str, operation: str) -> None:
         known = "AccessDeniedException" in shapes.error_names(model, operation)
         name = "AccessDeniedException" if known else f"{prefix}Exception"
         raise StateError(f"{prefix}.{name}", str(denied)) from None
+
+
+def _queue_arn(url: str) -> str:
+    queue: dict[str, Any] = internal("services.sqs", "_queues").get(url) or {}
+    return (queue.get("attributes") or {}).get("QueueArn", url)
 
 
 def _function_arn(name: str) -> str:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from typing import Any, cast
 
 from local import patch
@@ -34,7 +35,10 @@ for _module, _names in {
     "services.sns": ("_topics",),
     "services.sqs": ("_queue_by_arn", "_queues"),
     "services.ssm": ("_parameters",),
-    "services.sts": ("_gen_secret", "_gen_session_access_key", "_gen_session_token", "_role_id"),
+    "services.sts": (
+        *("_gen_secret", "_gen_session_access_key", "_gen_session_token", "_role_id"),
+        "register_session",
+    ),
 }.items():
     for _name in _names:
         patch.leans_on(f"ministack.{_module}", _name)
@@ -56,6 +60,12 @@ class Statement:
     index: int
     sid: str = field(default="", compare=False)
     text: str = field(default="", compare=False, repr=False)
+
+    @property
+    def actions(self) -> list[str]:
+        """The actions it lists, as it writes them."""
+        named: str | list[str] = json.loads(self.text).get("Action", [])
+        return [named] if isinstance(named, str) else named
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +89,7 @@ class Match:
 
 
 _decisions: deque[Decision] = deque(maxlen=KEPT_DECISIONS)
-_withheld: set[Statement] = set()
+_withheld: set[tuple[Statement, str | None]] = set()
 _original: dict[str, Callable[..., Any]] = {}
 _matches: ContextVar[list[Match] | None] = ContextVar("matches", default=None)
 
@@ -100,13 +110,24 @@ def keep(decision: Decision) -> None:
 
 
 @contextlib.contextmanager
-def without(statement: Statement) -> Generator[None]:
-    """Decide as if the statement were not in its policy, for requests of every thread."""
-    _withheld.add(statement)
+def without(statement: Statement, action: str | None = None) -> Generator[None]:
+    """Decide as if the statement were not in its policy, for requests of every thread.
+
+    With `action`, as the statement writes it, as if only that one were not in its list.
+    """
+    withheld = (statement, action)
+    _withheld.add(withheld)
     try:
         yield
     finally:
-        _withheld.discard(statement)
+        _withheld.discard(withheld)
+
+
+def _is_withheld(statement: Statement | None, action: str) -> bool:
+    return any(
+        one == statement and (only is None or fnmatch(action.lower(), only.lower()))
+        for one, only in tuple(_withheld)
+    )
 
 
 def internal(module: str, name: str) -> Any:  # noqa: ANN401 - MiniStack is untyped; callers declare what they get
@@ -241,7 +262,11 @@ def evaluate(ctx: Any, policies: list[list[Any]], *limits: list[list[Any]]) -> A
     layers = (
         [
             [
-                [one for one in policy if _origin(one, ctx.resource_arn) not in _withheld]
+                [
+                    one
+                    for one in policy
+                    if not _is_withheld(_origin(one, ctx.resource_arn), ctx.action)
+                ]
                 for policy in layer
             ]
             for layer in (policies, *limits)

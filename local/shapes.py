@@ -22,6 +22,12 @@ def service_model(service: str) -> ServiceModel:
     return botocore.session.Session().get_service_model(service)
 
 
+def model_of(service: str) -> str:
+    """Botocore's name of a service that an SDK integration names otherwise."""
+    names = {"sfn": "stepfunctions", "eventbridge": "events", "cloudwatchlogs": "logs"}
+    return names.get(service, service)
+
+
 def to_api(service: str, operation: str, document: Json) -> Json:
     """The arguments of a task state (PascalCase) as the operation's own request document.
 
@@ -54,10 +60,10 @@ def _respell(
 ) -> Json:
     if isinstance(shape, StructureShape) and isinstance(document, dict):
         spelled: dict[str, Any] = {}
-        members = {_lower(name): member for name, member in shape.members.items()}
+        members = {_lower(name): (name, member) for name, member in shape.members.items()}
         for name, value in cast("dict[str, Any]", document).items():
-            member = members.get(_lower(name))
-            key, leaf = spell(name, value, member)
+            own, member = members.get(_lower(name), (_lower(name), None))
+            key, leaf = spell(own, value, member)
             spelled[key] = _respell(leaf, member, spell)
         return spelled
     if isinstance(shape, ListShape) and isinstance(document, list):
@@ -75,7 +81,7 @@ def _lower(name: str) -> str:
 
 
 def _to_api(name: str, value: Json, _member: Shape | None) -> tuple[str, Json]:
-    return _lower(name), value
+    return name, value
 
 
 def _to_states(times: Times, name: str, value: Json, member: Shape | None) -> tuple[str, Json]:

@@ -191,21 +191,15 @@ def _call_api(target: dict[str, Any], payload: str, sender: Sender) -> None:
     """A schedule's universal target: any API call, its request as the input."""
     service, operation = target["Arn"].split(":")[-2:]
     role_arn = _assume(sender)
-    iam.authorise(role_arn, f"{_prefix(service)}:{operation[0].upper()}{operation[1:]}", "*")
     error_type = internal("services.stepfunctions", "_ExecutionError")
     call: Callable[[str, Any], object] = internal("services.stepfunctions", "_invoke_resource")
     arguments = json.loads(payload)
+    name = operation[0].upper() + operation[1:]
+    request = shapes.to_api(shapes.model_of(service), name, arguments)
+    iam.for_api_call(role_arn, service, operation, request)
     if service == "ecs":
-        name = operation[0].upper() + operation[1:]
-        arguments = shapes.to_api("ecs", name, arguments)
+        arguments = request
     try:
         call(f"arn:aws:states:::aws-sdk:{service}:{operation}", arguments)
     except error_type as error:
         raise DeliveryError("ERROR_FROM_TARGET", str(error), retry=False) from None
-
-
-def _prefix(service: str) -> str:
-    """The prefix IAM knows a service of the SDK by."""
-    return {"sfn": "states", "eventbridge": "events", "cloudwatchlogs": "logs"}.get(
-        service, service
-    )
