@@ -79,9 +79,8 @@ def account_id() -> pulumi.Output[str]:
 def arn(service: str, resource: pulumi.Input[str]) -> pulumi.Output[str]:
     """An ARN of this account and Region, for what exists only after the role that names it."""
     place = here()
-    return pulumi.Output.concat(
-        *("arn:", place.partition, ":", service, ":", place.region),
-        *(":", place.account_id, ":", resource),
+    return pulumi.Output.all(place.partition, place.region, place.account_id, resource).apply(
+        lambda parts: "arn:{}:{service}:{}:{}:{}".format(*parts, service=service)
     )
 
 

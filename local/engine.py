@@ -13,8 +13,7 @@ import runpy
 import sys
 import threading
 import traceback
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -30,6 +29,10 @@ from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
 from local.project import Project
+
+# The SDKs are a million objects that stay. To search them for garbage as often as Python does by
+# default takes a fourth of an evaluation, and would later halt the cloud in the midst of a request.
+gc.set_threshold(50_000, 20, 20)
 
 Properties = dict[str, Any]
 """Inputs or outputs of a resource, with the provider's own (camelCase) keys, as JSON has them."""
@@ -109,8 +112,7 @@ def evaluate(project: Project, provider: Provider) -> Evaluation:
             be made.
     """
     # Pulumi keeps its settings in context variables: an empty context is a fresh Pulumi.
-    with _seldom_collecting():
-        return contextvars.Context().run(asyncio.run, _evaluate(project, provider))
+    return contextvars.Context().run(asyncio.run, _evaluate(project, provider))
 
 
 def evaluate_dry(project: Project) -> Evaluation:
@@ -313,17 +315,6 @@ def _struct(properties: Mapping[str, Any]) -> struct_pb2.Struct:
     struct = struct_pb2.Struct()
     struct.update({key: value for key, value in properties.items() if value is not None})
     return struct
-
-
-@contextmanager
-def _seldom_collecting() -> Generator[None]:
-    """Search for garbage less often: the SDKs' classes and objects are many, and stay."""
-    thresholds = gc.get_threshold()
-    gc.set_threshold(100_000, 50, 1000)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
 
 
 async def _evaluate(project: Project, provider: Provider) -> Evaluation:
