@@ -238,8 +238,19 @@ def _origin(source_ip: str, secure_transport: bool) -> None:  # noqa: FBT001 - M
     _original["pin_request_origin"](source_ip, loopback or secure_transport)
 
 
+def _is_root(access_key_id: str) -> bool:
+    # Whoever reaches loopback owns the account, with whatever credentials their client has.
+    sessions = internal("services.sts", "_sessions")
+    users = internal("services.iam", "_access_keys").to_dict()
+    return access_key_id not in sessions and access_key_id not in {key for _, key in users}
+
+
 def install() -> None:
-    """Authorise every request that arrives, until the cloud closes."""
+    """Authorise every request that arrives, until the cloud closes.
+
+    Keys of sessions and of users made here are held to their policies, and any other is the
+    account's own.
+    """
     evaluator, actions, app = (
         "ministack.core.iam_evaluator",
         "ministack.core.iam_actions",
@@ -270,6 +281,8 @@ def install() -> None:
             ("method", "raw_path", "query_params", "raw_headers", "handshake"),
         ),
     )
+    for module in (evaluator, "ministack.services.sts"):
+        patch.replace(module, "is_root_access_key", _is_root, ("access_key_id",))
     for module, name, new, parameters in replacements:
         _original[name] = patch.replace(module, name, new, parameters)
     patch.replace(app, "AUTH", new=True)

@@ -27,7 +27,7 @@ for _module, _names in {
     ),
     "core.responses": ("get_request_client_ip", "set_request_account_id", "set_request_region"),
     "services.ecs": ("_resolve_td_key", "_task_defs"),
-    "services.iam": ("_roles",),
+    "services.iam": ("_access_keys", "_roles"),
     "services.kms": ("_keys", "_resolve_key"),
     "services.lambda_svc": ("_functions",),
     "services.s3": ("_buckets",),
@@ -37,7 +37,7 @@ for _module, _names in {
     "services.ssm": ("_parameters",),
     "services.sts": (
         *("_gen_secret", "_gen_session_access_key", "_gen_session_token", "_role_id"),
-        "register_session",
+        *("_sessions", "register_session"),
     ),
 }.items():
     for _name in _names:

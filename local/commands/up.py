@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local import control
-from local.cloud import ACCESS_KEY_ID, Cloud, CloudError
+from local.cloud import Cloud, CloudError
 from local.commands.errors import CommandError
 from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
@@ -105,9 +105,8 @@ def upload_lines(running: Running) -> list[str]:
 
 
 def aws(endpoint: str, region: str) -> str:
-    """The beginning of an AWS command: the access key is this cloud's, the secret is not read."""
-    key = f"AWS_ACCESS_KEY_ID={ACCESS_KEY_ID} AWS_SECRET_ACCESS_KEY=any"
-    return f"{key} aws --endpoint-url {endpoint} --region {region}"
+    """The beginning of an AWS command: it needs credentials, whichever they are."""
+    return f"AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any aws --endpoint-url {endpoint} --region {region}"
 
 
 def rows(outputs: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
