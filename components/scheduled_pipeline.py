@@ -1,5 +1,6 @@
 """A schedule that starts a state machine that runs several jobs' state machines in series."""
 
+import json
 from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
@@ -80,7 +81,17 @@ class ScheduledPipeline(pulumi.ComponentResource):
         made, queue = schedule(
             name,
             args["schedule"],
-            target={"arn": machine.arn, "input": "{}"},
+            # What Scheduler puts in for <…> tells a scheduled run from one started by hand:
+            # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+            target={
+                "arn": machine.arn,
+                "input": json.dumps(
+                    {
+                        "schedule": "<aws.scheduler.schedule-arn>",
+                        "scheduledTime": "<aws.scheduler.scheduled-time>",
+                    }
+                ),
+            },
             statements=[allow("states:StartExecution", machine.arn)],
             opts=child,
         )

@@ -17,4 +17,8 @@ if __name__ == "__main__":
 
     from local.commands import main
 
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    # The interpreter gives signals back their default as it ends: one more would end it as a crash.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(status)

@@ -33,8 +33,8 @@ def trigger_of(text: str) -> str:
             return f"upload s3://{bucket}/{key}"
         case {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": str(parent)}:
             return f"pipeline {parent.split(':')[-2]}"
-        case {"schedule": _} | {"scheduledTime": _} | {"scheduleArn": _}:
-            return "schedule"
+        case {"schedule": str(schedule), "scheduledTime": _}:
+            return f"schedule {schedule.rpartition('/')[2]}"
         case _:
             return "by hand"
 
@@ -48,12 +48,13 @@ def executions(states: Any, machines: Sequence[tuple[str, str]], limit: int) -> 
         ]:
             described = states.describe_execution(executionArn=execution["executionArn"])
             trigger = trigger_of(described.get("input", ""))
+            error = described.get("error")
             found.append(
                 Run(
                     described["startDate"],
                     "execution",
                     name,
-                    described["status"],
+                    f"{described['status']}, {error}" if error else described["status"],
                     trigger,
                     _seconds(described["startDate"], described.get("stopDate")),
                 )
@@ -81,8 +82,22 @@ def task_run(task: dict[str, Any]) -> Run:
     status = task["lastStatus"]
     if status == "STOPPED":
         status = f"STOPPED, exit {code}" if code is not None else task.get("stopCode", "STOPPED")
-    started_by = task.get("startedBy") or task.get("group") or ""
-    return Run(began, "task", family, status, started_by, _seconds(began, task.get("stoppedAt")))
+    return Run(
+        began,
+        "task",
+        family,
+        status,
+        _trigger_of_task(task),
+        _seconds(began, task.get("stoppedAt")),
+    )
+
+
+def _trigger_of_task(task: dict[str, Any]) -> str:
+    """The state machines start a task in a group named after the execution."""
+    kind, _, execution = str(task.get("group", "")).partition(":")
+    if kind == "execution":
+        return f"execution {execution[:8]}"
+    return str(task.get("startedBy", ""))
 
 
 def exit_code(task: dict[str, Any]) -> int | None:

@@ -106,7 +106,8 @@ def upload_lines(running: Running) -> list[str]:
 
 def aws(endpoint: str, region: str) -> str:
     """The beginning of an AWS command: it needs credentials, whichever they are."""
-    return f"AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any aws --endpoint-url {endpoint} --region {region}"
+    credentials = "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any"
+    return f"{credentials} aws --endpoint-url {endpoint} --region {region}"
 
 
 def rows(outputs: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

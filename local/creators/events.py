@@ -152,8 +152,6 @@ def state_machine(context: Context, registration: Registration) -> Created:
     name = context.name(registration, limit=80)
     logging: Properties | None = inputs.get("loggingConfiguration")
     tracing: Properties | None = inputs.get("tracingConfiguration")
-    if logging and logging.get("level", "OFF") != "OFF":
-        context.not_honoured("State machines write no log of their own", registration)
     if tracing and tracing.get("enabled"):
         context.not_honoured("X-Ray traces nothing", registration)
     made = context.stepfunctions.create_state_machine(

@@ -270,7 +270,10 @@ def test_its_schedule_starts_it_as_told() -> None:
         "endDate": "2031-01-01T00:00:00Z",
         "target": {
             "arn": OWN,
-            "input": "{}",
+            "input": (
+                '{"schedule": "<aws.scheduler.schedule-arn>",'
+                ' "scheduledTime": "<aws.scheduler.scheduled-time>"}'
+            ),
             "roleArn": f"arn:aws:iam::{ACCOUNT}:role/nightly-schedule-1a2b3c4",
             "deadLetterConfig": {"arn": QUEUE_ARN},
             "retryPolicy": {"maximumEventAgeInSeconds": 600, "maximumRetryAttempts": 3},

@@ -271,7 +271,7 @@ def test_start_prints_the_log_and_ends_as_the_container_does(
     assert rows[0] == ["began", "what", "name", "status", "trigger", "seconds"]
     told = sorted(row[1:5] for row in rows[1:])
     assert told == [
-        ["execution", "job", "FAILED", "by hand"],
+        ["execution", "job", "FAILED, States.TaskFailed", "by hand"],
         ["execution", "job", "SUCCEEDED", "by hand"],
         ["task", "job:1", "STOPPED, exit 0", "AWS Step Functions"],
         ["task", "job:1", "STOPPED, exit 7", "AWS Step Functions"],
