@@ -24,6 +24,7 @@ from pulumi.runtime import Mocks, get_root_resource, rpc, set_mocks
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
 from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
 from local import project
@@ -151,7 +152,7 @@ async def _run(
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     set_all_config(config)
     set_mocks(_NoMocks(), name, stack, preview=monitor.preview, monitor=monitor)
-    await run_pulumi_func(lambda: cast("None", build()))
+    await run_pulumi_func(lambda: _build_and_wait(build))
     exports: object = getattr(get_root_resource(), "outputs", {})
     values = await pulumi.Output.from_input(exports).future(with_unknowns=True)
     assert not monitor.twice, f"registered twice: {monitor.twice}"
@@ -160,6 +161,22 @@ async def _run(
         outputs=monitor.outputs_seen,
         exports=json.loads(json.dumps(values, default=_unknown)),
     )
+
+
+async def _build_and_wait(build: Callable[[], object]) -> None:
+    """Run the program, then wait for its outputs all at once.
+
+    Pulumi waits for all of them anew after each, which takes a minute for 3,000 resources.
+    """
+    build()
+    settings: Any = SETTINGS  # it makes its attributes up as it is asked for them
+    while settings.outputs:
+        with settings.lock:
+            pending = list(settings.outputs)
+            settings.outputs.clear()
+        for ended in await asyncio.gather(*pending, return_exceptions=True):
+            if isinstance(ended, BaseException):
+                raise ended
 
 
 def _unknown(value: object) -> str:
