@@ -13,6 +13,7 @@ from typing import TypeAlias, cast
 import duckdb
 
 from batch.columns import (
+    ALL,
     MISFIT,
     Column,
     chosen,
@@ -20,6 +21,7 @@ from batch.columns import (
     narrowed,
     profile,
     quoted,
+    sampled,
     typed,
 )
 from batch.exits import BadDataError, MisconfiguredError, RefusalError, StoppedError
@@ -165,7 +167,7 @@ class Conversion:
         self, columns: Sequence[Column], lenient: str, strict: str, parquet: Path
     ) -> tuple[int, dict[str, int]]:
         sample = f"(SELECT * FROM {lenient} LIMIT {_SAMPLE_ROWS})"
-        seen = self._profile(columns, sample)
+        seen = self._sampled(columns, sample)
         types = chosen(columns, seen)
         try:
             return self._write(columns, types, strict, parquet)
@@ -176,6 +178,17 @@ class Conversion:
         types = chosen(remaining, self._profile(remaining, lenient))
         return self._write(columns, types, strict, parquet)
 
+    def _sampled(self, columns: Sequence[Column], relation: str) -> list[bool | None]:
+        answers = {
+            row[0]: dict(zip(ALL, row[1:], strict=True))
+            for row in self._query(sampled(columns, relation))
+        }
+        return [
+            cast("bool | None", answers.get(place, {}).get(kind))
+            for place, column in enumerate(columns)
+            for kind in column.candidates
+        ]
+
     def _profile(self, columns: Sequence[Column], relation: str) -> list[bool | None]:
         return cast("list[bool | None]", list(self._query(profile(columns, relation))[0][1:]))
 
@@ -185,9 +198,8 @@ class Conversion:
         for table in ("reject_errors", "reject_scans"):
             if "store_rejects" in relation:
                 self._query(f"DROP TABLE IF EXISTS {table}")
-        select = ", ".join(typed(column, kind) for column, kind in zip(columns, types, strict=True))
         (_, rows, _, _, statistics, *_) = self._query(
-            f"COPY (SELECT {select} FROM {relation}) TO {literal(str(parquet))}"
+            f"COPY ({typed(columns, types, relation)}) TO {literal(str(parquet))}"
             f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP}, RETURN_STATS)"
         )[0]
         nulls = {

@@ -42,6 +42,7 @@ class Outcome:
         return [(row.line, row.reason) for row in self.converted.rejected.rows]
 
 
+WITH_ZONE = "TIMESTAMP WITH TIME ZONE"
 Ingest = Callable[[bytes], Outcome]
 
 
@@ -119,6 +120,42 @@ def test_times_with_an_offset_are_instants(tmp_path: Path) -> None:
     done = convert_bytes(body, tmp_path, 'CAST(epoch("at") AS BIGINT), n')
     assert done.rows == [(1714557600, 1), (1714525200, 2)]
     assert done.types == {"at": "TIMESTAMP WITH TIME ZONE", "n": "BIGINT"}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ("1 -1 0 -0", "DOUBLE"),
+        ("1 -1 0 9223372036854775807 -9223372036854775808", "BIGINT"),
+        ("1 5e2", "DOUBLE"),
+        ("1.5 -1.50 0 0. 0.25 -0.5 .5 -.5 1e5 0e1 nan -Infinity", "DOUBLE"),
+        ("1.5 00.5", "VARCHAR"),
+        ("1.5 -01.5", "VARCHAR"),
+        ("1.5 1_0", "VARCHAR"),
+        ("1.5 +1.5", "VARCHAR"),
+        ("1.5 1234567890123456", "VARCHAR"),
+        ("true FALSE True", "BOOLEAN"),
+        ("true t", "VARCHAR"),
+        ("2024-01-05 2024/01/05", "DATE"),
+        ("2024-01-05 2024-1-5", "VARCHAR"),
+        ("2024-01-05 infinity", "VARCHAR"),
+        ("2024-01-05T10:00:00 infinity", "VARCHAR"),
+        ("2024-01-05T10:00:00 2024-01-05T10:00:00.25 2024/01/05T10:00", "TIMESTAMP"),
+        ("2024-01-05T10:00:00 2024-01-05T10:00:0Z", "VARCHAR"),
+        ("2024-01-05T10:00:00Z 2024-01-05T10:00:00.5Z 2024-01-05T10:00:00+09", WITH_ZONE),
+        ("2024-01-05T10:00:00Z 2024-01-05T10:00:0.Z", "VARCHAR"),
+        ("10:00:00 10:00:00.5", "TIME"),
+        ("10:00:00 10:00:00.50", "VARCHAR"),
+    ],
+)
+def test_one_value_that_a_type_does_not_give_back_rules_it_out(
+    tmp_path: Path, values: str, kind: str
+) -> None:
+    body = "\n".join(["name,number", *(f"{value},1" for value in values.split())])
+    assert convert_bytes(body.encode(), tmp_path, "number").types == {
+        "name": kind,
+        "number": "BIGINT",
+    }
 
 
 def test_a_column_without_a_value_is_text_and_all_null(ingest: Ingest) -> None:
