@@ -148,7 +148,8 @@ def test_every_component_registers_the_outputs_it_declares(stack: str) -> None:
     for resource in made:
         declared = getattr(components, resource.type.split(":")[-1]).__annotations__
         assert set(recording.outputs[resource.urn]) == set(declared), resource.urn
-    assert {r.type.split(":")[-1] for r in made} == component_names()
+    # A component that only some stacks ask for is not among them.
+    assert {r.type.split(":")[-1] for r in made} <= component_names()
 
 
 def component_names() -> set[str]:

@@ -1,0 +1,91 @@
+"""The task event logger: whose events reach the function, what it may do, where lines go."""
+
+import pytest
+
+from components import TaskEventLogger
+from tests.components.parts import CLUSTER, allows, outputs, queue_policy
+from tests.recorder import ACCOUNT, REGION, ROOT, Recording, deploy, every, one
+
+LOG = "/fargate-batch/dev/events"
+QUEUE = "events-dead-letters-1a2b3c4"
+QUEUE_ARN = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{QUEUE}"
+FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:events-1a2b3c4"
+RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/events-1a2b3c4"
+
+
+def logger(*, keep_event: bool = True) -> Recording:
+    return deploy(
+        lambda: TaskEventLogger(
+            "events",
+            {"cluster_arn": CLUSTER, "keep_event": keep_event, "log_retention_days": 7},
+        )
+    )
+
+
+def test_only_task_events_of_this_cluster_are_logged() -> None:
+    assert one(logger().resources, type="EventRule").document("eventPattern") == {
+        "source": ["aws.ecs"],
+        "detail-type": ["ECS Task State Change"],
+        "detail": {"clusterArn": [CLUSTER]},
+    }
+
+
+@pytest.mark.parametrize("keep_event", [True, False])
+def test_the_function_is_one_file_that_writes_to_its_own_log(*, keep_event: bool) -> None:
+    resources = logger(keep_event=keep_event).resources
+    function = one(resources, type="Function").inputs
+    assert function["code"] == {"handler.py": "lambdas/task_events/handler.py"}
+    assert (ROOT / function["code"]["handler.py"]).is_file()
+    assert (function["handler"], function["architectures"]) == ("handler.handler", ["arm64"])
+    assert function["loggingConfig"] == {"logFormat": "Text", "logGroup": LOG}
+    assert function["environment"]["variables"]["KEEP_EVENT"] == str(keep_event).lower()
+    assert one(resources, type="LogGroup").inputs == {"name": LOG, "retentionInDays": 7}
+
+
+def test_the_function_may_write_its_log_and_its_dead_letters() -> None:
+    assert one(logger().resources, type="RolePolicy").document("policy") == allows(
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{LOG}:log-stream:*",
+        },
+        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE_ARN},
+    )
+
+
+def test_events_reach_the_function_or_the_dead_letter_queue() -> None:
+    resources = logger().resources
+    target = one(resources, type="EventTarget")
+    assert target.inputs["arn"] == FUNCTION_ARN
+    assert target.inputs["deadLetterConfig"] == {"arn": QUEUE_ARN}
+    permission = one(resources, type="Permission")
+    assert permission.inputs == {
+        "action": "lambda:InvokeFunction",
+        "function": "events-1a2b3c4",
+        "principal": "events.amazonaws.com",
+        "sourceArn": RULE,
+    }
+    policy = one(resources, type="QueuePolicy")
+    assert policy.document("policy") == queue_policy(QUEUE, RULE)
+    assert {permission.urn, policy.urn} <= target.depends_on
+    failures = one(resources, type="FunctionEventInvokeConfig").inputs
+    assert failures["destinationConfig"] == {"onFailure": {"destination": QUEUE_ARN}}
+
+
+def test_saved_queries_ask_this_log_only() -> None:
+    queries = every(logger().resources, type="QueryDefinition")
+    assert {query.inputs["name"] for query in queries} == {
+        "fargate-batch/dev/failed-today",
+        "fargate-batch/dev/never-started",
+        "fargate-batch/dev/task-waits",
+    }
+    assert all(query.inputs["logGroupNames"] == [LOG] for query in queries)
+
+
+def test_it_puts_out_its_log_function_and_dead_letters() -> None:
+    assert outputs(logger(), "TaskEventLogger") == {
+        "log_group_name": LOG,
+        "rule_name": "events-1a2b3c4",
+        "function_name": "events-1a2b3c4",
+        "dead_letter_queue_name": QUEUE,
+    }
