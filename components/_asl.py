@@ -73,7 +73,7 @@ def run_job(
             "Type": "Choice",
             "Choices": [
                 {
-                    "Condition": expression(_IS_UPLOAD),
+                    "Condition": expression(f"{_IS_UPLOAD} and {_fits(_upload_override(name))}"),
                     "Assign": _start(_upload_override(name)),
                     "Next": "RunTask",
                 },
@@ -92,7 +92,8 @@ def run_job(
                 "Expected an S3 'Object Created' event from EventBridge, or "
                 '{"commands": ["text", ...], "environment": {"NAME": "text", ...}} '
                 "with both optional; as overrides of the task they have at most "
-                f"{OVERRIDES_LIMIT} characters of JSON."
+                f"{OVERRIDES_LIMIT} characters of JSON, none of them is NUL, and no NAME is empty "
+                "or has a '='."
             ),
         },
         "RunTask": _run_task(task, placement, timeout_seconds, retry),
@@ -181,12 +182,20 @@ def _with_variable(
     return {**states, choice: {**states[choice], "Choices": branches}}
 
 
-_IS_UPLOAD = """
+# No argument and no variable of a process can hold it.
+_NUL = r'"\u0000"'
+
+# A path reads through lists: [{"a": 1}].a is 1.
+_IS_UPLOAD = f"""
     $type($states.input) = "object"
     and $states.input.source = "aws.s3"
     and $states.input."detail-type" = "Object Created"
+    and $type($states.input.detail) = "object"
+    and $type($states.input.detail.bucket) = "object"
+    and $type($states.input.detail.object) = "object"
     and $type($states.input.detail.bucket.name) = "string"
     and $type($states.input.detail.object.key) = "string"
+    and $not($contains($states.input.detail.bucket.name & $states.input.detail.object.key, {_NUL}))
 """
 
 _IS_REQUEST = f"""
@@ -196,12 +205,14 @@ _IS_REQUEST = f"""
     and ($not($exists($states.input.commands)) or (
         $type($states.input.commands) = "array"
         and $count($states.input.commands) = $count($filter($states.input.commands,
-            function($value) {{ $type($value) = "string" }}))))
+            function($value) {{ $type($value) = "string" and $not($contains($value, {_NUL})) }}))))
     and ($not($exists($states.input.environment)) or (
         $type($states.input.environment) = "object"
         and $count($keys($states.input.environment)) = $count($filter(
-            $each($states.input.environment, function($value) {{ $type($value) }}),
-            function($type) {{ $type = "string" }}))))
+            $each($states.input.environment, function($value, $key) {{
+                $type($value) = "string" and $not($contains($value, {_NUL}))
+                and $key != "" and $not($contains($key, "=")) and $not($contains($key, {_NUL})) }}),
+            function($valid) {{ $valid }}))))
 """
 
 
@@ -214,11 +225,19 @@ def _start(override: str) -> dict[str, Any]:
 
 
 def _upload_override(name: str) -> str:
-    return f"""
-        {{"Name": {name}, "Command": [$states.input.detail.object.key], "Environment": [
-            {{"Name": "BUCKET", "Value": $states.input.detail.bucket.name}},
-            {{"Name": "OBJECT_KEY", "Value": $states.input.detail.object.key}}]}}
+    """The key as the command and OBJECT_KEY; as the command alone where both would not fit.
+
+    In JSON a key's 1,024 bytes can take six characters each (control characters).
     """
+    bucket = '{"Name": "BUCKET", "Value": $states.input.detail.bucket.name}'
+    key = '{"Name": "OBJECT_KEY", "Value": $states.input.detail.object.key}'
+
+    def with_environment(variables: str) -> str:
+        command = "[$states.input.detail.object.key]"
+        return f'{{"Name": {name}, "Command": {command}, "Environment": [{variables}]}}'
+
+    both = with_environment(f"{bucket}, {key}")
+    return f"({_fits(both)} ? {both} : {with_environment(bucket)})"
 
 
 def _request_override(name: str) -> str:

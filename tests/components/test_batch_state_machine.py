@@ -168,7 +168,8 @@ def test_a_refusal_says_what_was_expected() -> None:
         "Cause": (
             "Expected an S3 'Object Created' event from EventBridge, or "
             '{"commands": ["text", ...], "environment": {"NAME": "text", ...}} with both '
-            "optional; as overrides of the task they have at most 8192 characters of JSON."
+            "optional; as overrides of the task they have at most 8192 characters of JSON, none of "
+            "them is NUL, and no NAME is empty or has a '='."
         ),
     }
 
