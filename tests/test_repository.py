@@ -1,0 +1,132 @@
+"""What holds for every file of the repository."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import AIMS, MODULES, Aim
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = ("components/", "batch/", "lambdas/", "__main__.py", "settings.py", "arguments.py")
+REQUIREMENTS = (
+    "requirements.txt",
+    "requirements-local.txt",
+    "requirements-dev.txt",
+    "batch/requirements.txt",
+)
+
+
+def _files() -> dict[str, str]:
+    """The text of every file that is, or is about to be, in the repository."""
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],  # noqa: S607 -- git of PATH
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    texts: dict[str, str] = {}
+    for name in names:
+        try:
+            texts[name] = (ROOT / name).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+    return texts
+
+
+FILES = _files()
+
+
+def _holding(pattern: str, among: dict[str, str], flags: int = 0) -> list[str]:
+    return [
+        f"{name}:{number}: {line.strip()[:100]}"
+        for name, text in among.items()
+        for number, line in enumerate(text.splitlines(), start=1)
+        if re.search(pattern, line, flags)
+    ]
+
+
+def test_the_repository_has_files_to_look_at() -> None:
+    assert {"LICENSE", "Makefile", "__main__.py", "tests/test_repository.py"} <= FILES.keys()
+
+
+def test_no_file_names_the_host_of_a_package_registry() -> None:
+    hosts = r"(pypi|pythonhosted|npmjs|crates)\.(org|io|com)|proxy\.golang|--(extra-)?index-url"
+    others = {name: text for name, text in FILES.items() if name != "tests/test_repository.py"}
+    found = _holding(hosts, others)
+    assert [line for line in found if "--no-emit-index-url" not in line] == []
+
+
+def test_no_file_holds_an_absolute_path_of_a_machine() -> None:
+    homes = r"(?<![\w.~<$}])/(home|root|Users|work|private/var|tmp/[a-z])/?\w*/"
+    others = {name: text for name, text in FILES.items() if name != "tests/test_repository.py"}
+    assert _holding(homes, others) == []
+
+
+def test_there_is_a_licence_and_the_package_names_it() -> None:
+    assert "Apache License" in FILES["LICENSE"]
+    assert tomllib.loads(FILES["pyproject.toml"])["project"]["license"] == "Apache-2.0"
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_requirements_are_pinned_and_hashed_and_name_no_index(name: str) -> None:
+    entries = re.sub(r"\\\n\s*", " ", FILES[name]).splitlines()
+    entries = [entry for entry in entries if entry and not entry.lstrip().startswith("#")]
+    assert entries
+    assert [entry for entry in entries if "==" not in entry or "--hash=sha256:" not in entry] == []
+    assert [entry for entry in entries if entry.startswith("-") or "://" in entry] == []
+
+
+def test_the_program_knows_of_no_other_cloud_than_aws() -> None:
+    program = {name: text for name, text in FILES.items() if name.startswith(PROGRAM)}
+    assert len(program) > 20
+    # As a word, or as a part of an identifier: local_port, isLocal; but not locale, locally.
+    words = r"(?<![a-zA-Z])local(?![a-z])|Local(?![a-z])|ministack"
+    python = {name: text for name, text in program.items() if not name.endswith("requirements.txt")}
+    assert _holding(words, python) == []
+    assert _holding("ministack", python, re.IGNORECASE) == []
+
+
+def test_the_make_targets_that_the_documents_name_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", FILES["Makefile"], re.MULTILINE))
+    documents = {name: text for name, text in FILES.items() if name.endswith(".md")}
+    named = {
+        target
+        for text in documents.values()
+        for block in re.findall(r"`[^`]+`|^ *\$? ?make .*$", text, re.MULTILINE)
+        for target in re.findall(r"\bmake ([a-z]+)", block)
+    }
+    assert {"demo", "test"} <= named
+    assert named - targets == set()
+
+
+def test_every_benchmark_is_listed_and_every_one_listed_is_there() -> None:
+    modules = {path.stem for path in (ROOT / "benchmarks").glob("[!_]*.py")}
+    assert set(MODULES) == modules
+
+
+def test_every_aim_is_of_a_benchmark_that_has_a_figure_of_that_name() -> None:
+    unknown = [
+        (module, label)
+        for module, label in AIMS
+        if not label.startswith("200 ") and label not in FILES[f"benchmarks/{module}.py"]
+    ]
+    assert unknown == []
+
+
+def test_an_aim_looks_at_the_first_number() -> None:
+    assert Aim(2.2, "s").met("2.19 s (best 1.9), 93 resources")
+    assert not Aim(2.2, "s").met("2.20 s")
+    assert Aim(0.8, at_least=True).met("0.80")
+    assert not Aim(200, at_least=True).met("199 of 200")
+    assert not Aim(1000).met("1,024 MB")
+    assert str(Aim(25, "ms")) == "under 25 ms"
+
+
+def test_ci_runs_what_make_test_runs() -> None:
+    assert "make test" in FILES[".ci/run"]
+    assert (ROOT / ".ci/run").stat().st_mode & 0o111
+    assert ".ci/run" in FILES[".github/workflows/test.yml"]
