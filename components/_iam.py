@@ -118,6 +118,13 @@ def tasks_of(cluster_arn: pulumi.Input[str]) -> pulumi.Output[str]:
     )
 
 
+def instances_of(cluster_arn: pulumi.Input[str]) -> pulumi.Output[str]:
+    """The ARN pattern of every container instance of a cluster; on Fargate there is none."""
+    return pulumi.Output.from_input(cluster_arn).apply(
+        lambda arn: arn.replace(":cluster/", ":container-instance/", 1) + "/*"
+    )
+
+
 def managed_rule(rule: str) -> Statement:
     """The rule by which Step Functions learns that what a `.sync` state started has ended.
 

@@ -104,3 +104,86 @@ RETRY_ECS: dict[str, Any] = {
     "MaxAttempts": 10,
     "JitterStrategy": "FULL",
 }
+
+
+def stopping_own_task(
+    definition: Definition,
+    *,
+    cluster_arn: pulumi.Input[str],
+    task_definition_arn: pulumi.Input[str],
+    timeout_seconds: int,
+) -> Definition:
+    """A definition of `run_job` that, before it ends as timed out, stops the task it started.
+
+    AWS names what makes Step Functions stop what a `.sync` state started: that the execution is
+    stopped, or another branch fails. A time-out of the state itself is not among it, so the task is
+    looked for, by the group that has the execution's name, and stopped if it runs:
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-sync
+    """
+    states: dict[str, Any] = dict(definition["States"])
+    family = pulumi.Output.from_input(task_definition_arn).apply(_family)
+    listing = {"Cluster": cluster_arn, "Family": family, "DesiredStatus": "RUNNING"}
+    choices = [
+        {**choice, "Assign": {"listTasks": listing}, "Next": "ListTasks"}
+        if choice["Next"] == "TimedOut"
+        else choice
+        for choice in states["Diagnose"]["Choices"]
+    ]
+    # Whatever goes wrong here, the execution ends as what it is: timed out.
+    give_up = {"Catch": [{"ErrorEquals": ["States.ALL"], "Next": "TimedOut"}]}
+    own = '[$states.result.Tasks[Group = "execution:" & $states.context.Execution.Name].TaskArn]'
+    next_page = {
+        "Condition": expression("$exists($page.NextToken)"),
+        "Assign": {"listTasks": expression('$merge([$listTasks, {"NextToken": $page.NextToken}])')},
+        "Next": "ListTasks",
+    }
+    states |= {
+        "Diagnose": {**states["Diagnose"], "Choices": choices},
+        "ListTasks": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:ecs:listTasks",
+            "Arguments": expression("$listTasks"),
+            "Retry": [RETRY_ECS],
+            "Assign": {"page": expression("$states.result")},
+            **give_up,
+            "Next": "HasTasks",
+        },
+        "HasTasks": {
+            "Type": "Choice",
+            "Choices": [
+                {
+                    "Condition": expression("$count($page.TaskArns) > 0"),
+                    "Next": "DescribeTasks",
+                },
+                next_page,
+            ],
+            "Default": "TimedOut",
+        },
+        "DescribeTasks": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:ecs:describeTasks",
+            "Arguments": {"Cluster": cluster_arn, "Tasks": expression("[$page.TaskArns]")},
+            "Retry": [RETRY_ECS],
+            "Assign": {"own": expression(own)},
+            **give_up,
+            "Next": "HasOwnTask",
+        },
+        "HasOwnTask": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": expression("$count($own) > 0"), "Next": "StopTask"},
+                next_page,
+            ],
+            "Default": "TimedOut",
+        },
+        "StopTask": {
+            **stop_task(cluster_arn, expression("$own[0]"), f"{REASON}{timeout_seconds} seconds"),
+            **give_up,
+            "Next": "TimedOut",
+        },
+    }
+    return {**definition, "States": states}
+
+
+def _family(task_definition_arn: str) -> str:
+    return task_definition_arn.rpartition("/")[2].partition(":")[0]

@@ -5,9 +5,10 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from ._asl import RetryPolicy, run_job
-from ._iam import allow, managed_rule, run_task, tasks_of
+from ._iam import allow, instances_of, managed_rule, run_task, tasks_of
 from ._machine import state_machine
 from ._task import PlacementArgs, TaskArgs
+from ._timeout_asl import stopping_own_task
 
 
 class BatchStateMachineArgs(TypedDict):
@@ -59,15 +60,20 @@ class BatchStateMachine(pulumi.ComponentResource):
         machine = state_machine(
             name,
             kind="job",
-            definition=run_job(
-                task,
-                placement,
-                timeout_seconds=args.get("timeout_seconds", 3600),
-                retry=RetryPolicy(
-                    attempts=args.get("retries", 5),
-                    exit_codes=args.get("retry_exit_codes", [75]),
-                    spot_interruptions=args.get("spot_interruptions", 2),
+            definition=stopping_own_task(
+                run_job(
+                    task,
+                    placement,
+                    timeout_seconds=args.get("timeout_seconds", 3600),
+                    retry=RetryPolicy(
+                        attempts=args.get("retries", 5),
+                        exit_codes=args.get("retry_exit_codes", [75]),
+                        spot_interruptions=args.get("spot_interruptions", 2),
+                    ),
                 ),
+                cluster_arn=cluster_arn,
+                task_definition_arn=task["task_definition_arn"],
+                timeout_seconds=args.get("timeout_seconds", 3600),
             ),
             statements=[
                 *run_task(
@@ -79,6 +85,13 @@ class BatchStateMachine(pulumi.ComponentResource):
                 # leaves its task running:
                 # https://docs.aws.amazon.com/step-functions/latest/dg/connect-ecs.html
                 allow(["ecs:StopTask", "ecs:DescribeTasks"], tasks_of(cluster_arn)),
+                # A list names no task, so the cluster's instances stand for it:
+                # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+                allow(
+                    "ecs:ListTasks",
+                    instances_of(cluster_arn),
+                    {"ArnEquals": {"ecs:cluster": cluster_arn}},
+                ),
                 managed_rule("StepFunctionsGetEventsForECSTaskRule"),
             ],
             log_retention_days=args.get("log_retention_days", 30),

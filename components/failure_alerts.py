@@ -203,7 +203,7 @@ class FailureAlerts(pulumi.ComponentResource):
 
 
 # The alerts' own kind is not among them: what tells must not be told of.
-_KINDS = ("job", "pipeline", "reaper")
+_KINDS = ("job", "pipeline", "limit", "reaper")
 
 
 def _executions() -> dict[str, Any]:

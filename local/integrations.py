@@ -233,6 +233,8 @@ def _blocking(call: Call) -> Json:
     either = threading.Event()
 
     def make() -> None:
+        # What AWS's services call of each other has TLS, as policies of topics and queues demand.
+        internal("core.iam_evaluator", "pin_request_origin")("", True)  # noqa: FBT003 - MiniStack's signature
         try:
             result = internal("services.stepfunctions", "_invoke_resource")(
                 call.resource, call.arguments

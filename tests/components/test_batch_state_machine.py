@@ -332,15 +332,34 @@ def test_the_cause_says_what_happened_where_to_look_and_what_to_do() -> None:
     )
 
 
-def test_a_task_that_took_too_long_is_given_up() -> None:
-    assert diagnose({"Error": "States.Timeout", "Cause": ""}, timeout_seconds=60) == (
-        "TimedOut",
-        "Batch.TimedOut",
-        (
-            "Job ingest did not end within 60 seconds; given up. Its log: group /batch/ingest. "
-            "Give the job a longer timeout, or smaller input."
-        ),
+def test_a_task_that_took_too_long_is_looked_for_stopped_and_given_up() -> None:
+    assert diagnose({"Error": "States.Timeout", "Cause": ""})[0] == "ListTasks"
+    found = one(machine(timeout_seconds=60).resources, type="StateMachine").document("definition")
+    timed_out = found["States"]["TimedOut"]
+    assert timed_out["Error"] == "Batch.TimedOut"
+    assert evaluate(timed_out["Cause"], logGroup="/batch/ingest") == (
+        "Job ingest did not end within 60 seconds; given up. Its log: group /batch/ingest. "
+        "Give the job a longer timeout, or smaller input."
     )
+
+
+def test_its_own_task_is_found_among_others_page_by_page() -> None:
+    page = {"TaskArns": ["a", "b"], "NextToken": "more"}
+    listing = {"Cluster": CLUSTER, "Family": "ingest", "DesiredStatus": "RUNNING"}
+    assert choose(STATES["HasTasks"], page=page, listTasks=listing)[0] == "DescribeTasks"
+    tasks = [{"TaskArn": "a", "Group": "execution:other"}, {"TaskArn": "b", "Group": "family:x"}]
+    own = {"TaskArn": "c", "Group": "execution:me"}
+    select = STATES["DescribeTasks"]["Assign"]["own"]
+    assert evaluate(select, result={"Tasks": tasks}) == []
+    assert evaluate(select, result={"Tasks": [*tasks, own]}) == ["c"]
+    assert choose(STATES["HasOwnTask"], page=page, own=["c"], listTasks=listing)[0] == "StopTask"
+    assert choose(STATES["HasOwnTask"], page=page, own=[], listTasks=listing) == (
+        "ListTasks",
+        {"listTasks": {**listing, "NextToken": "more"}},
+    )
+    last: dict[str, Any] = {"TaskArns": []}
+    assert choose(STATES["HasTasks"], page=last, listTasks=listing)[0] == "TimedOut"
+    assert choose(STATES["HasOwnTask"], page=last, own=[], listTasks=listing)[0] == "TimedOut"
 
 
 @pytest.mark.parametrize(
@@ -386,6 +405,12 @@ def test_it_may_run_and_watch_this_task_only() -> None:
     assert policy.document("policy") == allows(
         *RUN_TASK,
         {"Effect": "Allow", "Action": ["ecs:StopTask", "ecs:DescribeTasks"], "Resource": TASKS},
+        {
+            "Effect": "Allow",
+            "Action": "ecs:ListTasks",
+            "Resource": TASKS.replace(":task/", ":container-instance/"),
+            "Condition": {"ArnEquals": {"ecs:cluster": CLUSTER}},
+        },
         {
             "Effect": "Allow",
             "Action": ["events:PutTargets", "events:PutRule", "events:DescribeRule"],
