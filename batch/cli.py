@@ -37,7 +37,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _ingest(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    # Importing DuckDB and boto3 takes longer than everything a job without an object does.
+    # Importing DuckDB and botocore takes longer than everything a job without an object does.
     from batch.ingest import Ingest, Request  # noqa: PLC0415
 
     try:

@@ -31,7 +31,7 @@ from batch.sniff import Csv, JsonLines
 from batch.text import BLOCK, Text, disk_full
 
 # DuckDB's own limit leaves out its CSV buffers and the Parquet row groups being written; with
-# these the process stays under 512 MiB, boto3 and Python included.
+# these the process stays under 512 MiB, botocore and Python included.
 _MEMORY_LIMIT = "192MB"
 _THREADS = 2
 _ROW_BYTES = 2 << 20

@@ -5,9 +5,8 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -21,6 +20,7 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as TransportError,
 )
+from botocore.session import get_session
 from urllib3.exceptions import HTTPError
 
 from batch.exits import GoneError, MisconfiguredError, RefusalError, StoppedError, TryAgainError
@@ -66,7 +66,8 @@ def client() -> "S3Client":
         MisconfiguredError: no region, or an endpoint that is none.
     """
     with refusals("S3", ""):
-        return boto3.client(
+        # boto3 adds nothing to this client but a tenth of a second to import its own transfers.
+        made: object = get_session().create_client(
             "s3",
             config=Config(
                 connect_timeout=5,
@@ -74,6 +75,7 @@ def client() -> "S3Client":
                 retries={"mode": "standard", "total_max_attempts": 4},
             ),
         )
+        return cast("S3Client", made)
 
 
 @contextmanager
