@@ -17,7 +17,7 @@ TOGETHER = 200
 BODY = b"name,amount\nred,1\ngreen,2\n"
 JOB = "ingest"
 ONE_SECONDS = 30
-TOGETHER_SECONDS = 300
+TOGETHER_SECONDS = 600
 
 
 def run() -> list[tuple[str, str]]:
@@ -112,6 +112,7 @@ def _process(key: str, environment: dict[str, str], folder: Path) -> None:
         env=environment,
         check=True,
         capture_output=True,
+        timeout=ONE_SECONDS,
     )
 
 

@@ -1,0 +1,67 @@
+"""What the components share: JSON texts of documents with outputs, and where the program runs."""
+
+import json
+
+import pulumi
+import pulumi_aws as aws
+
+from components._here import here
+from components._json import json_text
+from tests.recorder import ACCOUNT, REGION, deploy, one
+
+ROLE = "aws:iam/role:Role"
+POLICY = "aws:iam/rolePolicy:RolePolicy"
+
+
+def _two_policies() -> None:
+    role = aws.iam.Role("role", assume_role_policy="{}")
+    document = {
+        "known": [1, 2.5, True, None, 'a "quote"', {}, []],
+        "outputs": {"twice": [role.arn, role.arn], "list": pulumi.Output.all(role.name, "x")},
+    }
+    aws.iam.RolePolicy("with-outputs", role=role.name, policy=json_text(document))
+    aws.iam.RolePolicy("without", role=role.name, policy=json_text({"a": ["b"]}))
+
+
+def test_a_document_with_outputs_becomes_what_json_makes_of_their_values() -> None:
+    recording = deploy(_two_policies)
+    texts = {
+        name: one(recording.resources, type=POLICY, name=name).inputs["policy"]
+        for name in ("with-outputs", "without")
+    }
+    document = json.loads(texts["with-outputs"])
+    (arn, again) = document["outputs"]["twice"]
+    assert document["known"] == [1, 2.5, True, None, 'a "quote"', {}, []]
+    assert arn == again
+    assert arn.startswith("arn:aws:iam::")
+    assert document["outputs"]["list"][1] == "x"
+    assert texts["without"] == '{"a": ["b"]}'
+
+
+def test_a_document_waits_for_the_resources_whose_outputs_it_holds() -> None:
+    recording = deploy(_two_policies)
+    role = one(recording.resources, type=ROLE).urn
+    assert role in one(recording.resources, type=POLICY, name="with-outputs").depends_on
+
+
+def test_a_document_is_unknown_in_a_preview_while_an_output_in_it_is() -> None:
+    recording = deploy(_two_policies, preview=True)
+    policy = one(recording.resources, type=POLICY, name="with-outputs").inputs["policy"]
+    assert policy == pulumi.runtime.rpc.UNKNOWN
+    assert one(recording.resources, type=POLICY, name="without").inputs["policy"] == '{"a": ["b"]}'
+
+
+def test_the_provider_is_asked_once_in_a_run_and_again_in_the_next() -> None:
+    asked: list[bool] = []
+
+    def program() -> None:
+        first = here()
+        asked.append(here() is first)
+        place = json_text([first.partition, first.region, first.account_id])
+        aws.iam.RolePolicy("policy", role="role", policy=place)
+
+    for _ in range(2):
+        recording = deploy(program)
+        policy = one(recording.resources, type=POLICY).inputs["policy"]
+        assert policy == json.dumps(["aws", REGION, ACCOUNT])
+    assert asked == [True, True]
