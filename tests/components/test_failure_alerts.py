@@ -1,0 +1,323 @@
+"""Alerts: which events are told, in which words, who may, what raises an alarm."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components import FailureAlerts, FailureAlertsArgs
+from tests.components.expressions import choose, evaluate
+from tests.components.parts import CLUSTER, LOG_DELIVERY, allows, trusts
+from tests.recorder import ACCOUNT, REGION, Recording, deploy, every, one
+
+ROOT = Path(__file__).parents[2]
+PREFIX = "fargate-batch-dev-"
+MACHINES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}"
+EXECUTIONS = MACHINES.replace(":stateMachine:", ":execution:")
+KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
+TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts-1a2b3c4"
+RULES = [
+    f"arn:aws:events:{REGION}:{ACCOUNT}:rule/alerts-{kind}-1a2b3c4"
+    for kind in ("executions", "tasks")
+]
+
+
+def alerts(jobs: int = 1, **more: Any) -> Recording:  # noqa: ANN401 any key of the Args
+    args: FailureAlertsArgs = {
+        "cluster_arn": CLUSTER,
+        "machine_arns": {f"job{n}": f"{MACHINES}job-job{n}" for n in range(jobs)},
+        "rule_names": {f"upload-u{n}": f"u{n}-1a2b3c4" for n in range(jobs)},
+        "dead_letter_queue_names": {f"upload-u{n}": f"u{n}-dead-letters" for n in range(jobs)},
+        "schedule_group_name": "schedules-1a2b3c4",
+        "task_event_function_name": "task-events-1a2b3c4",
+        "task_event_log_group_name": "/fargate-batch/dev/task-events",
+    }
+    merged: Any = {**args, **more}
+    return deploy(lambda: FailureAlerts("alerts", merged))
+
+
+RECORDED = alerts()
+STATES: dict[str, Any] = one(RECORDED.resources, type="StateMachine").document("definition")[
+    "States"
+]
+
+
+def execution(machine: str = "job-ingest", status: str = "FAILED", **detail: Any) -> dict[str, Any]:  # noqa: ANN401 JSON
+    return {
+        "source": "aws.states",
+        "detail": {
+            "executionArn": f"{EXECUTIONS}{machine}:me",
+            "stateMachineArn": f"{MACHINES}{machine}",
+            "status": status,
+            "startDate": 1_900_000_000_000,
+            "stopDate": 1_900_000_001_000,
+            "input": "{}",
+            "output": None,
+            "error": None,
+            "cause": None,
+            **detail,
+        },
+    }
+
+
+def task(exit_code: int | None, stop_code: str = "EssentialContainerExited", **detail: Any) -> Any:  # noqa: ANN401 JSON
+    container = {"name": "ingest"} | ({} if exit_code is None else {"exitCode": exit_code})
+    arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}"
+    return {
+        "source": "aws.ecs",
+        "detail": {
+            "taskArn": f"{arn}:task/batch/0123",
+            "taskDefinitionArn": f"{arn}:task-definition/{PREFIX}ingest:3",
+            "containers": [{"name": "aws-guardduty-agent-1", "exitCode": 137}, container],
+            "stopCode": stop_code,
+            "stoppedReason": "It ended",
+            "startedBy": "chronos-schedule/hello",
+            "createdAt": "2030-01-01T00:00:00Z",
+            "overrides": {"containerOverrides": [{"name": "ingest"}]},
+            **detail,
+        },
+    }
+
+
+def told(event: dict[str, Any]) -> tuple[str, str]:
+    """The subject and the message of an event that leads to one."""
+    state = choose(STATES["Read"], input=event)[0]
+    assert STATES[state]["Next"] == "Publish"
+    said = evaluate(STATES[state]["Assign"], input=event)
+    return said["subject"], said["message"]
+
+
+def test_its_rules_take_failures_of_all_machines_but_its_own() -> None:
+    rules = {
+        rule.name: rule.document("eventPattern")
+        for rule in every(RECORDED.resources, type="EventRule")
+    }
+    first, second = rules["alerts-executions"]["detail"]["$or"]
+    prefixes = [one["prefix"] for one in first["stateMachineArn"]]
+    assert prefixes == [f"{MACHINES}{kind}-" for kind in ("job", "pipeline", "limit", "reaper")]
+    own = one(RECORDED.resources, type="StateMachine").inputs["name"]
+    assert not f"{MACHINES.removesuffix(PREFIX)}{own}".startswith(tuple(prefixes))
+    assert first["status"] == ["FAILED", "TIMED_OUT", "ABORTED"]
+    assert second == {
+        "stateMachineArn": [{"prefix": f"{MACHINES}pipeline-"}],
+        "status": ["SUCCEEDED"],
+        "output": [{"wildcard": '*"FAILED"*'}],
+    }
+    tasks = rules["alerts-tasks"]["detail"]
+    assert tasks["clusterArn"] == [CLUSTER]
+    assert tasks["startedBy"] == [{"prefix": "events-rule/"}, {"prefix": "chronos-schedule/"}]
+
+
+@pytest.mark.parametrize(
+    ("event", "subject"),
+    [
+        (execution(error="Batch.BadData", cause="x"), "Job ingest failed: Batch.BadData"),
+        (execution(status="TIMED_OUT"), "Job ingest timed out"),
+        (execution(status="ABORTED"), "Job ingest was stopped"),
+        (execution("pipeline-nightly", error="A.B"), "Pipeline nightly failed: A.B"),
+        (execution("reaper-task-reaper", error="A.B"), "reaper task-reaper failed: A.B"),
+        (task(65), "Job ingest failed: exit code 65, bad data"),
+        (task(1), "Job ingest failed: exit code 1"),
+        (task(None), "Job ingest failed without an exit code"),
+        (task(None, "TaskFailedToStart"), "Job ingest never started"),
+        (task(143, "SpotInterruption"), "Job ingest was interrupted"),
+        (task(0, "SpotInterruption"), "Job ingest was interrupted"),
+        (task(137, "UserInitiated"), "Job ingest was stopped"),
+        (
+            task(143, "UserInitiated", stoppedReason="Timed out after 60 seconds"),
+            "Job ingest timed out",
+        ),
+        (task(137, "UserInitiated", stoppedReason=None), "Job ingest was stopped"),
+    ],
+)
+def test_the_subject_says_what_happened(event: dict[str, Any], subject: str) -> None:
+    assert told(event)[0] == f"{subject} (fargate-batch dev)"
+
+
+def test_a_side_containers_end_is_nothing_to_tell() -> None:
+    assert choose(STATES["Read"], input=task(0))[0] == "NothingToTell"
+
+
+def test_a_subject_is_at_most_100_printable_ascii_characters() -> None:
+    subject, message = told(execution(error="Ü\n" + "x" * 250, cause="y"))
+    assert subject == "Job ingest failed: ??" + "x" * 79
+    assert message.startswith("Job ingest failed: Ü\n" + "x" * 250)
+
+
+def test_a_long_cause_is_cut() -> None:
+    message = told(execution(error="E", cause="c" * 32_768))[1]
+    assert f"\nWhy: {'c' * 2000} ... (cut)\n" in message
+
+
+def test_a_message_has_no_environment_and_no_input() -> None:
+    given = json.dumps({"commands": ["--user"], "environment": {"PASSWORD": "hunter2"}})
+    overrides = {"name": "ingest", "environment": [{"name": "PASSWORD", "value": "hunter2"}]}
+    events = [
+        execution(error="Batch.Failed", cause="exit code 1", input=given),
+        task(1, overrides={"containerOverrides": [overrides]}),
+    ]
+    assert not [event for event in events if "hunter2" in told(event)[1]]
+
+
+def test_a_pipeline_that_went_on_is_told_with_its_failed_steps_alone() -> None:
+    steps = [
+        {"job": "a", "status": "SUCCEEDED"},
+        [
+            {"job": "b", "status": "FAILED", "error": "Batch.BadData", "cause": "bad"},
+            {"job": "c", "status": "FAILED", "error": "Batch.Failed", "cause": "worse"},
+        ],
+    ]
+    went_on = execution("pipeline-nightly", "SUCCEEDED", output=json.dumps({"steps": steps}))
+    subject, message = told(went_on)
+    assert subject == "Pipeline nightly went on after steps that failed (fargate-batch dev)"
+    assert "\nWhy: b: Batch.BadData: bad\nc: Batch.Failed: worse\n" in message
+    fine = json.dumps({"steps": steps[:1]})
+    quiet = execution("pipeline-nightly", "SUCCEEDED", output=fine)
+    assert choose(STATES["Read"], input=quiet)[0] == "NothingToTell"
+
+
+def test_a_step_is_left_to_its_pipeline_unless_that_had_ended_before() -> None:
+    key = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
+    step = execution(error="E", input=json.dumps({key: f"{EXECUTIONS}pipeline-nightly:run"}))
+    assert choose(STATES["Read"], input=step)[0] == "AskPipeline"
+    assert evaluate(STATES["AskPipeline"]["Arguments"], input=step) == {
+        "ExecutionArn": f"{EXECUTIONS}pipeline-nightly:run"
+    }
+
+    def after(pipeline: dict[str, str]) -> str:
+        return choose(STATES["IsToldByPipeline"], input=step, pipeline=pipeline)[0]
+
+    assert after({"Status": "RUNNING"}) == "NothingToTell"
+    assert after({"StopDate": "2030-03-17T17:46:40.001Z"}) == "NothingToTell"
+    assert after({"StopDate": "2030-03-17T17:46:39.999Z"}) == "ReadExecution"
+    elsewhere = execution(error="E", input=json.dumps({key: "arn:aws:states:r:1:execution:x:y"}))
+    assert choose(STATES["Read"], input=elsewhere)[0] == "ReadExecution"
+    too_large = execution(error="E", input=None)
+    assert choose(STATES["Read"], input=too_large)[0] == "ReadExecution"
+
+
+def test_it_may_publish_keep_and_ask_about_pipelines_only() -> None:
+    assert one(RECORDED.resources, type="RolePolicy", name="alerts-alerts").document(
+        "policy"
+    ) == allows(
+        {"Effect": "Allow", "Action": "sns:Publish", "Resource": TOPIC},
+        {"Effect": "Allow", "Action": ["kms:GenerateDataKey", "kms:Decrypt"], "Resource": KEY},
+        {
+            "Effect": "Allow",
+            "Action": "sqs:SendMessage",
+            "Resource": f"arn:aws:sqs:{REGION}:{ACCOUNT}:alerts-dead-letters-1a2b3c4",
+        },
+        {
+            "Effect": "Allow",
+            "Action": "states:DescribeExecution",
+            "Resource": f"{EXECUTIONS}pipeline-*:*",
+        },
+        LOG_DELIVERY,
+    )
+    assert one(RECORDED.resources, type="RolePolicy", name="alerts-rules").document(
+        "policy"
+    ) == allows(
+        {
+            "Effect": "Allow",
+            "Action": "states:StartExecution",
+            "Resource": f"{MACHINES}alerts-alerts",
+        }
+    )
+    role = one(RECORDED.resources, type="Role", name="alerts-rules")
+    assert role.document("assumeRolePolicy") == trusts(
+        "events.amazonaws.com", ArnEquals={"aws:SourceArn": RULES}
+    )
+    queue = one(RECORDED.resources, type="QueuePolicy").document("policy")["Statement"][0]
+    assert queue["Condition"] == {"ArnEquals": {"aws:SourceArn": RULES}}
+
+
+def test_the_topic_is_encrypted_and_takes_messages_of_this_accounts_alarms_alone() -> None:
+    assert one(RECORDED.resources, type="Topic").inputs["kmsMasterKeyId"] == KEY
+    first, second = one(RECORDED.resources, type="TopicPolicy").document("policy")["Statement"]
+    assert first == {
+        "Effect": "Allow",
+        "Principal": {"Service": "cloudwatch.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": TOPIC,
+        "Condition": {
+            "ArnLike": {"aws:SourceArn": f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:*"},
+            "StringEquals": {"aws:SourceAccount": ACCOUNT},
+        },
+    }
+    assert (second["Effect"], second["Condition"]) == (
+        "Deny",
+        {"Bool": {"aws:SecureTransport": "false"}},
+    )
+
+
+def test_every_address_is_subscribed() -> None:
+    recorded = alerts(emails=["a@example.com"], https_endpoints=["https://example.com/x"])
+    subscribed = every(recorded.resources, type="TopicSubscription")
+    assert {
+        (s.inputs["protocol"], s.inputs["endpoint"], s.inputs["topic"]) for s in subscribed
+    } == {
+        ("email", "a@example.com", TOPIC),
+        ("https", "https://example.com/x", TOPIC),
+    }
+
+
+def test_each_queue_rule_schedule_group_and_function_raises_alarms_that_name_a_section() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    sections = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+    found = {
+        alarm.inputs["name"].removeprefix(PREFIX): alarm.inputs
+        for alarm in every(alerts(runbook="https://x/ops").resources, type="MetricAlarm")
+    }
+    metrics = {name: (one["metricName"], one["dimensions"]) for name, one in found.items()}
+    assert metrics == {
+        "upload-u0-dead-letters": (
+            "ApproximateNumberOfMessagesVisible",
+            {"QueueName": "u0-dead-letters"},
+        ),
+        "alerts-dead-letters": (
+            "ApproximateNumberOfMessagesVisible",
+            {"QueueName": "alerts-dead-letters-1a2b3c4"},
+        ),
+        "upload-u0-failed-invocations": ("FailedInvocations", {"RuleName": "u0-1a2b3c4"}),
+        "alerts-executions-failed-invocations": (
+            "FailedInvocations",
+            {"RuleName": "alerts-executions-1a2b3c4"},
+        ),
+        "alerts-tasks-failed-invocations": (
+            "FailedInvocations",
+            {"RuleName": "alerts-tasks-1a2b3c4"},
+        ),
+        "schedule-dropped": ("InvocationDroppedCount", {"ScheduleGroup": "schedules-1a2b3c4"}),
+        "schedule-errors": ("TargetErrorCount", {"ScheduleGroup": "schedules-1a2b3c4"}),
+        "schedule-throttled": (
+            "TargetErrorThrottledCount",
+            {"ScheduleGroup": "schedules-1a2b3c4"},
+        ),
+        "task-events-errors": ("Errors", {"FunctionName": "task-events-1a2b3c4"}),
+        "task-events-throttled": ("Throttles", {"FunctionName": "task-events-1a2b3c4"}),
+        "alerts-not-sent": ("ExecutionsFailed", {"StateMachineArn": f"{MACHINES}alerts-alerts"}),
+    }
+    for alarm in found.values():
+        link = re.fullmatch(r".+ See https://x/ops#([a-z-]+)", alarm["alarmDescription"])
+        assert link
+        assert link[1] in sections
+        assert alarm["alarmActions"] == [TOPIC]
+        assert alarm["treatMissingData"] == "notBreaching"
+    assert "a-message-came" in sections
+    assert "a-task-was-never-started" in sections
+
+
+@pytest.mark.parametrize("jobs", [1, 100, 250])
+def test_the_dashboard_stays_below_cloudwatchs_limits(jobs: int) -> None:
+    text = one(alerts(jobs).resources, type="Dashboard").inputs["dashboardBody"]
+    widgets = json.loads(text)["widgets"]
+    metrics = [len(one["properties"].get("metrics", [])) for one in widgets]
+    # Five measures of a job, one of a queue; one queue is the alerts' own.
+    assert sum(metrics) == 6 * jobs + 1
+    assert len(widgets) <= 500
+    assert max(metrics) <= 500
+    assert sum(metrics) <= 2500
+    assert len(text) < 200 * 6 * jobs + 5000
