@@ -18,7 +18,7 @@ MACHINES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{PREFIX}"
 EXECUTIONS = MACHINES.replace(":stateMachine:", ":execution:")
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts-1a2b3c4"
-RULES = [
+RULES: Any = [
     f"arn:aws:events:{REGION}:{ACCOUNT}:rule/alerts-{kind}-1a2b3c4"
     for kind in ("executions", "tasks")
 ]
