@@ -93,12 +93,11 @@ def test_the_program_knows_of_no_other_cloud_than_aws() -> None:
 def test_the_make_targets_that_the_documents_name_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", FILES["Makefile"], re.MULTILINE))
     documents = {name: text for name, text in FILES.items() if name.endswith(".md")}
-    named = {
-        target
-        for text in documents.values()
-        for block in re.findall(r"`[^`]+`|^ *\$? ?make .*$", text, re.MULTILINE)
-        for target in re.findall(r"\bmake ([a-z]+)", block)
-    }
+    named: set[str] = set()
+    for text in documents.values():
+        for block in re.findall(r"```.*?```", text, re.DOTALL):
+            named |= set(re.findall(r"^\s*(?:\$ )?make ([a-z]+)", block, re.MULTILINE))
+        named |= set(re.findall(r"`make ([a-z]+)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)))
     assert {"demo", "test"} <= named
     assert named - targets == set()
 
