@@ -38,6 +38,8 @@ _ROW_BYTES = 2 << 20
 _BUFFER_BYTES = 8 << 20
 _SAMPLE_ROWS = 4_096
 _ROW_GROUP = 61_440
+# DuckDB's unit of work: no row group is smaller.
+_SMALLEST_ROW_GROUP = 2_048
 
 _Rows: TypeAlias = list[tuple[object, ...]]
 
@@ -170,13 +172,13 @@ class Conversion:
         seen = self._sampled(columns, sample)
         types = chosen(columns, seen)
         try:
-            return self._write(columns, types, strict, parquet)
+            return self._written(columns, types, strict, parquet)
         except duckdb.InvalidInputException as error:
             if MISFIT not in str(error):
                 raise
         remaining = narrowed(columns, seen)
         types = chosen(remaining, self._profile(remaining, lenient))
-        return self._write(columns, types, strict, parquet)
+        return self._written(columns, types, strict, parquet)
 
     def _sampled(self, columns: Sequence[Column], relation: str) -> list[bool | None]:
         answers = {
@@ -192,15 +194,25 @@ class Conversion:
     def _profile(self, columns: Sequence[Column], relation: str) -> list[bool | None]:
         return cast("list[bool | None]", list(self._query(profile(columns, relation))[0][1:]))
 
-    def _write(
+    def _written(
         self, columns: Sequence[Column], types: Sequence[str], relation: str, parquet: Path
+    ) -> tuple[int, dict[str, int]]:
+        query = typed(columns, types, relation)
+        try:
+            return self._write(query, relation, parquet, _ROW_GROUP)
+        except duckdb.OutOfMemoryException:
+            # Rows of many kilobytes: as many as are usual in a row group do not fit into memory.
+            return self._write(query, relation, parquet, _SMALLEST_ROW_GROUP)
+
+    def _write(
+        self, query: str, relation: str, parquet: Path, row_group: int
     ) -> tuple[int, dict[str, int]]:
         for table in ("reject_errors", "reject_scans"):
             if "store_rejects" in relation:
                 self._query(f"DROP TABLE IF EXISTS {table}")
         (_, rows, _, _, statistics, *_) = self._query(
-            f"COPY ({typed(columns, types, relation)}) TO {literal(str(parquet))}"
-            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP}, RETURN_STATS)"
+            f"COPY ({query}) TO {literal(str(parquet))}"
+            f" (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group}, RETURN_STATS)"
         )[0]
         nulls = {
             name: int(values.get("null_count", "0"))

@@ -251,6 +251,14 @@ def test_a_row_longer_than_the_limit_costs_only_itself(ingest: Ingest) -> None:
     assert done.rejected == [(3, "the row is longer than 2 MiB")]
 
 
+def test_rows_of_many_kilobytes_fit_into_memory(tmp_path: Path) -> None:
+    note = b"x" * (16 << 10)
+    body = b"n,note\n" + b"".join(b"%d,%s\n" % (n, note) for n in range(14_000))
+    done = convert_bytes(body, tmp_path, "count(*), sum(n), min(length(note))")
+    assert done.rows == [(14_000, 13_999 * 7_000, 16 << 10)]
+    assert done.converted.rows == 14_000
+
+
 def test_a_file_with_a_header_only_is_an_empty_table(ingest: Ingest) -> None:
     done = ingest(b"a,b\n")
     assert (done.types, done.rows) == ({"a": "VARCHAR", "b": "VARCHAR"}, [])
