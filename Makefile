@@ -30,6 +30,7 @@ lock: ## pin the dependencies again, with hashes
 	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.13 --generate-hashes batch/requirements.in -o batch/requirements.txt
 	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --extra local pyproject.toml batch/requirements.in -c requirements.txt -o requirements-local.txt
 	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --extra local --extra dev pyproject.toml batch/requirements.in -c requirements-local.txt -o requirements-dev.txt
+	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes policy/requirements.in -c requirements.txt -o policy/requirements.txt
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

@@ -1,0 +1,1 @@
+"""A Pulumi policy pack; `rules` are its rules."""
