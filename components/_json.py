@@ -22,27 +22,31 @@ def json_text(document: Any) -> pulumi.Output[str]:  # noqa: ANN401 -- any JSON
     return pulumi.Output.all(*outputs.values()).apply(text)
 
 
-def _outputs(value: Any) -> Iterator[pulumi.Output[Any]]:  # noqa: ANN401 -- any JSON
-    match value:
-        case pulumi.Output():
-            yield value
-        case dict():
-            for item in value.values():
-                yield from _outputs(item)
-        case list() | tuple():
-            for item in value:
-                yield from _outputs(item)
-        case _:
-            pass
+def _outputs(document: Any) -> Iterator[pulumi.Output[Any]]:  # noqa: ANN401 -- any JSON
+    pending: list[Any] = [document]
+    while pending:
+        match pending.pop():
+            case str():
+                pass
+            case dict() as mapping:
+                pending.extend(mapping.values())
+            case list() | tuple() as items:
+                pending.extend(items)
+            case pulumi.Output() as output:
+                yield output
+            case _:
+                pass
 
 
 def _resolved(value: Any, known: dict[int, Any]) -> Any:  # noqa: ANN401 -- any JSON
     match value:
-        case pulumi.Output():
-            return known[id(value)]
+        case str():
+            return value
         case dict():
             return {key: _resolved(item, known) for key, item in value.items()}
         case list() | tuple():
             return [_resolved(item, known) for item in value]
+        case pulumi.Output():
+            return known[id(value)]
         case _:
             return value

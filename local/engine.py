@@ -4,6 +4,7 @@ This is what `pulumi up` does with the program, without the Pulumi command line 
 """
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import hashlib
@@ -13,7 +14,7 @@ import runpy
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -21,10 +22,10 @@ from typing import Any, Protocol, cast
 
 import pulumi
 from google.protobuf import empty_pb2, struct_pb2
-from pulumi.runtime import Mocks, get_root_resource, rpc, set_mocks
+from pulumi.runtime import Mocks, get_root_resource, resource, rpc, set_mocks
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.proto import resource_pb2, source_pb2
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
@@ -329,13 +330,26 @@ async def _evaluate(project: Project, provider: Provider) -> Evaluation:
         _NoMocks(), project.name, project.stack, preview=False, logger=logger, monitor=monitor
     )
     try:
-        await run_pulumi_func(lambda: _run_and_settle(project.root))
+        with _no_source_positions():
+            await run_pulumi_func(lambda: _run_and_settle(project.root))
         outputs = await _stack_outputs()
     except EvaluationError:
         raise
     except (Exception, SystemExit) as error:
         raise _explained(error, project.root) from error
     return Evaluation(outputs, monitor.registered)
+
+
+@contextlib.contextmanager
+def _no_source_positions() -> Generator[None]:
+    """Have the SDK read no stack for each resource: only the real engine's messages show it."""
+    name = "_get_stack_trace"
+    read = getattr(resource, name)
+    setattr(resource, name, source_pb2.StackTrace)
+    try:
+        yield
+    finally:
+        setattr(resource, name, read)
 
 
 def _run(root: Path) -> None:
