@@ -133,6 +133,7 @@ def state_machine(
     return config.given("log_retention_days") | job.given(
         "retries",
         "retry_exit_codes",
+        "max_concurrency",
         timeout_seconds=job.timeout,
         task=jobs[name].task,
         placement=places[name],

@@ -334,6 +334,7 @@ class JobSettings(_Model):
     retry_exit_codes: tuple[
         Annotated[int, Field(ge=1, le=255), AfterValidator(_retryable)], ...
     ] = (75,)
+    max_concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
     spot: bool = False
 
     @model_validator(mode="after")
@@ -673,6 +674,8 @@ def _same_physical_names(settings: Settings) -> Iterable[str]:
         )
     longest = max((f"pipeline-{name}" for name in settings.pipelines), key=len, default="")
     longest = max([longest, *(f"job-{name}" for name in settings.jobs)], key=len)
+    limited = [name for name, job in settings.jobs.items() if job.max_concurrency]
+    longest = max([longest, *(f"limit-{name}" for name in limited)], key=len)
     name = f"{pulumi.get_project()}-{pulumi.get_stack()}-{longest}"
     if len(name) > STATE_MACHINE_NAME_CHARACTERS:
         yield (
@@ -697,8 +700,10 @@ def _own_results(settings: Settings) -> Iterable[str]:
 
 
 def _quotas(settings: Settings) -> Iterable[str]:
-    # One rule each for the log of task events and the reaper, two for the alerts.
-    rules = len(settings.uploads) + 4
+    # One rule each for the log of task events and the reaper, two for the alerts and for each job
+    # that has a limit.
+    limited = sum(job.max_concurrency is not None for job in settings.jobs.values())
+    rules = len(settings.uploads) + 2 * limited + 4
     if rules > RULES_PER_BUS:
         yield (
             f"{PROJECT}:uploads: {len(settings.uploads)} uploads take {rules} rules, an event bus "

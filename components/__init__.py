@@ -5,6 +5,7 @@ from ._task import PlacementArgs, TaskArgs
 from .batch_image import BatchImage, BatchImageArgs
 from .batch_state_machine import BatchStateMachine, BatchStateMachineArgs
 from .cluster import BatchCluster, BatchClusterArgs
+from .concurrency import ConcurrencyLimit, ConcurrencyLimitArgs
 from .failure_alerts import FailureAlerts, FailureAlertsArgs
 from .fargate_job import FargateJob, FargateJobArgs
 from .network import Network, NetworkArgs
@@ -23,6 +24,8 @@ __all__ = [
     "BatchImageArgs",
     "BatchStateMachine",
     "BatchStateMachineArgs",
+    "ConcurrencyLimit",
+    "ConcurrencyLimitArgs",
     "FailureAlerts",
     "FailureAlertsArgs",
     "FargateJob",

@@ -6,9 +6,10 @@ import pulumi
 
 from ._asl import RetryPolicy, run_job
 from ._iam import allow, instances_of, managed_rule, run_task, tasks_of
-from ._machine import state_machine
+from ._machine import machine_prefix, state_machine
 from ._task import PlacementArgs, TaskArgs
 from ._timeout_asl import stopping_own_task
+from .concurrency import ConcurrencyLimit
 
 
 class BatchStateMachineArgs(TypedDict):
@@ -27,6 +28,9 @@ class BatchStateMachineArgs(TypedDict):
     """Exit codes that ask for another try. Default: 75."""
     spot_interruptions: NotRequired[int]
     """After how many interruptions a Spot task is started on demand. Default: 2."""
+    max_concurrency: NotRequired[int]
+    """How many executions may run the task at once, 1 to 1000: see `ConcurrencyLimit`. Default: as
+    many as there are."""
     log_retention_days: NotRequired[int]
     """For how many days the execution log is kept. Default: 30."""
 
@@ -57,24 +61,39 @@ class BatchStateMachine(pulumi.ComponentResource):
         task, placement = args["task"], args["placement"]
         cluster_arn = placement["cluster_arn"]
 
+        definition = run_job(
+            task,
+            placement,
+            timeout_seconds=args.get("timeout_seconds", 3600),
+            retry=RetryPolicy(
+                attempts=args.get("retries", 5),
+                exit_codes=args.get("retry_exit_codes", [75]),
+                spot_interruptions=args.get("spot_interruptions", 2),
+            ),
+        )
+        definition = stopping_own_task(
+            definition,
+            cluster_arn=cluster_arn,
+            task_definition_arn=task["task_definition_arn"],
+            timeout_seconds=args.get("timeout_seconds", 3600),
+        )
+        limit = args.get("max_concurrency")
+        self._concurrency = None
+        if limit is not None:
+            self._concurrency = ConcurrencyLimit(
+                name,
+                {
+                    "state_machine_name": f"{machine_prefix()}job-{name}",
+                    "limit": limit,
+                    "log_retention_days": args.get("log_retention_days", 30),
+                },
+                pulumi.ResourceOptions(parent=self),
+            )
+            definition = self._concurrency.limited(definition)
         machine = state_machine(
             name,
             kind="job",
-            definition=stopping_own_task(
-                run_job(
-                    task,
-                    placement,
-                    timeout_seconds=args.get("timeout_seconds", 3600),
-                    retry=RetryPolicy(
-                        attempts=args.get("retries", 5),
-                        exit_codes=args.get("retry_exit_codes", [75]),
-                        spot_interruptions=args.get("spot_interruptions", 2),
-                    ),
-                ),
-                cluster_arn=cluster_arn,
-                task_definition_arn=task["task_definition_arn"],
-                timeout_seconds=args.get("timeout_seconds", 3600),
-            ),
+            definition=definition,
             statements=[
                 *run_task(
                     task_definition_arn=task["task_definition_arn"],
@@ -93,6 +112,7 @@ class BatchStateMachine(pulumi.ComponentResource):
                     {"ArnEquals": {"ecs:cluster": cluster_arn}},
                 ),
                 managed_rule("StepFunctionsGetEventsForECSTaskRule"),
+                *(self._concurrency.statements if self._concurrency else []),
             ],
             log_retention_days=args.get("log_retention_days", 30),
             opts=pulumi.ResourceOptions(parent=self),
@@ -100,6 +120,11 @@ class BatchStateMachine(pulumi.ComponentResource):
         self.state_machine_arn = machine.arn
         self._task = task
         self.register_outputs({"state_machine_arn": self.state_machine_arn})
+
+    @property
+    def concurrency(self) -> ConcurrencyLimit | None:
+        """What keeps its executions to `max_concurrency`, if that is given."""
+        return self._concurrency
 
     @property
     def outputs(self) -> dict[str, pulumi.Input[str]]:

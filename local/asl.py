@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from local import tokens
 from local.clock import Aborted, Cancellation, Clock
 from local.history import Details, History
 from local.policies import internal
@@ -30,6 +31,7 @@ MAX_CAUSE = 32_768
 # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
 _NOT_IN_ALL = {"States.DataLimitExceeded", "States.Runtime"}
 STARTED_BY = "AWS Step Functions"
+CALLBACK = ".waitForTaskToken"
 _TIMED_OUT = {"States.Timeout", "States.HeartbeatTimeout"}
 
 
@@ -53,6 +55,7 @@ class Call:
     cancelled: Cancellation
     started: Callable[[], None]
     submitted: Callable[[Json], None]
+    token: str | None = None
 
 
 Integration = Callable[[Call], Json]
@@ -383,6 +386,10 @@ class _Visit:
 
     def _task(self) -> Json:
         resource: str = self.state["Resource"]
+        token = None
+        if resource.endswith(CALLBACK):
+            token = tokens.make(self.context["StateMachine"]["Id"])
+            self.context["Task"] = {"Token": token}
         arguments = self._arguments()
         if resource.startswith("arn:aws:states:::ecs:runTask") and isinstance(arguments, dict):
             arguments = {"StartedBy": STARTED_BY, **cast("dict[str, Json]", arguments)}
@@ -399,6 +406,7 @@ class _Visit:
             cancelled=cancelled,
             started=event.started,
             submitted=event.submitted,
+            token=token,
         )
         try:
             with _errors():

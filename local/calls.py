@@ -12,6 +12,7 @@ from typing import Any, cast
 from local import patch
 from local.needs import Need, cluster_arn, on_task, run_task
 from local.policies import Context, Decision, internal, keep, matches
+from local.tokens import machine_of
 
 _original: dict[str, Callable[..., Any]] = {}
 
@@ -88,7 +89,29 @@ def _missing_object(resource: str) -> list[Need]:
     return [Need("s3:ListBucket", f"arn:aws:s3:::{name}")]
 
 
-_NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events}
+def _states(action: str, body: Mapping[str, Any], _prefix: str) -> list[Need]:
+    # What calls a state back is authorised on the state machine whose token it has:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/concept-create-iam-advanced.html
+    if not action.startswith("SendTask"):
+        return []
+    machine = machine_of(cast("str", body.get("taskToken") or ""))
+    return [Need(f"states:{action}", machine or "*")]
+
+
+def _dynamodb(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
+    # A transaction is authorised as the single calls it is made of:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+    actions = {"ConditionCheck": "ConditionCheckItem"}
+    needs: list[Need] = []
+    if action == "TransactWriteItems":
+        for item in cast("list[dict[str, Any]]", body.get("TransactItems") or []):
+            for kind, call in item.items():
+                table = f"{prefix}:table/{call['TableName']}"
+                needs.append(Need(f"dynamodb:{actions.get(kind, f'{kind}Item')}", table))
+    return needs
+
+
+_NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events, "states": _states}
 
 
 # What the SDK calls a service, where IAM calls it otherwise.
@@ -113,7 +136,8 @@ def of_api(
     """
     service = _PREFIXES.get(service, service)
     region, account = prefix
-    named = _NAMED_HERE.get(service)
+    # MiniStack knows the calls of a transaction that arrives as a request.
+    named = {**_NAMED_HERE, "dynamodb": _dynamodb}.get(service)
     if named and (needs := named(operation, request, f"arn:aws:{service}:{region}:{account}")):
         return needs
     action = _ACTIONS.get(f"{service}:{operation}", f"{service}:{operation}")

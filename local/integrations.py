@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import Any, Protocol
 
 from local import ecs, iam, shapes
-from local.asl import Call, Json, StateError, text_of
+from local.asl import CALLBACK, Call, Json, StateError, text_of
 from local.clock import Aborted, Cancellation
 from local.policies import internal
 
@@ -56,6 +56,8 @@ class Integrations:
             Aborted: the call was cancelled.
         """
         resource = call.resource
+        if call.token is not None and resource.endswith(CALLBACK):
+            return self._until_called_back(call, call.token)
         _assume(call)
         if resource in {"arn:aws:states:::ecs:runTask", "arn:aws:states:::ecs:runTask.sync"}:
             return _run_task(call, sync=resource.endswith(".sync"))
@@ -77,7 +79,31 @@ class Integrations:
         elif ":::sqs:sendMessage" in resource:
             queue = _queue_arn(call.arguments.get("QueueUrl", ""))
             _allowed("SQS", lambda: iam.for_send_message(call.role_arn, queue))
+        elif ":::dynamodb:" in resource:
+            _allowed_item(call)
         return _blocking(call)
+
+    def _until_called_back(self, call: Call, token: str) -> Json:
+        """Make the call and wait for SendTaskSuccess or SendTaskFailure.
+
+        https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-wait-token
+        """
+        called_back = threading.Event()
+        # As MiniStack's SendTaskSuccess and SendTaskFailure have it.
+        record: dict[str, Any] = {"event": called_back, "result": None, "error": None}
+        waiting = internal("services.stepfunctions", "_task_tokens")
+        waiting[token] = record
+        try:
+            resource = call.resource.removesuffix(CALLBACK)
+            call.submitted(self(dataclasses.replace(call, resource=resource)))
+            call.cancelled.call(called_back.set)
+            called_back.wait()
+            call.cancelled.check()
+        finally:
+            waiting.pop(token, None)
+        if error := record["error"]:
+            raise StateError(error["Error"], error["Cause"])
+        return json.loads(record["result"])
 
     def _start_execution(self, call: Call, pattern: str) -> Json:
         machine = call.arguments.get("StateMachineArn", "")
@@ -297,6 +323,14 @@ def _allowed_in_sdk(call: Call, service: str, operation: str) -> None:
         known = "AccessDeniedException" in shapes.error_names(model, operation)
         name = "AccessDeniedException" if known else f"{prefix}Exception"
         raise StateError(f"{prefix}.{name}", str(denied)) from None
+
+
+def _allowed_item(call: Call) -> None:
+    operation = call.resource.rpartition(":")[2]
+    _allowed(
+        "DynamoDB",
+        lambda: iam.for_api_call(call.role_arn, "dynamodb", operation, call.arguments),
+    )
 
 
 def _queue_arn(url: str) -> str:

@@ -42,6 +42,7 @@ _LEANS_ON: dict[str, tuple[str, ...] | None] = {
     "_resolve_path_or_ctx": ("path", "data", "ctx"),
     "_resolve_state_machine_arn": ("arn",),
     "_state_machines": None,
+    "_task_tokens": None,
 }
 
 

@@ -311,6 +311,8 @@ def made(type_: str, name: str, inputs: Properties) -> tuple[str, Properties]:  
             return physical, {"name": physical, "arn": arn("logs", f"log-group:{physical}")}
         case "aws:cloudwatch/eventRule:EventRule":
             return physical, {"name": physical, "arn": arn("events", f"rule/{physical}")}
+        case "aws:dynamodb/table:Table":
+            return physical, {"name": physical, "arn": arn("dynamodb", f"table/{physical}")}
         case "aws:sqs/queue:Queue":
             url = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{physical}"
             return url, {"name": physical, "arn": arn("sqs", physical), "url": url}

@@ -1,0 +1,179 @@
+"""A job's limit: what it is made of and granted, and that no order of events breaks it."""
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+
+from components import BatchStateMachine, BatchStateMachineArgs
+from components._asl import RetryPolicy, run_job
+from components._concurrency_asl import hand_on_slots, limit_concurrency
+from tests.components.expressions import check_structure
+from tests.components.interleaving import TABLE, World, items, new_table
+from tests.components.parts import LOG_DELIVERY, PLACEMENT, TASK, names
+from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
+
+MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:fargate-batch-dev-job-ingest"
+EXECUTIONS = MACHINE.replace("stateMachine", "execution") + ":*"
+POLICY = RetryPolicy(attempts=5, exit_codes=[75], spot_interruptions=2)
+
+
+def limited(limit: int | None) -> Recording:
+    args: BatchStateMachineArgs = {"task": TASK, "placement": PLACEMENT}
+    if limit is not None:
+        args["max_concurrency"] = limit
+    return deploy(lambda: BatchStateMachine("ingest", args))
+
+
+def statements(recording: Recording, name: str) -> list[dict[str, Any]]:
+    return one(recording.resources, type="RolePolicy", name=name).document("policy")["Statement"]
+
+
+def test_a_limit_is_a_table_two_rules_a_state_machine_and_a_queue_for_ends_not_handled() -> None:
+    recording = limited(2)
+    assert names(recording, "ConcurrencyLimit") == {
+        ("Table", "ingest"),
+        ("LogGroup", "ingest"),
+        ("Role", "ingest-limit"),
+        ("RolePolicy", "ingest-limit"),
+        ("StateMachine", "ingest"),
+        ("EventRule", "ingest"),
+        ("EventRule", "ingest-look"),
+        ("EventTarget", "ingest"),
+        ("EventTarget", "ingest-look"),
+        ("Queue", "ingest-dead-letters"),
+        ("QueuePolicy", "ingest-dead-letters"),
+        ("Role", "ingest"),
+        ("RolePolicy", "ingest"),
+    }
+    table = one(recording.resources, type="Table").inputs
+    assert table["billingMode"] == "PAY_PER_REQUEST"
+    assert (table["hashKey"], table["rangeKey"]) == ("kind", "arrival")
+    assert "pointInTimeRecovery" not in table
+    rule = one(recording.resources, type="EventRule", name="ingest").document("eventPattern")
+    assert rule == {
+        "source": ["aws.states"],
+        "detail-type": ["Step Functions Execution Status Change"],
+        "detail": {
+            "stateMachineArn": [MACHINE],
+            "status": ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"],
+        },
+    }
+    looks = one(recording.resources, type="EventRule", name="ingest-look").inputs
+    assert looks["scheduleExpression"] == "rate(5 minutes)"
+    target = one(recording.resources, type="EventTarget", name="ingest").inputs
+    assert "ingest-dead-letters" in target["deadLetterConfig"]["arn"]
+
+
+def test_each_role_is_granted_the_one_table_and_the_one_job() -> None:
+    recording = limited(2)
+    arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/ingest-1a2b3c4"
+    gate = {
+        "Effect": "Allow",
+        "Action": ["dynamodb:UpdateItem", "dynamodb:PutItem"],
+        "Resource": arn,
+    }
+    assert gate in statements(recording, "ingest-job")
+    assert statements(recording, "ingest-limit") == [
+        {
+            "Effect": "Allow",
+            "Action": [
+                "dynamodb:GetItem",
+                "dynamodb:Query",
+                "dynamodb:UpdateItem",
+                "dynamodb:DeleteItem",
+            ],
+            "Resource": arn,
+        },
+        {"Effect": "Allow", "Action": "states:SendTaskSuccess", "Resource": MACHINE},
+        {"Effect": "Allow", "Action": "states:DescribeExecution", "Resource": EXECUTIONS},
+        LOG_DELIVERY,
+    ]
+
+
+def test_a_job_without_a_limit_is_what_it_was() -> None:
+    recording = limited(None)
+    job = one(recording.resources, type="StateMachine").document("definition")
+    assert "TakeSlot" not in job["States"]
+    assert not any("dynamodb" in json.dumps(r.inputs) for r in recording.resources)
+
+
+def test_the_definitions_with_a_limit_are_whole_and_have_it_where_it_is_checked() -> None:
+    for definition in (of_job(7), hand_on_slots(TABLE, 7)):
+        check_structure(definition)
+        assert '":limit": {"N": "7"}' in json.dumps(definition)
+    job = of_job(7)["States"]
+    assert {choice["Next"] for choice in job["ReadInput"]["Choices"]} == {"TakeSlot"}
+    # A job that waits for its next try keeps its slot.
+    assert job["BackOff"]["Next"] == "RunTask"
+
+
+def of_job(limit: int) -> dict[str, Any]:
+    job = run_job(TASK, PLACEMENT, timeout_seconds=60, retry=POLICY)
+    return limit_concurrency(job, TABLE, limit)
+
+
+def world(seed: int, limit: int, *, faults: bool) -> World:
+    new_table()
+    random = Random(seed)  # noqa: S311 - to be had again
+    return World(of_job(limit), hand_on_slots(TABLE, limit), limit, random, faults)
+
+
+def run_until_all_have_ended(it: World, arrivals: int, *, stops: int = 0) -> int:
+    """All in any order; then looks, as the schedule does, until all are through: how many."""
+    while it.choices() or arrivals:
+        may = it.choices()
+        if arrivals and (not may or it.random.random() < 0.2):
+            arrivals -= 1
+            it.arrive()
+        elif stops and it.random.random() < 0.05:
+            stops -= 1
+            alive = [*it.jobs.values(), *it.handing]
+            it.stop(it.random.choice([run for run in alive if run.status == "RUNNING"] or alive))
+        else:
+            it.random.choice(may)()
+        assert len(it.running) <= it.limit
+        slots = [item for item in items() if item["kind"]["S"] == "slots"]
+        assert all(len(item.get("holders", {"SS": []})["SS"]) <= it.limit for item in slots)
+    it.faults = False
+    for looks in range(50):
+        if all(run.status != "RUNNING" for run in it.jobs.values()):
+            return looks
+        it.hand_on({})
+        while may := it.choices():
+            it.random.choice(may)()
+            assert len(it.running) <= it.limit
+    left = [run.name for run in it.jobs.values() if run.status == "RUNNING"]
+    raise AssertionError(f"left behind: {left}")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_in_any_order_of_calls_nobody_enters_too_early_and_nobody_needs_to_be_looked_for(
+    seed: int,
+) -> None:
+    # Of few, the last may come just as the last slot comes free.
+    arrivals, limit = (2, 1) if seed % 4 else (8, 1 + seed // 4 % 3)
+    it = world(seed, limit, faults=False)
+
+    assert run_until_all_have_ended(it, arrivals) == 0
+
+    assert [run.status for run in it.jobs.values()] == ["SUCCEEDED"] * arrivals
+    assert sorted(it.entered) == sorted(it.jobs)
+    assert [item["waiting"]["N"] for item in items() if "waiting" in item] in ([], ["0"])
+    assert [item["kind"]["S"] for item in items()] == ["slots"]
+    assert not any("holders" in item for item in items())
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_lost_answers_lost_and_doubled_events_stops_and_crashes_leave_nobody_behind(
+    seed: int,
+) -> None:
+    it = world(1000 + seed, 1 + seed % 3, faults=True)
+    run_until_all_have_ended(it, 8, stops=3)
+
+    assert {run.status for run in it.jobs.values()} <= {"SUCCEEDED", "ABORTED"}
+    assert [run.status for run in it.jobs.values()].count("SUCCEEDED") >= 5
+    queue = [item for item in items() if item["kind"]["S"] == "queue"]
+    waiting = [item["waiting"]["N"] for item in items() if "waiting" in item]
+    assert waiting in ([], [str(len(queue))])

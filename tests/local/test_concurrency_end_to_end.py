@@ -1,0 +1,246 @@
+"""A job with `maxConcurrency` in the laptop's cloud: never too many, in order, none left behind."""
+
+import json
+import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.cloud import Cloud
+from local.creators import create_stack
+from local.images import Images
+from local.project import load
+from tests.local.probe import REGION, eventually
+
+ROOT = Path(__file__).parents[2]
+IMAGE = "docker.io/library/sleeper:1"  # not of ECR, so a job needs no right to pull it
+MACHINES = f"arn:aws:states:{REGION}:111122223333:stateMachine:fargate-batch-dev-"
+SLEEPER = "import os, time\ntime.sleep(float(os.environ.get('SECONDS', '0.3')))\n"
+LIMIT = 2
+JOBS = ("narrow", "lossy", "doubled")
+CONFIG: dict[str, Any] = {
+    "image": IMAGE,
+    "protect": False,
+    "jobs": {name: {"maxConcurrency": LIMIT, "retries": 0} for name in JOBS} | {"wide": {}},
+    "uploads": {"narrow": {"job": "narrow", "prefix": "narrow/"}},
+}
+
+
+@dataclass
+class Job:
+    """One job of the stack."""
+
+    cloud: Cloud
+    name: str
+    cluster: str
+    bucket: str
+
+    @property
+    def machine(self) -> str:
+        return f"{MACHINES}job-{self.name}"
+
+    def start(self, seconds: float = 0.3) -> str:
+        request = {"environment": {"SECONDS": str(seconds)}}
+        answer = self.cloud.client("stepfunctions").start_execution(
+            stateMachineArn=self.machine, input=json.dumps(request)
+        )
+        return answer["executionArn"]
+
+    def upload(self, key: str) -> str:
+        """The execution that an upload starts."""
+        before = {run["executionArn"] for run in self.executions()}
+        self.cloud.client("s3").put_object(Bucket=self.bucket, Key=key, Body=b"x")
+        found = eventually(
+            lambda: {run["executionArn"] for run in self.executions()} - before or None
+        )
+        [execution] = found
+        return execution
+
+    def executions(self) -> list[dict[str, Any]]:
+        client = self.cloud.client("stepfunctions")
+        return list(client.list_executions(stateMachineArn=self.machine)["executions"])
+
+    def hand_on(self, data: dict[str, Any] | None = None) -> str:
+        answer = self.cloud.client("stepfunctions").start_execution(
+            stateMachineArn=f"{MACHINES}limit-{self.name}", input=json.dumps(data or {})
+        )
+        return answer["executionArn"]
+
+    def ended(self, execution: str, seconds: float = 20) -> str:
+        client = self.cloud.client("stepfunctions")
+
+        def look() -> str | None:
+            status = client.describe_execution(executionArn=execution)["status"]
+            return None if status == "RUNNING" else status
+
+        return eventually(look, seconds)
+
+    def entered(self, execution: str) -> list[str]:
+        history = self.cloud.client("stepfunctions").get_execution_history(
+            executionArn=execution, maxResults=1000
+        )
+        return [
+            event["stateEnteredEventDetails"]["name"]
+            for event in history["events"]
+            if "stateEnteredEventDetails" in event
+        ]
+
+    def waits(self, execution: str) -> bool:
+        """Whether it has asked for a place in the queue and not been let through."""
+        return self.entered(execution)[-1].startswith("Queue") and any(
+            item["execution"]["S"] == execution for item in self.items() if "execution" in item
+        )
+
+    def runs(self, execution: str) -> bool:
+        return any(
+            task["lastStatus"] == "RUNNING" and execution.endswith(task["group"].partition(":")[2])
+            for task in self.tasks()
+        )
+
+    def tasks(self) -> list[dict[str, Any]]:
+        ecs = self.cloud.client("ecs")
+        arns = [
+            arn
+            for status in ("RUNNING", "STOPPED")
+            for arn in ecs.list_tasks(cluster=self.cluster, desiredStatus=status)["taskArns"]
+        ]
+        tasks = ecs.describe_tasks(cluster=self.cluster, tasks=arns)["tasks"] if arns else []
+        return [dict(task) for task in tasks if f"-{self.name}:" in task["taskDefinitionArn"]]
+
+    def items(self) -> list[dict[str, Any]]:
+        client = self.cloud.client("dynamodb")
+        [table] = [
+            name for name in client.list_tables()["TableNames"] if name.startswith(f"{self.name}-")
+        ]
+        return list(client.scan(TableName=table, ConsistentRead=True)["Items"])
+
+    def slots(self) -> tuple[set[str], int, int]:
+        """Who holds one, how many are said to wait, and how many do."""
+        items = self.items()
+        slots = next(iter(item for item in items if item["kind"]["S"] == "slots"))
+        holders = set(slots.get("holders", {"SS": []})["SS"])
+        return holders, int(slots.get("waiting", {"N": "0"})["N"]), len(items) - 1
+
+    def settled(self) -> None:
+        """Wait until every slot is free and nobody waits."""
+        eventually(lambda: self.slots() == (set(), 0, 0) or None)
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Job]]:
+    context = tmp_path_factory.mktemp("image") / "sleeper"
+    context.mkdir()
+    (context / "__init__.py").write_text("")
+    (context / "__main__.py").write_text(SLEEPER)
+    (context / "Dockerfile").write_text(
+        'FROM python:3.13-slim\nCOPY . /app/sleeper\nENTRYPOINT ["python", "-m", "sleeper"]\n'
+    )
+    images = Images()
+    images.add(IMAGE, context)
+    project = load(ROOT, "dev")
+    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
+    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
+    config["fargate-batch:image"] = IMAGE
+    with Cloud(0, REGION, images=images, wait_scale=0.05, max_tasks=12) as cloud:
+        outputs = create_stack(replace(project, config=config), cloud, images.add).outputs
+        cluster, bucket = outputs["clusterArn"], outputs["uploadBucket"]
+        yield {name: Job(cloud, name, cluster, bucket) for name in outputs["jobs"]}
+
+
+def most_at_once(tasks: list[dict[str, Any]]) -> int:
+    """The most that ran at a time: from being asked for to being told to stop, or stopping."""
+    changes: list[tuple[datetime, int]] = []
+    for task in tasks:
+        end = task.get("stoppingAt") or task.get("executionStoppedAt") or task["stoppedAt"]
+        changes += [(task["createdAt"], 1), (end, -1)]
+    running = most = 0
+    for _, change in sorted(changes):
+        running += change
+        most = max(most, running)
+    return most
+
+
+def test_twelve_runs_however_started_take_two_slots_in_the_order_they_came(
+    jobs: dict[str, Job],
+) -> None:
+    job = jobs["narrow"]
+    long = job.start(60)
+    eventually(lambda: job.runs(long) or None)
+    others = [
+        job.upload(f"narrow/{number}.csv") if number % 3 == 0 else job.start(0.3)
+        for number in range(10)
+    ]
+    given_up = job.start()
+    eventually(lambda: job.waits(given_up) or None)
+    states = job.cloud.client("stepfunctions")
+    states.stop_execution(executionArn=given_up)
+    states.stop_execution(executionArn=long)
+
+    assert [job.ended(execution) for execution in others] == ["SUCCEEDED"] * 10
+    assert (job.ended(long), job.ended(given_up)) == ("ABORTED", "ABORTED")
+    job.settled()
+    tasks = job.tasks()
+    started = [task["group"].removeprefix("execution:") for task in sorted(tasks, key=_created)]
+    assert started == [execution.split(":")[-1] for execution in [long, *others]]
+    assert most_at_once(tasks) == LIMIT
+
+
+def _created(task: dict[str, Any]) -> datetime:
+    return task["createdAt"]
+
+
+def test_a_slot_whose_end_nobody_told_is_found_by_looking(jobs: dict[str, Job]) -> None:
+    job = jobs["lossy"]
+    events = job.cloud.client("events")
+    [rule] = [
+        rule["Name"]
+        for rule in events.list_rules(NamePrefix="lossy-")["Rules"]
+        if "EventPattern" in rule
+    ]
+    events.disable_rule(Name=rule)
+    held = [job.start() for _ in range(LIMIT)]
+    assert [job.ended(execution) for execution in held] == ["SUCCEEDED"] * LIMIT
+    waiting = job.start()
+    eventually(lambda: job.waits(waiting) or None)
+    assert job.slots() == (set(held), 1, 1)
+
+    assert job.ended(job.hand_on()) == "SUCCEEDED"
+
+    assert job.ended(waiting) == "SUCCEEDED"
+    assert job.slots() == ({waiting}, 0, 0)
+
+
+def test_ends_told_many_times_at_once_let_nobody_in_too_early(jobs: dict[str, Job]) -> None:
+    job = jobs["doubled"]
+    runs = [job.start(0.2) for _ in range(8)]
+
+    def tell_again() -> None:
+        for run in job.executions():
+            if run["status"] != "RUNNING":
+                job.hand_on({"detail": {"executionArn": run["executionArn"]}})
+        job.hand_on()
+
+    deadline = time.monotonic() + 20
+    with ThreadPoolExecutor(3) as pool:
+        while any(run["status"] == "RUNNING" for run in job.executions()):
+            assert time.monotonic() < deadline
+            list(pool.map(lambda _: tell_again(), range(3)))
+            assert len(job.slots()[0]) <= LIMIT
+
+    assert [job.ended(run) for run in runs] == ["SUCCEEDED"] * 8
+    job.settled()
+    assert most_at_once(job.tasks()) == LIMIT
+
+
+def test_a_job_without_a_limit_has_no_gate_and_no_table(jobs: dict[str, Job]) -> None:
+    job = jobs["wide"]
+    run = job.start()
+    assert job.ended(run) == "SUCCEEDED"
+    assert job.entered(run) == ["ReadInput", "RunTask"]
+    tables = job.cloud.client("dynamodb").list_tables()["TableNames"]
+    assert sorted(name.partition("-")[0] for name in tables) == sorted(JOBS)
