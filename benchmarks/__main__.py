@@ -17,6 +17,8 @@ MODULES = {
     "ingest": "a CSV of 1 GB through the container's program, beside DuckDB alone",
     "handler": "the logger of task events, beside json.dumps",
     "burst": "10,000 uploads within a minute, simulated against AWS's limits",
+    "soak": "2,000 uploads while everything fails now and then: what became of each",
+    "privileges": "how many IAM statements the stack has, and how many proved necessary",
     "costs": "what 1,000 uploads cost on AWS",
 }
 
@@ -51,8 +53,12 @@ AIMS = {
     ("lifetime", "an upload to the last line about its task"): Aim(1.5, "s"),
     ("ingest", "ratio"): Aim(0.8, at_least=True),
     ("ingest", "container: peak memory"): Aim(512, "MiB"),
+    ("soak", "lost"): Aim(1),
+    ("soak", "duplicated effects"): Aim(1),
+    ("privileges", "of them without a proof"): Aim(2),
     ("handler", "handler: cold import"): Aim(30, "ms"),
     ("handler", "handler / json.dumps"): Aim(5),
+    ("burst", "10,000 uploads in 60 s: last launch / earliest possible"): Aim(1.2),
 }
 
 

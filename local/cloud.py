@@ -24,7 +24,8 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from local import alarms, ecs, events, functions, iam, patch, schedules, states
+from local import alarms, ecs, events, faults, functions, iam, patch, schedules, states
+from local.faults import Faults
 from local.images import Images
 
 patch.leans_on("ministack.app", "app", ("scope", "receive", "send"))
@@ -41,7 +42,7 @@ _JOIN_SECONDS = 1.5
 _GRACE_SECONDS = 0.3
 
 # Closed in the other order: what starts tasks stops before the tasks do.
-_PARTS = (ecs, functions, states, events, schedules, alarms, iam)
+_PARTS = (faults, ecs, functions, states, events, schedules, alarms, iam)
 _Message = dict[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -69,6 +70,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         wait_scale: seconds a Step Functions `Wait` and retry interval last per second written.
         images: the container images that tasks can run; more can be added to `Cloud.images`.
         max_tasks: task processes at a time; more wait in PROVISIONING. Default: two per core.
+        faults: what goes wrong on purpose. Default: nothing.
 
     Raises:
         PortInUse: another process listens there.
@@ -83,10 +85,12 @@ class Cloud(AbstractContextManager["Cloud"]):
         wait_scale: float = 1.0,
         images: Images | None = None,
         max_tasks: int | None = None,
+        faults: Faults | None = None,
     ) -> None:
         self.region = region
         self.account = ACCOUNT
         self.images = images or Images()
+        self.faults = faults or Faults({})
         self.max_tasks = max_tasks or 2 * (os.cpu_count() or 1)
         self._undo = contextlib.ExitStack()
         self._closing = threading.Lock()

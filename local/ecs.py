@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from local import containers, patch
+from local import containers, faults, patch
 from local.containers import Launch, Place, StartError
 from local.images import Images
 from local.placement import EcsError, Placement, address, check_started_by, place
@@ -95,6 +95,7 @@ class _Task:
         self.stop_reason = ""
         self.processes: dict[str, Process] = {}
         self.exited: set[str] = set()
+        self.about = faults.of_task(record["taskDefinitionArn"], placement.overrides)
 
     @property
     def definitions(self) -> list[dict[str, Any]]:
@@ -137,6 +138,9 @@ class _Supervisor:
 
     def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
         placement = place(request, _ecs("_tags"))
+        about = faults.of_task(placement.task_definition["taskDefinitionArn"], placement.overrides)
+        if faults.strikes("throttle", about):
+            raise EcsError("ThrottlingException", "Rate exceeded")
         token = cast("str | None", request.get("clientToken"))
         if token is None:
             tasks = self._register(placement)
@@ -267,6 +271,8 @@ class _Supervisor:
 
     def _start(self, task: _Task) -> None:
         placement = task.placement
+        if faults.strikes("no-start", task.about):
+            raise StartError("Timeout waiting for network interface provisioning to complete.")
         task.record["pullStartedAt"] = _now()
         containers.authorise(placement.task_definition, placement.execution_role, task.place)
         credentials = (
@@ -289,6 +295,7 @@ class _Supervisor:
         task.record["pullStoppedAt"] = _now()
         for name, launch in launches.items():
             self._launch(task, name, launch)
+        self._harm(task)
 
     def _launch(self, task: _Task, name: str, launch: Launch) -> None:
         def exited(process: Process) -> None:
@@ -316,6 +323,16 @@ class _Supervisor:
                 task.container(name)["reason"] = reason
                 raise StartError("Task failed to start") from None
             task.processes[name] = process
+
+    def _harm(self, task: _Task) -> None:
+        """Do to a task that has just started what the faults say."""
+        if faults.strikes("kill", task.about):
+            for process in task.processes.values():
+                process.kill()
+        on_spot = task.placement.capacity_provider == "FARGATE_SPOT"
+        if on_spot and faults.strikes("spot", task.about):
+            # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+            self.stop(task, "Your Spot Task was interrupted.", "SpotInterruption")
 
     def _end_processes(self, task: _Task) -> None:
         """Stop what still runs: SIGTERM, then SIGKILL after the container's `stopTimeout`.

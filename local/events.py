@@ -4,6 +4,7 @@ Matching stays MiniStack's; inputs, deliveries, retries and dead letters are mad
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rules.html
 """
 
+import functools
 import json
 import re
 import threading
@@ -14,10 +15,10 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from local import dead_letters, expressions, iam, patch, targets
+from local import dead_letters, expressions, faults, iam, patch, targets
 from local.clock import Clock
 from local.policies import internal
 from local.shapes import Json
@@ -121,6 +122,11 @@ class _Sending:
     first: float
     attempts: int = 0
 
+    @property
+    def about(self) -> str:
+        """What is delivered to whom, the same in every run."""
+        return f"{self.rule['Name']}/{self.target['Id']} {faults.of_event(self.event)}"
+
 
 class _Deliveries:
     """A line of deliveries for each target of each rule, so that its events keep their order."""
@@ -154,7 +160,15 @@ class _Deliveries:
         whole: dict[str, Any] = view.event_with_detail()
         sending = _Sending(dict(target), dict(rule), whole, view.envelope(), time.monotonic())
         _tell(sending, "matched")
-        self._queue(sending)
+        # At least once: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-what-is.html
+        copies = 2 if faults.strikes("duplicate", sending.about) else 1
+        for _ in range(copies):
+            if faults.strikes("delay", sending.about):
+                late = replace(sending)
+                seconds = faults.DELAY_SECONDS * self._wait_scale
+                self._clock.after(seconds, functools.partial(self._queue, late))
+            else:
+                self._queue(replace(sending))
 
     def _queue(self, sending: _Sending) -> None:
         line = (sending.rule["Arn"], sending.target["Id"])
@@ -187,6 +201,7 @@ class _Deliveries:
             role_arn=target.get("RoleArn"),
             started_by=f"events-rule/{rule['Name']}",
             execution_name=execution_name(sending.event["id"], rule["Arn"], target["Id"]),
+            about=sending.about,
         )
         try:
             targets.deliver(target, target_input(target, rule, sending), sender)

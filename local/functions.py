@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from local import dead_letters, iam, patch
+from local import dead_letters, faults, iam, patch
 from local.clock import Clock
 from local.policies import internal
 from local.shapes import Json
@@ -123,6 +123,8 @@ def install(cloud: "Cloud") -> None:
     warm = internal("services.lambda_svc", "_execute_function_warm")
 
     def execute(func: dict[str, Any], event: Json, request_id: str) -> dict[str, Any]:
+        if faults.strikes("function", _about(func, event)):
+            return _raised(request_id)
         return _named_error(warm(func, event, request_id), request_id)
 
     write_log = internal("services.lambda_svc", "_emit_lambda_logs")
@@ -239,6 +241,23 @@ def _may_log(config: dict[str, Any]) -> bool:
     except iam.AccessDenied:
         return False
     return True
+
+
+def _about(function: dict[str, Any], event: Json) -> str:
+    config: dict[str, Any] = function.get("config") or function
+    about = faults.of_event(event) if isinstance(event, dict) else json.dumps(event)
+    return f"{config['FunctionName']} {about}"
+
+
+def _raised(request_id: str) -> dict[str, Any]:
+    """What an invocation answers whose function raised."""
+    body = {
+        "errorMessage": "a fault on purpose",
+        "errorType": "RuntimeError",
+        "requestId": request_id,
+        "stackTrace": [],
+    }
+    return {"body": body, "error": True, "log": ""}
 
 
 def _named_error(result: dict[str, Any], request_id: str) -> dict[str, Any]:

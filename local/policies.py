@@ -324,3 +324,6 @@ def install() -> None:
     )
     for name, new, parameters in replacements:
         _original[name] = patch.replace("ministack.core.iam_evaluator", name, new, parameters)
+    # What no request from outside led to is AWS's own call, and those have TLS.
+    own = ContextVar("request_origin", default=("", True))
+    patch.replace("ministack.core.iam_evaluator", "_request_origin", own)

@@ -140,6 +140,7 @@ class _Schedules:
             role_arn=target["RoleArn"],
             started_by=f"chronos-schedule/{schedule['Name']}",
             execution_name=firing.execution_id,
+            about=f"schedule {schedule['Name']}",
         )
         with self._cloud.scope():
             try:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from local import ecs, functions, iam, shapes
+from local import ecs, faults, functions, iam, shapes
 from local.policies import internal
 
 # ECS shows who started a task in at most so many characters.
@@ -28,13 +28,17 @@ class DeliveryError(Exception):
 
 @dataclass(frozen=True)
 class Sender:
-    """Who delivers: the service, the rule or schedule, its role for this target."""
+    """Who delivers: the service, the rule or schedule, its role for this target; what is delivered.
+
+    `about` names it the same in every run, for faults.
+    """
 
     principal: str
     source_arn: str
     role_arn: str | None
     started_by: str
     execution_name: str
+    about: str = ""
 
 
 def deliver(target: dict[str, Any], payload: str, sender: Sender) -> None:
@@ -55,6 +59,11 @@ def deliver(target: dict[str, Any], payload: str, sender: Sender) -> None:
     }
     if kind not in deliveries:
         raise DeliveryError("INVALID_PARAMETER", f"There is no delivery to {arn}.", retry=False)
+    if faults.strikes("drop", sender.about):
+        raise DeliveryError("INTERNAL_ERROR", "The delivery failed.", retry=True)
+    if kind in {"states", "ecs"} and faults.strikes("refuse", sender.about):
+        message = f"{sender.role_arn} is not authorized to start {arn}."
+        raise DeliveryError("NO_PERMISSIONS", message, retry=False)
     try:
         deliveries[kind](target, payload, sender)
     except iam.AccessDenied as denied:

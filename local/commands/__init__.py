@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="create the stack's resources and serve until Ctrl-C")
     up.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s")
     up.add_argument("--json", action="store_true", help="print one line of JSON once ready")
+    up.add_argument(
+        "--fault",
+        metavar="NAME[:P]",
+        default="",
+        help="let things fail with the probability P, comma-separated; `help` lists what can",
+    )
+    up.add_argument("--seed", type=int, default=0, help="another one lets other things fail")
 
     demo = commands.add_parser("demo", help="take the tour: every way a batch starts")
     demo.add_argument("file", nargs="?", type=Path, metavar="FILE", help="your own CSV to upload")

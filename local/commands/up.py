@@ -16,6 +16,7 @@ from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
 from local.creators import create_stack
 from local.engine import Evaluation, EvaluationError
+from local.faults import FAULTS, FaultError, Faults, parse
 from local.project import ProjectError, load
 
 
@@ -39,7 +40,14 @@ class Running:
 
 def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
     """Create, tell, and wait for the signal."""
-    running = create(options.root, options.stack, options.port, lifetime)
+    if options.fault == "help":
+        screen().table(("fault", "what goes wrong"), list(FAULTS.items()))
+        return 0
+    try:
+        faults = Faults(parse(options.fault), options.seed) if options.fault else None
+    except FaultError as error:
+        raise CommandError(f"--fault: {error}") from None
+    running = create(options.root, options.stack, options.port, lifetime, faults)
     if options.json:
         sys.stdout.write(f"{json.dumps(running.contract, ensure_ascii=False)}\n")
         sys.stdout.flush()
@@ -49,7 +57,9 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
     return lifetime.forever()
 
 
-def create(root: Path, stack: str, port: int, lifetime: Lifetime) -> Running:
+def create(
+    root: Path, stack: str, port: int, lifetime: Lifetime, faults: Faults | None = None
+) -> Running:
     """Open a cloud on `port` and make the stack's resources in it.
 
     Raises:
@@ -58,7 +68,7 @@ def create(root: Path, stack: str, port: int, lifetime: Lifetime) -> Running:
     began = time.monotonic()
     try:
         project = load(root.resolve(), stack)
-        cloud = Cloud(port, project.region)
+        cloud = Cloud(port, project.region, faults=faults)
         lifetime.opened(cloud)
         # What the program prints is not this command's answer.
         with contextlib.redirect_stdout(sys.stderr):

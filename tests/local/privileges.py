@@ -1,0 +1,753 @@
+"""The real program in the laptop's cloud, what it must be able to do, and each of its grants.
+
+A grant is one action of one statement: withheld, something that the program does must fail.
+"""
+
+import contextlib
+import functools
+import json
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from botocore.exceptions import ClientError
+
+from local import iam, schedules
+from local.cloud import ACCOUNT, Cloud
+from local.creators import create_stack
+from local.policies import Statement
+from local.project import load
+
+ROOT = Path(__file__).parents[2]
+REGION = "ap-northeast-1"
+HERE = f"{REGION}:{ACCOUNT}"
+WAIT_SCALE = 0.0005
+SECONDS = 15.0
+# How long what was refused may still come about by another try: those are milliseconds apart.
+AFTER_REFUSAL_SECONDS = 0.5
+SECRET = f"arn:aws:secretsmanager:{HERE}:secret:database"
+PARAMETER = f"arn:aws:ssm:{HERE}:parameter/token"
+
+T = TypeVar("T")
+Json = Any
+
+
+def configuration(secret_arn: str) -> Mapping[str, Json]:
+    """One of everything that the stack's configuration knows."""
+    when = {"schedule": "rate(1 day)", "enabled": False}
+    job = {"job": "ingest"}
+    return {
+        "protect": False,
+        "jobs": {"ingest": {"retries": 0, "secrets": {"PASSWORD": secret_arn, "TOKEN": PARAMETER}}},
+        "uploads": {
+            "through": {**job, "prefix": "through/"},
+            "straight": {**job, "prefix": "straight/", "via": "task"},
+        },
+        "pipelines": {"nightly": {**when, "steps": [[job, job], job]}},
+        "schedules": {"hourly": {**when, **job}},
+    }
+
+
+class Missing(AssertionError):  # noqa: N818 - says what happened
+    """What should have come about did not."""
+
+
+@dataclass
+class Deployed:
+    """The stack, and a queue that is subscribed to its topic."""
+
+    cloud: Cloud
+    outputs: Mapping[str, Json]
+    listener: str
+    programs: Mapping[str, Path]
+    image: str
+    session: boto3.Session = field(default_factory=boto3.Session)
+    expected: set[str] = field(default_factory=set[str])
+
+    def client(self, service: str) -> Json:
+        return self.cloud.client(service)
+
+    @property
+    def machine(self) -> str:
+        return self.outputs["jobs"]["ingest"]["stateMachineArn"]
+
+    @property
+    def function(self) -> str:
+        [made] = self.client("lambda").list_functions()["Functions"]
+        return made["FunctionName"]
+
+    @property
+    def pipeline(self) -> str:
+        return self.outputs["pipelines"]["nightly"]["stateMachineArn"]
+
+    def run_as(self, program: str) -> None:
+        """Let the job's image run another program: `batch`, `ends`, `fails` or `waits`."""
+        self.cloud.images.add(self.image, self.programs[program])
+
+    def eventually(self, look: Callable[[], T | None], what: str) -> T:
+        """What `look` finds once it finds something; not long after a refusal nobody expected."""
+        deadline = time.monotonic() + SECONDS
+        refused = False
+        while (now := time.monotonic()) < deadline:
+            if (found := look()) is not None:
+                return found
+            if not refused and any(
+                not one.allowed and one.action not in self.expected for one in iam.decisions()
+            ):
+                refused, deadline = True, min(deadline, now + AFTER_REFUSAL_SECONDS)
+            time.sleep(0.02)
+        raise Missing(what)
+
+    def upload(self, folder: str) -> str:
+        key = f"{folder}/{uuid.uuid4().hex}.csv"
+        self.client("s3").put_object(
+            Bucket=self.outputs["uploadBucket"], Key=key, Body=b"id,name\n1,a\n2,b\n"
+        )
+        return key
+
+    def executions(self, machine: str, status: str | None = None) -> dict[str, str]:
+        """The status of each execution of a state machine, by its ARN."""
+        asked = {"statusFilter": status} if status else {}
+        pages = (
+            self.client("stepfunctions")
+            .get_paginator("list_executions")
+            .paginate(stateMachineArn=machine, **asked)
+        )
+        return {one["executionArn"]: one["status"] for page in pages for one in page["executions"]}
+
+    def started(self, machine: str, before: Mapping[str, str]) -> str:
+        """The execution that was not there before."""
+        return self.eventually(
+            lambda: next(iter(self.executions(machine).keys() - before.keys()), None),
+            f"no execution of {machine} was started",
+        )
+
+    def ended(self, execution: str) -> dict[str, Json]:
+        client = self.client("stepfunctions")
+
+        def look() -> dict[str, Json] | None:
+            found = client.describe_execution(executionArn=execution)
+            return None if found["status"] == "RUNNING" else found
+
+        return self.eventually(look, f"{execution} did not end")
+
+    def start(self, machine: str, request: Json) -> str:
+        answer = self.client("stepfunctions").start_execution(
+            stateMachineArn=machine, input=json.dumps(request)
+        )
+        return answer["executionArn"]
+
+    def tasks(self) -> dict[str, dict[str, Json]]:
+        ecs, cluster = self.client("ecs"), self.outputs["clusterArn"]
+        arns = [
+            arn
+            for status in ("RUNNING", "STOPPED")
+            for page in ecs.get_paginator("list_tasks").paginate(
+                cluster=cluster, desiredStatus=status
+            )
+            for arn in page["taskArns"]
+        ]
+        found: dict[str, dict[str, Json]] = {}
+        for first in range(0, len(arns), 100):
+            answer = ecs.describe_tasks(cluster=cluster, tasks=arns[first : first + 100])
+            found |= {task["taskArn"]: task for task in answer["tasks"]}
+        return found
+
+    def new_task(self, before: Mapping[str, Json], status: str) -> dict[str, Json]:
+        """The task that was not there before, once it has this status."""
+        return self.eventually(
+            lambda: next(
+                (
+                    task
+                    for arn, task in self.tasks().items()
+                    if arn not in before and task["lastStatus"] == status
+                ),
+                None,
+            ),
+            f"no task became {status}",
+        )
+
+    def message(self, queue: str, text: str) -> dict[str, Json]:
+        """The message of a queue that has this text, taken out of it with all before it."""
+        sqs = self.client("sqs")
+
+        def look() -> dict[str, Json] | None:
+            answer = sqs.receive_message(
+                QueueUrl=queue, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+            )
+            for message in answer.get("Messages", []):
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                if text in message["Body"]:
+                    return message
+            return None
+
+        return self.eventually(look, f"no message about {text} in {queue}")
+
+    def fire_task(self) -> str:
+        return schedules.fire(self.outputs["schedules"]["hourly"])
+
+    def fire_pipeline(self) -> str:
+        return schedules.fire(self.outputs["pipelines"]["nightly"]["scheduleArn"])
+
+    def queue(self, name: str) -> str:
+        """The dead-letter queue of a component."""
+        urls: list[str] = self.client("sqs").list_queues(QueueNamePrefix=f"{name}-dead-letters")[
+            "QueueUrls"
+        ]
+        [url] = urls
+        return url
+
+    def statement(self, owner: str, action: str) -> Statement:
+        """The one statement of a role or resource, by a part of its ARN, that has an action."""
+        [found] = [
+            one
+            for one in iam.statements()
+            if owner in one.owner and action in one.actions and '"Allow"' in one.text
+        ]
+        return found
+
+    @contextlib.contextmanager
+    def refused(self, owner: str, action: str) -> Generator[None]:
+        """Refuse a call, as if the grant for it had been forgotten."""
+        self.expected.add(action)
+        try:
+            with iam.without(self.statement(owner, action)):
+                yield
+        finally:
+            self.expected.discard(action)
+
+    def as_role(self, role: str, service: str, client: str) -> Json:
+        """A client with a session of a role, assumed as its service does."""
+        [arn] = [owner for owner in {one.owner for one in iam.statements()} if role in owner]
+        with self.cloud.scope():
+            session = iam.start_session(
+                arn, service, "session", source_arn=f"arn:aws:ecs:{HERE}:task/any"
+            )
+        make: Callable[..., Json] = self.session.client
+        return make(
+            client,
+            region_name=REGION,
+            endpoint_url=self.cloud.endpoint,
+            aws_access_key_id=session.access_key_id,
+            aws_secret_access_key=session.secret_access_key,
+            aws_session_token=session.session_token,
+        )
+
+    def clear(self) -> None:
+        """Leave nothing of a scenario that failed: no task, execution or message."""
+        states, ecs, sqs = (self.client(name) for name in ("stepfunctions", "ecs", "sqs"))
+        cluster = self.outputs["clusterArn"]
+        deadline = time.monotonic() + SECONDS
+        while time.monotonic() < deadline:
+            machines = states.list_state_machines()["stateMachines"]
+            running = [
+                execution
+                for machine in machines
+                for execution in self.executions(machine["stateMachineArn"], "RUNNING")
+            ]
+            for execution in running:
+                states.stop_execution(executionArn=execution)
+            tasks = [task for task in self.tasks().values() if task["lastStatus"] != "STOPPED"]
+            for task in tasks:
+                ecs.stop_task(cluster=cluster, task=task["taskArn"])
+            if not running and not tasks:
+                break
+            time.sleep(0.05)
+        for url in sqs.list_queues()["QueueUrls"]:
+            sqs.purge_queue(QueueUrl=url)
+
+
+def _program(folder: Path, name: str, text: str) -> Path:
+    context = folder / name
+    context.mkdir()
+    (context / "__init__.py").write_text("")
+    (context / "__main__.py").write_text(text)
+    (context / "Dockerfile").write_text(
+        f'FROM python:3.13-slim\nCOPY . /app/{name}\nENTRYPOINT ["python", "-S", "-m", "{name}"]\n'
+    )
+    return context
+
+
+@contextlib.contextmanager
+def deployed() -> Generator[Deployed]:
+    """The stack with one of everything, in a cloud of its own in which time flies."""
+    project = load(ROOT, "dev")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Cloud(0, REGION, wait_scale=WAIT_SCALE) as cloud,
+    ):
+        programs = {
+            "batch": ROOT / "batch",
+            "ends": _program(Path(folder), "ends", ""),
+            "fails": _program(Path(folder), "fails", "raise SystemExit(1)"),
+            "waits": _program(Path(folder), "waits", "import time\ntime.sleep(60)"),
+        }
+        secret = cloud.client("secretsmanager").create_secret(Name="database", SecretString="s")
+        cloud.client("ssm").put_parameter(Name="/token", Value="t", Type="SecureString")
+        config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
+        config |= {
+            f"fargate-batch:{key}": json.dumps(value)
+            for key, value in configuration(secret["ARN"]).items()
+        }
+        images: list[str] = []
+
+        def register(uri: str, context: Path) -> None:
+            images.append(uri)
+            cloud.images.add(uri, context)
+
+        made = create_stack(replace(project, config=config), cloud, register)
+        [image] = images
+        _trust_somebody(cloud)
+        listener = _listen(cloud, made.outputs["alertsTopicArn"])
+        yield Deployed(cloud, made.outputs, listener, programs, image)
+
+
+def _listen(cloud: Cloud, topic: str) -> str:
+    arn = f"arn:aws:sqs:{HERE}:{LISTENER}"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    queue: str = cloud.client("sqs").create_queue(
+        QueueName=LISTENER, Attributes={"Policy": policy}
+    )["QueueUrl"]
+    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return queue
+
+
+LISTENER = "listener"
+SOMEBODY = "somebody"
+
+
+def _trust_somebody(cloud: Cloud) -> None:
+    """A role that may do everything, but for what is denied to all."""
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    roles = cloud.client("iam")
+    roles.create_role(
+        RoleName=SOMEBODY, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]})
+    )
+    roles.put_role_policy(
+        RoleName=SOMEBODY, PolicyName="all", PolicyDocument=json.dumps({"Statement": [everything]})
+    )
+
+
+# Scenarios: each raises unless all of it comes about.
+
+
+def an_upload_becomes_a_result(on: Deployed) -> None:
+    before = on.executions(on.machine)
+    on.run_as("batch")
+    key = on.upload("through")
+    assert on.ended(on.started(on.machine, before))["status"] == "SUCCEEDED"
+    assert len(results(on, key)) == 2
+
+
+def results(on: Deployed, key: str) -> list[str]:
+    answer = on.client("s3").list_objects_v2(
+        Bucket=on.outputs["resultsBucket"], Prefix=f"ingest/{key}"
+    )
+    return [one["Key"] for one in answer.get("Contents", [])]
+
+
+def an_object_that_is_gone_is_told_from_a_forbidden_one(on: Deployed) -> None:
+    on.run_as("batch")
+    gone = {"bucket": {"name": on.outputs["uploadBucket"]}, "object": {"key": "through/gone"}}
+    event = {"source": "aws.s3", "detail-type": "Object Created", "detail": gone}
+    assert on.ended(on.start(on.machine, event))["error"] == "Batch.ObjectGone"
+
+
+def an_upload_starts_an_execution(on: Deployed) -> None:
+    before = on.executions(on.machine)
+    on.run_as("ends")
+    on.upload("through")
+    assert on.ended(on.started(on.machine, before))["status"] == "SUCCEEDED"
+
+
+def a_job_runs_by_hand(on: Deployed) -> None:
+    on.run_as("ends")
+    assert on.ended(on.start(on.machine, {}))["status"] == "SUCCEEDED"
+
+
+def an_upload_starts_a_task(on: Deployed) -> None:
+    before = on.tasks()
+    on.run_as("ends")
+    on.upload("straight")
+    task = on.new_task(before, "STOPPED")
+    assert [one.get("exitCode") for one in task["containers"]] == [0]
+
+
+def a_broken_read_goes_on_with_the_same_version(on: Deployed) -> None:
+    """As `batch.store.ObjectStream` does when a connection breaks."""
+    bucket, key = on.outputs["uploadBucket"], "kept/rows.csv"
+    version = on.client("s3").put_object(Bucket=bucket, Key=key, Body=b"rows")["VersionId"]
+    with contextlib.closing(on.as_role("ingest-task-", "ecs-tasks.amazonaws.com", "s3")) as s3:
+        answer = s3.get_object(Bucket=bucket, Key=key, VersionId=version)
+        assert answer["Body"].read() == b"rows"
+
+
+def a_large_result_is_written_in_parts_or_not_at_all(on: Deployed) -> None:
+    """As `batch.store.Upload` does when it is stopped."""
+    place = {"Bucket": on.outputs["resultsBucket"], "Key": "ingest/large.parquet"}
+    with contextlib.closing(on.as_role("ingest-task-", "ecs-tasks.amazonaws.com", "s3")) as s3:
+        upload = s3.create_multipart_upload(**place)["UploadId"]
+        s3.upload_part(**place, UploadId=upload, PartNumber=1, Body=b"part")
+        s3.abort_multipart_upload(**place, UploadId=upload)
+    left = on.client("s3").list_multipart_uploads(Bucket=place["Bucket"]).get("Uploads", [])
+    assert upload not in [one["UploadId"] for one in left]
+
+
+def a_pipeline_runs_its_steps(on: Deployed) -> None:
+    before = on.executions(on.pipeline)
+    on.run_as("ends")
+    on.fire_pipeline()
+    assert on.ended(on.started(on.pipeline, before))["status"] == "SUCCEEDED"
+
+
+def a_pipeline_that_is_stopped_stops_its_tasks(on: Deployed) -> None:
+    before = on.tasks()
+    on.run_as("waits")
+    execution = on.start(on.pipeline, {})
+    first = on.new_task(before, "RUNNING")["taskArn"]
+    second = on.new_task({**before, first: None}, "RUNNING")["taskArn"]
+    on.client("stepfunctions").stop_execution(executionArn=execution)
+    for task in (first, second):
+        on.eventually(
+            functools.partial(_stopped, on, task), f"{task} goes on though its pipeline was stopped"
+        )
+
+
+def _stopped(on: Deployed, task: str) -> bool | None:
+    return on.tasks()[task]["lastStatus"] == "STOPPED" or None
+
+
+def a_schedule_starts_a_task(on: Deployed) -> None:
+    before = on.tasks()
+    on.run_as("ends")
+    on.fire_task()
+    task = on.new_task(before, "STOPPED")
+    assert [one.get("exitCode") for one in task["containers"]] == [0]
+
+
+def a_task_that_takes_too_long_is_stopped(on: Deployed) -> None:
+    before = on.tasks()
+    on.run_as("waits")
+    on.fire_task()
+    assert on.new_task(before, "STOPPED")["stoppedReason"] == "Timed out after 3600 seconds"
+    on.run_as("ends")
+
+
+def a_task_is_logged(on: Deployed) -> None:
+    # Deployed again, the function assumes its role anew.
+    on.client("lambda").update_function_configuration(
+        FunctionName=on.function, Description=uuid.uuid4().hex
+    )
+    before = on.tasks()
+    on.run_as("ends")
+    on.fire_task()
+    task = on.new_task(before, "STOPPED")["taskArn"]
+    group = on.outputs["taskEventLogGroup"]
+    on.eventually(
+        lambda: (
+            on.client("logs").filter_log_events(
+                logGroupName=group, filterPattern=f'"{task.rpartition("/")[2]}"'
+            )["events"]
+            or None
+        ),
+        f"{task} is not in {group}",
+    )
+
+
+def a_failed_execution_is_told(on: Deployed) -> None:
+    on.run_as("fails")
+    execution = on.start(on.machine, {})
+    on.message(on.listener, execution)
+
+
+def a_failed_task_is_told(on: Deployed) -> None:
+    before = on.tasks()
+    on.run_as("fails")
+    on.fire_task()
+    on.message(on.listener, on.new_task(before, "STOPPED")["taskArn"])
+
+
+def a_failed_step_is_told_by_its_pipeline_alone(on: Deployed) -> None:
+    on.run_as("fails")
+    alerts = f"arn:aws:states:{HERE}:stateMachine:fargate-batch-dev-alerts-alerts"
+    before = on.executions(alerts)
+    execution = on.start(on.pipeline, {})
+    assert on.ended(execution)["error"] == "Pipeline.StepFailed"
+
+    def quiet() -> list[str] | None:
+        # Two steps side by side, and the pipeline.
+        new = on.executions(alerts).items() - before.items()
+        return [arn for arn, _ in new] if len(new) >= 3 and not _running(new) else None
+
+    told = [json.loads(on.ended(arn)["output"]) for arn in on.eventually(quiet, "nothing was told")]
+    assert len([one for one in told if one.get("told") is not False]) == 1
+    on.message(on.listener, execution)
+
+
+def _running(executions: Sequence[tuple[str, str]] | set[tuple[str, str]]) -> bool:
+    return any(status == "RUNNING" for _, status in executions)
+
+
+def an_alarm_is_told(on: Deployed) -> None:
+    name = "fargate-batch-dev-alerts-dead-letters"
+    client = on.client("cloudwatch")
+    for state in ("OK", "ALARM"):
+        client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="a test")
+    on.message(on.listener, name)
+
+
+def an_upload_that_starts_no_execution_is_a_dead_letter(on: Deployed) -> None:
+    with on.refused("role/through-", "states:StartExecution"):
+        key = on.upload("through")
+        letter = on.message(on.queue("through"), key)
+    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+
+
+def an_upload_that_starts_no_task_is_a_dead_letter(on: Deployed) -> None:
+    with on.refused("role/straight-", "ecs:RunTask"):
+        key = on.upload("straight")
+        letter = on.message(on.queue("straight"), key)
+    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+
+
+def a_pipeline_that_does_not_start_is_a_dead_letter(on: Deployed) -> None:
+    with on.refused("role/nightly-schedule-", "states:StartExecution"):
+        firing = on.fire_pipeline()
+        on.message(on.queue("nightly"), firing)
+
+
+def a_scheduled_task_that_does_not_start_is_a_dead_letter(on: Deployed) -> None:
+    with on.refused("role/hourly-schedule-", "ecs:RunTask"):
+        on.fire_task()
+        on.message(on.queue("hourly"), on.outputs["clusterArn"])
+
+
+def a_task_event_that_does_not_reach_the_log_is_a_dead_letter(on: Deployed) -> None:
+    on.run_as("ends")
+    with on.refused(":function:task-events", "lambda:InvokeFunction"):
+        on.ended(on.start(on.machine, {}))
+        on.message(on.queue("task-events"), "ECS Task State Change")
+    _drain(on, "task-events")
+
+
+def a_task_event_that_cannot_be_logged_is_kept(on: Deployed) -> None:
+    client, function = on.client("lambda"), on.function
+    client.update_function_configuration(FunctionName=function, Handler="handler.missing")
+    try:
+        client.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"id": "kept"}')
+        on.message(on.queue("task-events"), '"kept"')
+    finally:
+        client.update_function_configuration(FunctionName=function, Handler="handler.handler")
+
+
+def a_failure_that_starts_no_alert_is_a_dead_letter(on: Deployed) -> None:
+    on.run_as("fails")
+    with on.refused("role/alerts-rules-", "states:StartExecution"):
+        execution = on.start(on.machine, {})
+        on.message(on.queue("alerts"), execution)
+
+
+def an_alert_that_cannot_be_published_is_kept(on: Deployed) -> None:
+    on.run_as("fails")
+    with on.refused("role/alerts-alerts-", "sns:Publish"):
+        execution = on.start(on.machine, {})
+        on.message(on.queue("alerts"), execution)
+    on.run_as("ends")
+
+
+def a_task_without_a_limit_is_a_dead_letter(on: Deployed) -> None:
+    on.run_as("ends")
+    before = on.tasks()
+    with on.refused("role/task-reaper-rule-", "states:StartExecution"):
+        on.fire_task()
+        task = on.new_task(before, "STOPPED")["taskArn"]
+        on.message(on.queue("task-reaper"), task)
+
+
+def every_state_machine_can_be_deployed_again(on: Deployed) -> None:
+    states = on.client("stepfunctions")
+    for machine in states.list_state_machines()["stateMachines"]:
+        arn = machine["stateMachineArn"]
+        found = states.describe_state_machine(stateMachineArn=arn)
+        names = ("definition", "roleArn", "loggingConfiguration")
+        states.update_state_machine(stateMachineArn=arn, **{name: found[name] for name in names})
+
+
+def nothing_is_taken_without_tls(on: Deployed) -> None:
+    def without_tls(request: Json, **_: object) -> None:
+        request.headers["X-Forwarded-Proto"] = "http"
+
+    calls: list[tuple[str, str, dict[str, str]]] = [
+        ("s3", "list_objects_v2", {"Bucket": on.outputs[name]})
+        for name in ("uploadBucket", "resultsBucket")
+    ]
+    calls += [
+        ("sqs", "receive_message", {"QueueUrl": url})
+        for url in on.client("sqs").list_queues()["QueueUrls"]
+        if not url.endswith(LISTENER)
+    ]
+    topic = {"TopicArn": on.outputs["alertsTopicArn"], "Message": "a test"}
+    calls.append(("sns", "publish", topic))
+    for service, operation, request in calls:
+        client = on.as_role(f"role/{SOMEBODY}", "ecs-tasks.amazonaws.com", service)
+        with contextlib.closing(client):
+            getattr(client, operation)(**request)
+            client.meta.events.register("before-send", without_tls)
+            try:
+                getattr(client, operation)(**request)
+            except ClientError as error:
+                assert "explicit deny in a resource-based policy" in str(error)  # noqa: PT017
+            else:
+                raise Missing(f"{operation} {request} was taken without TLS")
+
+
+def _drain(on: Deployed, name: str) -> None:
+    on.client("sqs").purge_queue(QueueUrl=on.queue(name))
+
+
+Scenario = Callable[[Deployed], None]
+SCENARIOS: tuple[Scenario, ...] = (
+    an_upload_becomes_a_result,
+    an_object_that_is_gone_is_told_from_a_forbidden_one,
+    an_upload_starts_an_execution,
+    a_job_runs_by_hand,
+    an_upload_starts_a_task,
+    a_broken_read_goes_on_with_the_same_version,
+    a_large_result_is_written_in_parts_or_not_at_all,
+    a_pipeline_runs_its_steps,
+    a_pipeline_that_is_stopped_stops_its_tasks,
+    a_schedule_starts_a_task,
+    a_task_that_takes_too_long_is_stopped,
+    a_task_is_logged,
+    a_failed_execution_is_told,
+    a_failed_task_is_told,
+    a_failed_step_is_told_by_its_pipeline_alone,
+    an_alarm_is_told,
+    an_upload_that_starts_no_execution_is_a_dead_letter,
+    an_upload_that_starts_no_task_is_a_dead_letter,
+    a_pipeline_that_does_not_start_is_a_dead_letter,
+    a_scheduled_task_that_does_not_start_is_a_dead_letter,
+    a_task_event_that_does_not_reach_the_log_is_a_dead_letter,
+    a_task_event_that_cannot_be_logged_is_kept,
+    a_failure_that_starts_no_alert_is_a_dead_letter,
+    an_alert_that_cannot_be_published_is_kept,
+    a_task_without_a_limit_is_a_dead_letter,
+    every_state_machine_can_be_deployed_again,
+    nothing_is_taken_without_tls,
+)
+
+
+@dataclass(frozen=True, order=True)
+class Grant:
+    """One action of one statement."""
+
+    statement: Statement
+    action: str
+
+    def __str__(self) -> str:
+        owner = self.statement.owner.rpartition(":")[2]
+        return f"{owner}, {self.statement.policy}[{self.statement.index}]: {self.action}"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Every grant of the stack, and those without which every scenario still passes."""
+
+    grants: Sequence[Grant]
+    survivors: Sequence[Grant]
+
+    def statements(self, grants: Sequence[Grant]) -> int:
+        """How many statements these grants are of."""
+        return len({grant.statement for grant in grants})
+
+
+def grants() -> list[Grant]:
+    """Each action that a policy of the stack names."""
+    return [
+        Grant(statement, action)
+        for statement in iam.statements()
+        if not statement.owner.endswith((f":{LISTENER}", f"/{SOMEBODY}"))
+        for action in statement.actions
+    ]
+
+
+def prove(on: Deployed, scenarios: Sequence[Scenario] = SCENARIOS) -> Proof:
+    """Withhold each grant from the scenarios it matters to, fastest first, until one fails.
+
+    Raises:
+        AssertionError: a scenario fails with all grants, before or after.
+    """
+    used: dict[Grant, list[tuple[float, int]]] = {}
+    every = grants()
+    for number, scenario in enumerate(scenarios):
+        iam.forget()
+        began = time.monotonic()
+        scenario(on)
+        seconds = time.monotonic() - began
+        for grant in _matched(every):
+            used.setdefault(grant, []).append((seconds, number))
+    survivors: list[Grant] = []
+    needs: dict[str, int] = {}
+    for grant in every:
+        # What needs one grant of a role likely needs the next.
+        likely = needs.get(grant.statement.owner)
+        order = sorted(used.get(grant, []), key=lambda one: (one[1] != likely, one[0]))
+        found = next((at for _, at in order if _fails(on, scenarios[at], grant)), None)
+        if found is None:
+            survivors.append(grant)
+        else:
+            needs[grant.statement.owner] = found
+    for scenario in scenarios:
+        iam.forget()
+        scenario(on)
+    return Proof(every, survivors)
+
+
+def _matched(every: Sequence[Grant]) -> set[Grant]:
+    """The grants that decisions since the last were made by, or that are of what they were about.
+
+    Where two policies must agree, as a role's and a key's, a decision names the role's.
+    """
+    by_statement: dict[Statement, list[Grant]] = {}
+    for grant in every:
+        by_statement.setdefault(grant.statement, []).append(grant)
+    named = {
+        grant
+        for decision in iam.decisions()
+        if decision.matched_statement is not None
+        for grant in by_statement.get(decision.matched_statement, [])
+        if fnmatch(decision.action.lower(), grant.action.lower())
+    }
+    about = {decision.resource for decision in iam.decisions() if ":kms:" in decision.resource}
+    return named | {grant for grant in every if grant.statement.owner in about}
+
+
+def _fails(on: Deployed, scenario: Scenario, grant: Grant) -> bool:
+    iam.forget()
+    failed = False
+    with iam.without(grant.statement, grant.action):
+        try:
+            scenario(on)
+        except (AssertionError, ClientError, iam.AccessDenied):
+            failed = True
+    if failed:
+        on.clear()
+    return failed
