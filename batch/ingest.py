@@ -135,8 +135,8 @@ class Ingest:
         prepared = time.monotonic()
         parquet = scratch / "result.parquet"
         converted = self._convert(text, kind, parquet, scratch)
-        text.path.unlink()
         finished = time.monotonic()
+        text.path.unlink()
         upload = self._upload
         assert upload is not None  # noqa: S101 - set by run, which is the only caller
         upload.put_file(keys.parquet, parquet, "application/vnd.apache.parquet")

@@ -1,11 +1,13 @@
 """The container's ingest of a generated CSV, beside DuckDB alone converting the same file."""
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -61,20 +63,24 @@ def run(size_mb: int = 1024) -> list[tuple[str, str]]:
         alone: list[float] = []
         convert: list[float] = []
         whole: list[float] = []
+        busy: list[float] = []
+        alone_busy: list[float] = []
         peak = alone_peak = 0
         for number in range(_ROUNDS):
-            output, _, used = _measure(
+            ran = _measure(
                 ["-c", _ALONE, str(source), str(scratch / f"alone-{number}.parquet")], variables
             )
-            alone.append(cast("float", json.loads(output[-1])["seconds"]))
-            alone_peak = max(alone_peak, used)
-            output, seconds, used = _measure(
+            alone.append(cast("float", json.loads(ran.output[-1])["seconds"]))
+            alone_busy.append(ran.cpu_seconds)
+            alone_peak = max(alone_peak, ran.peak)
+            ran = _measure(
                 ["-m", "batch", "source.csv"], variables | {"RESULTS_PREFIX": f"round-{number}/"}
             )
-            report = next(line for line in map(json.loads, output) if line["event"] == "report")
+            report = next(line for line in map(json.loads, ran.output) if line["event"] == "report")
             convert.append(cast("float", report["phases"]["convert"]))
-            whole.append(seconds)
-            peak = max(peak, used)
+            whole.append(ran.seconds)
+            busy.append(ran.cpu_seconds)
+            peak = max(peak, ran.peak)
         s3.close()
     rate = size / 1e6
     return [
@@ -82,13 +88,24 @@ def run(size_mb: int = 1024) -> list[tuple[str, str]]:
         ("DuckDB alone", f"{rate / min(alone):,.0f} MB/s"),
         ("ratio", f"{min(alone) / min(convert):.2f}"),
         ("container: whole process, S3 of this machine included", f"{rate / min(whole):,.0f} MB/s"),
+        ("container: CPU time of the whole process", f"{min(busy):.1f} s"),
+        ("DuckDB alone: CPU time of the whole process", f"{min(alone_busy):.1f} s"),
         ("container: peak memory", f"{peak >> 20} MiB"),
         ("DuckDB alone: peak memory", f"{alone_peak >> 20} MiB"),
     ]
 
 
-def _measure(arguments: list[str], variables: Mapping[str, str]) -> tuple[list[str], float, int]:
-    """Return a Python process's lines, its seconds, and its peak resident bytes."""
+@dataclass(frozen=True)
+class _Run:
+    output: list[str]
+    seconds: float
+    cpu_seconds: float
+    peak: int
+
+
+def _measure(arguments: list[str], variables: Mapping[str, str]) -> _Run:
+    """Run a Python process and return its lines, what it took, and its peak resident bytes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     peak = 0
     with subprocess.Popen(
@@ -110,7 +127,9 @@ def _measure(arguments: list[str], variables: Mapping[str, str]) -> tuple[list[s
     seconds = time.monotonic() - started
     if process.returncode:
         raise RuntimeError(f"{arguments} ended with {process.returncode}: {output}")
-    return output, seconds, peak
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return _Run(output, seconds, cpu, peak)
 
 
 if __name__ == "__main__":
