@@ -63,7 +63,9 @@ def alerts(
     schedules: Mapping[str, c.ScheduledTask],
 ) -> c.FailureAlertsArgs:
     """Who is told of failures, and of whose."""
-    rules = {"task-events": events, "task-reaper": reaper} | _named("upload", uploads)
+    limits = {name: one.concurrency for name, one in machines.items() if one.concurrency}
+    rules = {"task-events": events, "task-reaper": reaper}
+    rules = rules | _named("upload", uploads) | _named("limit", limits)
     queues = rules | _named("pipeline", pipelines) | _named("schedule", schedules)
     with_machines = {**machines, **_named("pipeline", pipelines)}
     return config.alerts.given(

@@ -43,6 +43,8 @@ class ConcurrencyLimit(pulumi.ComponentResource):
 
     table_name: pulumi.Output[str]
     """The table's name."""
+    rule_name: pulumi.Output[str]
+    """The name of the rule on ends of executions."""
     dead_letter_queue_name: pulumi.Output[str]
     """The name of the queue of ends that were not handled."""
 
@@ -84,12 +86,14 @@ class ConcurrencyLimit(pulumi.ComponentResource):
             log_retention_days=args["log_retention_days"],
             opts=child,
         )
-        queue = self._subscribe(name, machine_arn, hands_on)
+        rule, queue = self._subscribe(name, machine_arn, hands_on)
         self.table_name = self._table.name
+        self.rule_name = rule.name
         self.dead_letter_queue_name = queue.name
         self.register_outputs(
             {
                 "table_name": self.table_name,
+                "rule_name": self.rule_name,
                 "dead_letter_queue_name": self.dead_letter_queue_name,
             }
         )
@@ -105,7 +109,7 @@ class ConcurrencyLimit(pulumi.ComponentResource):
 
     def _subscribe(
         self, name: str, machine_arn: pulumi.Output[str], hands_on: aws.sfn.StateMachine
-    ) -> aws.sqs.Queue:
+    ) -> tuple[aws.cloudwatch.EventRule, aws.sqs.Queue]:
         child = pulumi.ResourceOptions(parent=self)
         ends = aws.cloudwatch.EventRule(
             name,
@@ -156,4 +160,4 @@ class ConcurrencyLimit(pulumi.ComponentResource):
             retry_policy={"maximum_event_age_in_seconds": 240, "maximum_retry_attempts": 3},
             opts=child,
         )
-        return queue
+        return ends, queue

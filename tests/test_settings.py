@@ -213,6 +213,8 @@ REFUSALS: list[tuple[Config, str]] = [
         "jobs.ingest: A is in both environment and secrets",
     ),
     (job(retries=21), "jobs.ingest.retries: must be at most 20 (is: 21)"),
+    (job(maxConcurrency=0), "jobs.ingest.maxConcurrency: must be at least 1 (is: 0)"),
+    (job(maxConcurrency=1001), "jobs.ingest.maxConcurrency: must be at most 1000 (is: 1001)"),
     (
         job(retryExitCodes=[75, 65]),
         "jobs.ingest.retryExitCodes[1]: this exit code means that a retry cannot help (is: 65)",

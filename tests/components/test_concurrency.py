@@ -1,6 +1,7 @@
 """A job's limit: what it is made of and granted, and that no order of events breaks it."""
 
 import json
+import re
 from random import Random
 from typing import Any
 
@@ -10,9 +11,9 @@ from components import BatchStateMachine, BatchStateMachineArgs
 from components._asl import RetryPolicy, run_job
 from components._concurrency_asl import hand_on_slots, limit_concurrency
 from tests.components.expressions import check_structure
-from tests.components.interleaving import TABLE, World, items, new_table
+from tests.components.interleaving import CALLBACK, TABLE, World, items, new_table
 from tests.components.parts import LOG_DELIVERY, PLACEMENT, TASK, names
-from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
+from tests.recorder import ACCOUNT, REGION, Recording, deploy, deploy_stack, every, one
 
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:fargate-batch-dev-job-ingest"
 EXECUTIONS = MACHINE.replace("stateMachine", "execution") + ":*"
@@ -90,6 +91,47 @@ def test_each_role_is_granted_the_one_table_and_the_one_job() -> None:
         {"Effect": "Allow", "Action": "states:DescribeExecution", "Resource": EXECUTIONS},
         LOG_DELIVERY,
     ]
+
+
+def calls(definition: dict[str, Any]) -> set[str]:
+    """The actions that a definition's tasks take, but for running the task itself."""
+    found = set[str]()
+    lines = [definition["States"]]
+    while lines:
+        for state in lines.pop().values():
+            if state["Type"] == "Map":
+                lines.append(state["ItemProcessor"]["States"])
+            if state["Type"] != "Task" or "ecs" in state["Resource"]:
+                continue
+            service, operation = state["Resource"].removesuffix(CALLBACK).split(":")[-2:]
+            prefix = {"sfn": "states"}.get(service, service)
+            parts = state["Arguments"].get("TransactItems", [])
+            members = [f"{kind}Item" for part in parts for kind in part]
+            names = members or [operation[0].upper() + operation[1:]]
+            found |= {f"{prefix}:{name}" for name in names}
+    return found
+
+
+def test_each_role_is_granted_what_its_state_machine_calls_and_nothing_else() -> None:
+    recording = limited(2)
+    for role, definition in (
+        ("ingest-job", of_job(2)),
+        ("ingest-limit", hand_on_slots(TABLE, 2)),
+    ):
+        granted = list[str]()
+        for statement in statements(recording, role):
+            action = statement["Action"]
+            granted += [action] if isinstance(action, str) else action
+        own = {action for action in granted if action.startswith(("dynamodb:", "states:"))}
+        assert own == calls(definition)
+
+
+def test_who_is_told_of_failures_is_told_of_ends_that_were_not_handled() -> None:
+    recording = deploy_stack("dev", jobs={"ingest": {"maxConcurrency": 2}})
+    alarms = [r.inputs for r in every(recording.resources, type="MetricAlarm")]
+    watched = [value for alarm in alarms for value in alarm.get("dimensions", {}).values()]
+    assert [name for name in watched if name.startswith("ingest-dead-letters")]
+    assert [name for name in watched if re.fullmatch(r"ingest-[0-9a-f]{7}", name)]
 
 
 def test_a_job_without_a_limit_is_what_it_was() -> None:
