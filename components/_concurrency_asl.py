@@ -378,7 +378,8 @@ def _choice(condition: str, then: str, otherwise: str) -> dict[str, Any]:
 def _retry(but_not: list[str] | None = None) -> list[dict[str, Any]]:
     """Retries of whatever goes wrong in a call, but for answers that a Catch is for."""
     final = [{"ErrorEquals": but_not, "MaxAttempts": 0}] if but_not else []
-    return [*final, _jittered(["States.TaskFailed"], 12)]
+    # A quarter of an hour: the slots are one item, which DynamoDB throttles by its size.
+    return [*final, _jittered(["States.TaskFailed"], 60)]
 
 
 def _jittered(errors: list[str], attempts: int) -> dict[str, Any]:
