@@ -7,11 +7,11 @@ seen in time.
 import json
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import duckdb
 
@@ -357,8 +357,35 @@ class _Follower:
     def _tell_line(self, line: str) -> None:
         self._lines += 1
         if self._lines <= SHOWN_LINES:
-            cut = line if len(line) <= SHOWN_CHARACTERS else f"{line[:SHOWN_CHARACTERS]} …"
+            text = readable(line)
+            cut = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} …"
             self._tour.screen.event("log", cut)
+
+
+def readable(line: str) -> str:
+    """A log line; one of JSON as the names and values of its first two levels."""
+    try:
+        entry: object = json.loads(line)
+    except ValueError:
+        return line
+    return _named(cast("dict[str, object]", entry)) if isinstance(entry, dict) else line
+
+
+def _named(entry: Mapping[str, object]) -> str:
+    parts: list[str] = []
+    for name, value in entry.items():
+        match value:
+            case dict():
+                inner = cast("dict[str, object]", value).items()
+                flat = {key: item for key, item in inner if not isinstance(item, dict | list)}
+                parts.append(f"{name}({_named(flat)})")
+            case list():
+                parts.append(f"{name} {json.dumps(value, ensure_ascii=False)}")
+            case str() if name == "event":
+                parts.append(value)
+            case _:
+                parts.append(f"{name} {value}")
+    return ", ".join(parts)
 
 
 def _id(task_arn: str) -> str:

@@ -1,5 +1,6 @@
 """The tour of the real stack, as a whole process and step by step against a cloud that fails it."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from local.demo import readable
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,3 +81,10 @@ def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
         "",
         f"There is no file {given}: give the path of a CSV or JSON Lines file.\n",
     )
+
+
+def test_a_log_line_of_json_is_shown_as_names_and_values() -> None:
+    assert readable("plain text") == "plain text"
+    assert readable('"text"') == '"text"'
+    line = {"event": "echo", "args": ["a", "日本"], "environment": {"ENV": "x"}, "rows": 7}
+    assert readable(json.dumps(line)) == 'echo, args ["a", "日本"], environment(ENV x), rows 7'
