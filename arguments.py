@@ -114,7 +114,9 @@ def job(
     container = config.given("architecture", "log_retention_days", "image")
     if image is not None and job.image is None:
         container |= {"image": image.image_uri, "repository_arn": image.repository_arn}
-    own = job.given("cpu", "memory", "ephemeral_storage", "environment", "secrets", "image")
+    own = job.given(
+        "cpu", "memory", "ephemeral_storage", "environment", "secrets", "secrets_key", "image"
+    )
     return (
         container
         | own

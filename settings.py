@@ -246,6 +246,10 @@ SecretArn = Annotated[
         "must be the ARN of a Secrets Manager secret or an SSM parameter",
     ),
 ]
+KeyArn = Annotated[
+    str,
+    _matching(r"arn:[a-z-]+:kms:[^:]+:\d{12}:key/\S+", "must be the ARN of a KMS key"),
+]
 LogRetention = Annotated[int, AfterValidator(_one_of(LOG_RETENTION_DAYS))]
 
 
@@ -330,6 +334,7 @@ class JobSettings(_Model):
     timeout: Seconds = 3600
     environment: dict[EnvironmentName, Text] = {}
     secrets: dict[EnvironmentName, SecretArn] = {}
+    secrets_key: KeyArn | None = None
     retries: Annotated[int, Field(ge=0, le=20)] = 5
     retry_exit_codes: tuple[
         Annotated[int, Field(ge=1, le=255), AfterValidator(_retryable)], ...
@@ -347,6 +352,8 @@ class JobSettings(_Model):
             )
         if twice := sorted(self.environment.keys() & self.secrets.keys()):
             raise ValueError(f"{', '.join(twice)} is in both environment and secrets")
+        if self.secrets_key and not self.secrets:
+            raise ValueError("secretsKey decrypts secrets, and there are none")
         return self
 
 
@@ -576,7 +583,9 @@ def _lines(error: ValidationError, values: Mapping[str, Any]) -> Iterable[str]:
         # "[key]" marks the name of an entry, such as a job's: the name itself is what is wrong.
         path = _as_written([part for part in refusal["loc"] if part != "[key]"], values)
         reason = _REASONS.get(kind, refusal["msg"]).format(**refusal.get("ctx", {}))
-        shown = "" if kind in _WITHOUT_VALUE or _is_whole(value) else f" (is: {_shown(value)})"
+        # Whoever took a secret's value for its ARN should not read it in a build's log.
+        hidden = kind in _WITHOUT_VALUE or _is_whole(value) or "secrets" in path
+        shown = "" if hidden else f" (is: {_shown(value)})"
         yield f"{_key(path)}: {reason.removeprefix('Value error, ')}{shown}"
 
 

@@ -33,6 +33,8 @@ class FargateJobArgs(TypedDict):
     secrets: NotRequired[dict[str, str]]
     """Environment variables by ARN of a Secrets Manager secret or SSM parameter: ECS reads them as
     the task starts, and their values are never seen by Pulumi."""
+    secrets_key: NotRequired[pulumi.Input[str]]
+    """The ARN of the KMS key they are encrypted with. Default: AWS's own keys."""
     source_bucket_arns: NotRequired[list[pulumi.Input[str]]]
     """Buckets whose objects the job may list and read."""
     results_bucket_name: NotRequired[pulumi.Input[str]]
@@ -78,7 +80,9 @@ class FargateJob(pulumi.ComponentResource):
         )
         execution_role_arn = _task_role(
             f"{name}-execution",
-            _execution_statements(log_group.arn, repository_arn, args.get("secrets", {})),
+            _execution_statements(
+                log_group.arn, repository_arn, args.get("secrets", {}), args.get("secrets_key")
+            ),
             child,
         )
         task_role_arn = _task_role(f"{name}-task", _task_statements(name, args), child)
@@ -172,6 +176,7 @@ def _execution_statements(
     log_group_arn: pulumi.Output[str],
     repository_arn: pulumi.Input[str] | None,
     secrets: dict[str, str],
+    secrets_key_arn: pulumi.Input[str] | None,
 ) -> list[Statement]:
     """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html."""
     statements = [
@@ -199,6 +204,8 @@ def _execution_statements(
         statements.append(allow("secretsmanager:GetSecretValue", managers))
     if parameters := [arn for arn in secret_arns if ":ssm:" in arn]:
         statements.append(allow("ssm:GetParameters", parameters))
+    if secrets_key_arn is not None:
+        statements.append(allow("kms:Decrypt", secrets_key_arn))
     return statements
 
 

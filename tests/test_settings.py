@@ -203,10 +203,15 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     (
         job(secrets={"A": "swordfish"}),
-        (
-            "jobs.ingest.secrets.A: must be the ARN of a Secrets Manager secret or an SSM parameter "
-            '(is: "swordfish")'
-        ),
+        "jobs.ingest.secrets.A: must be the ARN of a Secrets Manager secret or an SSM parameter",
+    ),
+    (
+        job(secrets={"A": "arn:aws:ssm:r:123456789012:parameter/a"}, secretsKey="alias/mine"),
+        'jobs.ingest.secretsKey: must be the ARN of a KMS key (is: "alias/mine")',
+    ),
+    (
+        job(secretsKey="arn:aws:kms:r:123456789012:key/a"),
+        "jobs.ingest: secretsKey decrypts secrets, and there are none",
     ),
     (
         job(environment={"A": "x"}, secrets={"A": "arn:aws:ssm:r:123456789012:parameter/a"}),

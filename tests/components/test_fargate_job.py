@@ -116,6 +116,17 @@ def test_ecs_may_pull_the_image_write_the_log_and_read_whole_secrets() -> None:
     )
 
 
+def test_ecs_may_decrypt_secrets_with_the_key_they_are_encrypted_with() -> None:
+    key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
+    recording = job({"image": "python:3.13", "secrets": {"KEY": SECRET}, "secrets_key": key})
+    policy = one(recording.resources, type="RolePolicy", name="ingest-execution")
+    assert policy.document("policy") == allows(
+        WRITE_LOG,
+        {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": [SECRET]},
+        {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key},
+    )
+
+
 def test_ecs_may_only_write_the_log_of_a_job_with_a_public_image_and_no_secrets() -> None:
     policy = one(job({"image": "python:3.13"}).resources, type="RolePolicy")
     assert policy.name == "ingest-execution"
