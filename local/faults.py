@@ -139,10 +139,11 @@ def of_input(text: object) -> str:
     """What an execution's input is about."""
     try:
         found: object = json.loads(str(text))
-    except ValueError:
-        return str(text)
-    if isinstance(found, dict) and "detail" in found:
-        return of_event(cast("dict[str, Any]", found))
+        if isinstance(found, dict) and "detail" in found:
+            return of_event(cast("dict[str, Any]", found))
+    except (ValueError, AttributeError, KeyError, TypeError):
+        # Not JSON, or an input by hand that only looks like an event.
+        pass
     return str(text)
 
 
