@@ -123,8 +123,14 @@ def install(cloud: "Cloud") -> None:
     warm = internal("services.lambda_svc", "_execute_function_warm")
 
     def execute(func: dict[str, Any], event: Json, request_id: str) -> dict[str, Any]:
-        if faults.strikes("function", _about(func, event)):
-            return _raised(request_id)
+        config: dict[str, Any] = func.get("config") or func
+        try:
+            # AWS does so for hours at once; each time, a role that no longer trusts it is seen.
+            iam.assume(config["Role"], _PRINCIPAL)
+        except iam.AccessDenied:
+            return _failure("AccessDeniedException", _NOT_ASSUMED, request_id)
+        if faults.strikes("function", _about(config, event)):
+            return _failure("RuntimeError", "a fault on purpose", request_id)
         return _named_error(warm(func, event, request_id), request_id)
 
     write_log = internal("services.lambda_svc", "_emit_lambda_logs")
@@ -243,17 +249,21 @@ def _may_log(config: dict[str, Any]) -> bool:
     return True
 
 
-def _about(function: dict[str, Any], event: Json) -> str:
-    config: dict[str, Any] = function.get("config") or function
+_PRINCIPAL = "lambda.amazonaws.com"
+# https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
+_NOT_ASSUMED = "The role defined for the function cannot be assumed by Lambda."
+
+
+def _about(config: dict[str, Any], event: Json) -> str:
     about = faults.of_event(event) if isinstance(event, dict) else json.dumps(event)
     return f"{config['FunctionName']} {about}"
 
 
-def _raised(request_id: str) -> dict[str, Any]:
-    """What an invocation answers whose function raised."""
+def _failure(error_type: str, message: str, request_id: str) -> dict[str, Any]:
+    """What an invocation answers that failed."""
     body = {
-        "errorMessage": "a fault on purpose",
-        "errorType": "RuntimeError",
+        "errorMessage": message,
+        "errorType": error_type,
         "requestId": request_id,
         "stackTrace": [],
     }
@@ -291,7 +301,7 @@ def _named_error(result: dict[str, Any], request_id: str) -> dict[str, Any]:
 
 def _credentials(config: dict[str, Any]) -> dict[str, str]:
     """The environment variables of a session of the function's role."""
-    session = iam.start_session(config["Role"], "lambda.amazonaws.com", config["FunctionName"])
+    session = iam.start_session(config["Role"], _PRINCIPAL, config["FunctionName"])
     return {
         "AWS_ACCESS_KEY_ID": session.access_key_id,
         "AWS_SECRET_ACCESS_KEY": session.secret_access_key,

@@ -4,6 +4,7 @@ MiniStack authorises the requests that arrive over HTTP; the functions here do t
 same evaluator, for the calls AWS makes between its services. Every decision is kept.
 """
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ __all__ = [
 
 
 _region: list[str] = []
+_registering = threading.Lock()
 
 
 class AccessDenied(Exception):  # noqa: N818 - the name AWS gives it
@@ -214,7 +216,9 @@ def start_session(
         "SessionTags": [],
         "SessionPolicies": None,
     }
-    internal(sts, "register_session")(credentials.access_key_id, record)
+    # It looks through all sessions for expired ones, which another thread's would disturb.
+    with _registering:
+        internal(sts, "register_session")(credentials.access_key_id, record)
     return credentials
 
 

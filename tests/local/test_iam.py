@@ -1,7 +1,9 @@
 """Who may do what in the laptop's cloud: each rule both ways, over HTTP and between services."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -919,3 +921,19 @@ def test_a_call_through_the_sdk_needs_its_grant_on_what_it_names(
 def test_a_person_needs_no_certain_credentials(cloud: Cloud, key: str, token: str | None) -> None:
     person = client_with(cloud, "sts", key, "anything", token)
     assert person.get_caller_identity()["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+
+
+def test_sessions_are_started_from_many_threads_at_once(role: Callable[..., str]) -> None:
+    arn = role(allow("s3:GetObject", "*"))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            started = [
+                pool.submit(iam.start_session, arn, "ecs-tasks.amazonaws.com", f"task-{number}")
+                for number in range(3000)
+            ]
+        keys = {one.result().access_key_id for one in started}
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(keys) == 3000
