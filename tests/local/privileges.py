@@ -777,4 +777,6 @@ def _fails(on: Deployed, scenario: Scenario, grant: Grant) -> bool:
             failed = True
     if failed:
         on.clear()
+    else:
+        on.hand_on_slots()
     return failed
