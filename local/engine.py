@@ -31,10 +31,6 @@ from pulumi.runtime.stack import run_pulumi_func
 
 from local.project import Project
 
-# The SDKs are a million objects that stay. To search them for garbage as often as Python does by
-# default takes a fourth of an evaluation, and would later halt the cloud in the midst of a request.
-gc.set_threshold(50_000, 20, 20)
-
 Properties = dict[str, Any]
 """Inputs or outputs of a resource, with the provider's own (camelCase) keys, as JSON has them."""
 
@@ -113,7 +109,8 @@ def evaluate(project: Project, provider: Provider) -> Evaluation:
             be made.
     """
     # Pulumi keeps its settings in context variables: an empty context is a fresh Pulumi.
-    return contextvars.Context().run(asyncio.run, _evaluate(project, provider))
+    with _no_garbage_collection():
+        return contextvars.Context().run(asyncio.run, _evaluate(project, provider))
 
 
 def evaluate_dry(project: Project) -> Evaluation:
@@ -338,6 +335,21 @@ async def _evaluate(project: Project, provider: Provider) -> Evaluation:
     except (Exception, SystemExit) as error:
         raise _explained(error, project.root) from error
     return Evaluation(outputs, monitor.registered)
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Generator[None]:
+    """Let what an evaluation makes live until its end, as most of it does.
+
+    The SDKs are so large that each search through them takes longer than the program.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
