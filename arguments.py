@@ -1,5 +1,6 @@
 """What the settings say, as the arguments of the components: settings in, Args out."""
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -117,6 +118,9 @@ def job(
     own = job.given(
         "cpu", "memory", "ephemeral_storage", "environment", "secrets", "secrets_key", "image"
     )
+    named = (container | own).get("image")
+    if isinstance(named, str) and (repository := repository_arn(named)) is not None:
+        container |= {"repository_arn": repository}
     return (
         container
         | own
@@ -127,6 +131,19 @@ def job(
             "results_prefix": f"{config.results_bucket.prefix}{name}/",
         }
     )
+
+
+def repository_arn(image: str) -> str | None:
+    """The ARN of the Amazon ECR repository of an image's URI; None of an image from elsewhere.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
+    """
+    match = re.match(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com[a-z.]*/([^:@]+)", image)
+    if match is None:
+        return None
+    account, region, repository = match.groups()
+    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rsplit("-", 2)[0], "aws")
+    return f"arn:{partition}:ecr:{region}:{account}:repository/{repository}"
 
 
 def state_machine(
