@@ -62,12 +62,13 @@ class Uploads:
         ecs, cluster = self.cloud.client("ecs"), self.outputs["clusterArn"]
 
         def look() -> list[dict[str, Any]] | None:
-            arns = [
+            # A task that stops between the two calls is in both answers.
+            arns = {
                 arn
                 for status in ("RUNNING", "STOPPED")
                 for arn in ecs.list_tasks(cluster=cluster, desiredStatus=status)["taskArns"]
-            ]
-            tasks = ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"] if arns else []
+            }
+            tasks = ecs.describe_tasks(cluster=cluster, tasks=sorted(arns))["tasks"] if arns else []
             own = [task for task in tasks if key in json.dumps(task["overrides"])]
             done = len(own) >= count and all(task["lastStatus"] == "STOPPED" for task in own)
             return own if done else None
