@@ -33,7 +33,7 @@ def cluster_capacity_providers(context: Context, registration: Registration) -> 
         defaultCapacityProviderStrategy=defaults,
     )
     if "FARGATE_SPOT" in (inputs.get("capacityProviders") or []):
-        context.not_honoured("FARGATE_SPOT never interrupts a task", registration)
+        context.not_honoured("FARGATE_SPOT interrupts a task only with --fault spot", registration)
     return Created(inputs["clusterName"], {})
 
 
