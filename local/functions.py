@@ -7,13 +7,17 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
 
 import contextlib
 import json
+import logging
+import os
 import re
+import signal
 import subprocess
 import threading
 import time
 import uuid
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,6 +35,7 @@ _RUNTIME = "ministack.core.lambda_runtime"
 _INHERITED = {"PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "TMPDIR"}
 _LAMBDA = re.compile(r"AWS_|_?LAMBDA_|_AWS|_X_AMZN|MINISTACK_|LOCALSTACK_")
 _MAX_SECONDS_BETWEEN = 300.0
+_SECONDS_TO_END = 1.0
 
 
 class NoFunction(Exception):  # noqa: N818 - what the sender is told
@@ -55,6 +60,7 @@ class _Invocations:
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="function")
         self._clock = Clock()
         self._lines: dict[str, deque[_Invocation]] = {}
+        self._serving: set[Future[None]] = set()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -66,6 +72,12 @@ class _Invocations:
         self._clock.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def join(self) -> None:
+        """Wait until what was being invoked has ended."""
+        with self._lock:
+            serving = set(self._serving)
+        wait(serving, _SECONDS_TO_END)
+
     def queue(self, invocation: _Invocation) -> None:
         """Take an invocation into its function's line."""
         with self._lock:
@@ -76,7 +88,8 @@ class _Invocations:
                 waiting.append(invocation)
                 return
             self._lines[invocation.arn] = deque([invocation])
-            self._pool.submit(self._serve, invocation.arn)
+            self._serving = {serving for serving in self._serving if not serving.done()}
+            self._serving.add(self._pool.submit(self._serve, invocation.arn))
 
     def _serve(self, arn: str) -> None:
         while True:
@@ -93,7 +106,7 @@ class _Invocations:
         run = internal("services.lambda_svc", "_execute_function_with_config_scope")
         result: dict[str, Any] = run(invocation.function, invocation.event)
         invocation.attempts += 1
-        if not result.get("error"):
+        if self._closed or not result.get("error"):
             return
         settings = _settings(invocation.function)
         # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
@@ -116,8 +129,15 @@ def install(cloud: "Cloud") -> None:
     """Run functions as AWS does, until the cloud closes."""
     invocations = _Invocations(cloud)
     _open.append(invocations)
-    cloud.on_close(invocations.close)
-    cloud.on_close(_open.clear)
+    processes = _Processes()
+
+    def close() -> None:
+        _open.clear()
+        invocations.close()
+        processes.close()
+        invocations.join()
+
+    cloud.on_close(close)
     patch.leans_on(_SERVICE, "_get_func_record_for_ref", None)
     patch.leans_on(_SERVICE, "_execute_function_with_config_scope", ("func", "event"))
     warm = internal("services.lambda_svc", "_execute_function_warm")
@@ -131,7 +151,11 @@ def install(cloud: "Cloud") -> None:
             return _failure("AccessDeniedException", _NOT_ASSUMED, request_id)
         if faults.strikes("function", _about(config, event)):
             return _failure("RuntimeError", "a fault on purpose", request_id)
-        return _named_error(warm(func, event, request_id), request_id)
+        try:
+            with processes.invoking():
+                return _named_error(warm(func, event, request_id), request_id)
+        except _Closed:
+            return _failure("ServiceException", "the cloud is closing", request_id)
 
     write_log = internal("services.lambda_svc", "_emit_lambda_logs")
 
@@ -148,10 +172,10 @@ def install(cloud: "Cloud") -> None:
     patch.replace(_SERVICE, "_execute_function_warm", execute, ("func", "event", "request_id"))
     patch.replace(_SERVICE, "invoke_async_with_retry", _invoke_async, ("func", "event"))
     patch.replace(_RUNTIME, "execution_credentials", _credentials, ("config",))
-    processes = _Processes()
-    cloud.on_close(processes.close)
     patch.leans_on(_RUNTIME, "reset", ())
+    patch.leans_on(_SERVICE, "logger", None)
     patch.replace(_RUNTIME, "subprocess", processes, None)
+    patch.replace(_RUNTIME, "threading", processes.threads, None)
 
 
 def invoke_later(arn: str, event: Json) -> None:
@@ -309,6 +333,72 @@ def _credentials(config: dict[str, Any]) -> dict[str, str]:
     }
 
 
+class _Closed(Exception):  # noqa: N818 - what happened
+    """Nothing is invoked any more."""
+
+
+class _Process(subprocess.Popen[str]):
+    """A function's process. What it started ends with it, as an execution environment does.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+    """
+
+    def poll(self) -> int | None:
+        ran = self.returncode is None
+        code = super().poll()
+        if ran and code is not None:
+            self._signal_group(signal.SIGKILL)
+        return code
+
+    def wait(self, timeout: float | None = None) -> int:
+        ran = self.returncode is None
+        code = super().wait(timeout)
+        if ran:
+            self._signal_group(signal.SIGKILL)
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        if self.poll() is None:
+            self._signal_group(sig)
+
+    def close_pipes(self) -> None:
+        for pipe in (self.stdin, self.stdout, self.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    pipe.close()
+
+    def _signal_group(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+
+class _Threads:
+    """The `threading` module as MiniStack's runtime sees it: who reads the pipes is known."""
+
+    def __init__(self) -> None:
+        self._started: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Json:
+        return getattr(threading, name)
+
+    def Thread(self, **options: Json) -> threading.Thread:  # noqa: N802 - the module's name
+        thread = threading.Thread(**options)
+        with self._lock:
+            # One that is not started yet is not alive either, but has no identity.
+            self._started = [old for old in self._started if old.ident is None or old.is_alive()]
+            self._started.append(thread)
+        return thread
+
+    def join(self, deadline: float) -> bool:
+        """Whether all of them ended before the deadline."""
+        with self._lock:
+            started = [thread for thread in self._started if thread.ident is not None]
+        for thread in started:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in started)
+
+
 class _Processes:
     """The `subprocess` module as MiniStack's runtime sees it.
 
@@ -316,8 +406,11 @@ class _Processes:
     """
 
     def __init__(self) -> None:
-        self._started: list[subprocess.Popen[str]] = []
-        self._lock = threading.Lock()
+        self.threads = _Threads()
+        self._started: list[_Process] = []
+        self._invoking = 0
+        self._closed = False
+        self._changed = threading.Condition()
 
     def __getattr__(self, name: str) -> Json:
         return getattr(subprocess, name)
@@ -331,25 +424,59 @@ class _Processes:
             for name, value in (environment or {}).items()
             if name in _INHERITED or _LAMBDA.match(name)
         }
-        process: subprocess.Popen[str] = subprocess.Popen(command, env=kept, **options)
-        with self._lock:
+        with self._changed:
+            if self._closed:
+                raise _Closed
+            process = _Process(command, env=kept, start_new_session=True, **options)
             self._started.append(process)
         return process
 
+    @contextlib.contextmanager
+    def invoking(self) -> Generator[None]:
+        """While a process may be started or spoken to.
+
+        Raises:
+            _Closed: nothing is invoked any more.
+        """
+        with self._changed:
+            if self._closed:
+                raise _Closed
+            self._invoking += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._invoking -= 1
+                self._changed.notify_all()
+
     def close(self) -> None:
-        """End every process and close what is open to it."""
-        internal("core.lambda_runtime", "reset")()
-        for process in self._started:
-            process.kill()
-            process.wait()
-        self._close_ended()
+        """End every process, wait for whoever reads from one, and close what is open to it."""
+        deadline = time.monotonic() + _SECONDS_TO_END
+        logger: logging.Logger = internal("services.lambda_svc", "logger")
+        # To MiniStack a worker that ends while it starts or answers is an error, whoever ended it.
+        logger.addFilter(_no_error)
+        try:
+            with self._changed:
+                self._closed = True
+                for process in self._started:
+                    process.kill()
+                for process in self._started:
+                    process.wait()
+                self._changed.wait_for(lambda: not self._invoking, _SECONDS_TO_END)
+            # A pipe that a thread still reads cannot be closed without waiting for that thread.
+            if self.threads.join(deadline):
+                self._close_ended()
+            internal("core.lambda_runtime", "reset")()
+        finally:
+            logger.removeFilter(_no_error)
 
     def _close_ended(self) -> None:
-        with self._lock:
+        with self._changed:
             ended = [process for process in self._started if process.poll() is not None]
             self._started = [process for process in self._started if process not in ended]
         for process in ended:
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    with contextlib.suppress(OSError, ValueError):
-                        pipe.close()
+            process.close_pipes()
+
+
+def _no_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR

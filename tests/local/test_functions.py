@@ -1,12 +1,19 @@
 """Lambda in the laptop's cloud: real handlers in real processes, in order, with their failures."""
 
+import gc
 import io
 import json
+import logging
 import os
+import threading
+import time
+import warnings
 import zipfile
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from local.cloud import Cloud
@@ -15,7 +22,7 @@ from tests.local.probe import REGION, eventually
 from tests.local.test_events import add_rule, attributes, make_queue, put, take
 
 HANDLER = """
-import json, os
+import json, os, subprocess, time
 class BadData(ValueError):
     pass
 def handler(event, context):
@@ -25,6 +32,11 @@ def handler(event, context):
         raise BadData(detail["fail"])
     if "environment" in detail:
         return dict(os.environ)
+    if "busy" in detail:
+        child = subprocess.Popen(["sleep", "20"])
+        with open(detail["busy"], "a") as file:
+            file.write(f"{os.getpid()} {child.pid} ")
+        time.sleep(20)
     print(json.dumps(detail))
     return detail
 """
@@ -144,3 +156,43 @@ def test_a_function_sees_its_own_environment_and_its_role_s_credentials(
     assert seen["AWS_REGION"] == REGION
     assert seen["AWS_ACCESS_KEY_ID"].startswith("ASIA")
     assert seen["AWS_SECRET_ACCESS_KEY"] != os.environ.get("AWS_SECRET_ACCESS_KEY")
+
+
+def ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_busy_function_ends_with_the_cloud_and_leaves_nothing_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = set(threading.enumerate())
+    started = tmp_path / "pids"
+    with Cloud(0, REGION) as cloud:
+        make_role(cloud)
+        arn = make_function(cloud, Timeout=30)
+        add_rule(cloud, "r", {"Arn": arn})
+        for _ in range(3):
+            put(cloud, {"busy": str(started)})
+        machines = Machines(cloud)
+        call = {"Type": "Task", "Resource": arn, "Arguments": {"busy": str(started)}, "End": True}
+        machines.start(machines.create("m", {"Call": call}))
+
+        def busy() -> list[int] | None:
+            pids = started.read_text().split() if started.exists() else []
+            return [int(pid) for pid in pids] if len(pids) == 4 else None
+
+        pids = eventually(busy)
+        closing = time.monotonic()
+    assert time.monotonic() - closing < 2
+    eventually(lambda: all(map(ended, pids)) or None)
+    assert len(started.read_text().split()) == 4
+    with warnings.catch_warnings(record=True) as unclosed:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert [str(warning.message) for warning in unclosed] == []
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not [name for name in left if name.startswith(("function", "stderr-", "Thread-"))]
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
