@@ -5,6 +5,7 @@ A value that is not known before the update is taken to be right: it is looked a
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -77,6 +78,7 @@ _LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 _FUNCTION = "aws:lambda/function:Function"
 _STATE_MACHINE = "aws:sfn/stateMachine:StateMachine"
 _TASK_DEFINITION = "aws:ecs/taskDefinition:TaskDefinition"
+_KEY = "aws:kms/key:Key"
 _REPOSITORIES = ("aws:ecr/repository:Repository", "awsx:ecr:Repository")
 
 # Inputs that hold a policy of permissions, by type.
@@ -85,6 +87,14 @@ _POLICIES = {
     "aws:iam/policy:Policy": "policy",
     "aws:iam/userPolicy:UserPolicy": "policy",
     "aws:iam/groupPolicy:GroupPolicy": "policy",
+}
+# Inputs that hold a policy of who may use the resource itself.
+_OWN_POLICIES = {
+    "aws:iam/role:Role": "assumeRolePolicy",
+    "aws:kms/key:Key": "policy",
+    "aws:s3/bucketPolicy:BucketPolicy": "policy",
+    "aws:sns/topicPolicy:TopicPolicy": "policy",
+    "aws:sqs/queuePolicy:QueuePolicy": "policy",
 }
 _ATTACHMENTS = (
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
@@ -98,11 +108,7 @@ _ECR = (
     "list_amazonelasticcontainerregistry.html"
 )
 _STATES_LOGS = "https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html"
-_CLOUDWATCH = (
-    "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html"
-)
 WITHOUT_RESOURCE = {
-    "cloudwatch:DescribeAlarms": _CLOUDWATCH,
     "ecr:GetAuthorizationToken": _ECR,
     "logs:CreateLogDelivery": _STATES_LOGS,
     "logs:DeleteLogDelivery": _STATES_LOGS,
@@ -138,6 +144,37 @@ def _log_group_expires(resource: Resource) -> Iterator[str]:
 def _function_times_out(resource: Resource) -> Iterator[str]:
     if resource.type == _FUNCTION and not resource.inputs.get("timeout"):
         yield "the function has the time-out of 3 seconds that nobody chose: set timeout"
+
+
+def _function_logs(function: Resource, stack: Sequence[Resource]) -> Iterator[str]:
+    if function.type != _FUNCTION:
+        return
+    config = function.inputs.get("loggingConfig") or {}
+    group = config if config == UNKNOWN else config.get("logGroup")
+    groups = {other.inputs.get("name") for other in stack if other.type == _LOG_GROUP}
+    if not group or group not in groups | {UNKNOWN}:
+        yield (
+            f"Lambda would make the function's log group ({group}), which keeps its events for "
+            "ever: name a LogGroup of the stack in loggingConfig"
+        )
+
+
+def _key_is_rotated(resource: Resource) -> Iterator[str]:
+    if resource.type == _KEY and not resource.inputs.get("enableKeyRotation"):
+        yield "the key stays the same for ever: set enableKeyRotation"
+
+
+def _delivery_is_kept(resource: Resource) -> Iterator[str]:
+    match resource.type:
+        case "aws:cloudwatch/eventTarget:EventTarget":
+            delivery = resource.inputs
+        case "aws:scheduler/schedule:Schedule":
+            delivery = resource.inputs.get("target") or {}
+        case _:
+            return
+    config = delivery if delivery == UNKNOWN else delivery.get("deadLetterConfig")
+    if config != UNKNOWN and not _known_mapping(config).get("arn"):
+        yield "what cannot be delivered is lost: name a queue in deadLetterConfig"
 
 
 def _task_times_out(resource: Resource) -> Iterator[str]:
@@ -214,10 +251,16 @@ def _tags_are_immutable(resource: Resource) -> Iterator[str]:
 
 
 def _grants_are_narrow(resource: Resource) -> Iterator[str]:
-    for statement in _grants(resource):
+    for statement in (*_grants(resource), *_let_in(resource)):
+        if resource.type == _KEY:
+            # In a key's policy * is the key, and its account must keep every right to it.
+            # https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+            if _wild(statement) and not _is_account(statement.get("Principal")):
+                yield "more than the account may do anything with the key: name the actions"
+            continue
         actions, resources = _list(statement.get("Action")), _list(statement.get("Resource"))
         for action in actions:
-            if action == "*" or str(action).endswith(":*"):
+            if "*" in str(action):
                 yield f"{action} grants what nobody asked for: name the actions"
         anything = "*" in resources or "NotResource" in statement or "NotAction" in statement
         if anything and (others := sorted(set(map(str, actions)) - WITHOUT_RESOURCE.keys())):
@@ -235,12 +278,83 @@ def _passed_roles_are_bound(resource: Resource) -> Iterator[str]:
     for statement in _grants(resource):
         if "iam:PassRole" not in _list(statement.get("Action")):
             continue
-        tests = cast("dict[str, Properties]", statement.get("Condition") or {})
-        if not any("iam:PassedToService" in test for test in tests.values()):
+        services = _list(_test(statement, "StringEquals", "iam:PassedToService"))
+        if len(services) != 1:
             yield (
                 "iam:PassRole without the condition iam:PassedToService hands the role to any "
-                "service: name the service"
+                "service: name the one service in StringEquals"
             )
+        if any("*" in str(arn) for arn in _list(statement.get("Resource"))):
+            yield "iam:PassRole on more than one role hands over any of them: name the role"
+
+
+def _runs_are_bound(resource: Resource) -> Iterator[str]:
+    for statement in _grants(resource):
+        if "ecs:RunTask" not in _list(statement.get("Action")):
+            continue
+        tasks = _list(statement.get("Resource"))
+        if not all(re.fullmatch(r"arn:.+:task-definition/[\w-]+:\d+", str(arn)) for arn in tasks):
+            yield f"ecs:RunTask on {tasks} runs what was not reviewed: name one revision"
+        clusters = _list(_test(statement, "ArnEquals", "ecs:cluster"))
+        if len(clusters) != 1 or not re.fullmatch(r"arn:.+:cluster/[\w-]+", str(clusters[0])):
+            yield "ecs:RunTask in any cluster: name the one cluster, ArnEquals ecs:cluster"
+
+
+def _services_are_bound(resource: Resource) -> Iterator[str]:
+    """A service acts for whoever asks it to, unless it is held to an account and a source.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+    """
+    if resource.type == "aws:lambda/permission:Permission":
+        if ".amazonaws.com" in str(resource.inputs.get("principal")) and not resource.inputs.get(
+            "sourceArn"
+        ):
+            yield "the service may call the function for anybody: set sourceArn"
+        return
+    for statement in _let_in(resource):
+        services = _list(_known_mapping(statement.get("Principal")).get("Service"))
+        # Lambda assumes a role with neither key in the request.
+        if not set(services) - {"lambda.amazonaws.com"}:
+            continue
+        accounts = _list(_test(statement, "StringEquals", "aws:SourceAccount"))
+        sources = [
+            arn
+            for operator in ("ArnEquals", "ArnLike")
+            for arn in _list(_test(statement, operator, "aws:SourceArn"))
+        ]
+        if resource.type == "aws:iam/role:Role":
+            if not accounts or not sources:
+                yield f"{services} may assume the role for anybody: test the SourceAccount and Arn"
+                continue
+            for arn in sources:
+                if not re.match(rf"arn:[\w-]+:\w+:[\w-]+:({'|'.join(accounts)}):.", str(arn)):
+                    yield f"{arn} is not one account's source in one Region: name both"
+        elif not (accounts or sources):
+            yield f"{services} may use it for anybody: test aws:SourceArn or aws:SourceAccount"
+
+
+def _wild(statement: Properties) -> bool:
+    return "NotAction" in statement or any("*" in str(a) for a in _list(statement.get("Action")))
+
+
+def _is_account(principal: object) -> bool:
+    accounts = _list(_known_mapping(principal).get("AWS"))
+    return len(accounts) == 1 and bool(re.fullmatch(r"arn:[\w-]+:iam::\d{12}:root", accounts[0]))
+
+
+def _test(statement: Properties, operator: str, key: str) -> Any:  # noqa: ANN401 JSON
+    """What a condition compares the key with, or None."""
+    return _known_mapping(_known_mapping(statement.get("Condition")).get(operator)).get(key)
+
+
+def _known_mapping(value: object) -> Properties:
+    return cast("Properties", value) if isinstance(value, Mapping) else {}
+
+
+def _let_in(resource: Resource) -> Iterator[Properties]:
+    """The statements by which a resource's own policy allows something."""
+    if (key := _OWN_POLICIES.get(resource.type)) is not None:
+        yield from _allowing(resource.inputs.get(key))
 
 
 def _grants(resource: Resource) -> Iterator[Properties]:
@@ -251,11 +365,14 @@ def _grants(resource: Resource) -> Iterator[Properties]:
         documents = [
             inline.get("policy") for inline in _list(resource.inputs.get("inlinePolicies"))
         ]
-    for document in map(_json, documents):
-        if isinstance(document, Mapping):
-            for statement in _list(cast("Properties", document).get("Statement")):
-                if isinstance(statement, Mapping) and statement.get("Effect") == "Allow":
-                    yield cast("Properties", statement)
+    for document in documents:
+        yield from _allowing(document)
+
+
+def _allowing(document: object) -> Iterator[Properties]:
+    for statement in _list(_known_mapping(_json(document)).get("Statement")):
+        if isinstance(statement, Mapping) and statement.get("Effect") == "Allow":
+            yield cast("Properties", statement)
 
 
 def _bucket_is_blocked(bucket: Resource, stack: Sequence[Resource]) -> Iterator[str]:
@@ -273,7 +390,9 @@ def _bucket_is_blocked(bucket: Resource, stack: Sequence[Resource]) -> Iterator[
 def _bucket_is_encrypted(bucket: Resource, stack: Sequence[Resource]) -> Iterator[str]:
     encryption = "BucketServerSideEncryptionConfiguration"
     if bucket.type in BUCKETS and not any(
-        side.inputs.get("rules") for side in _of(bucket, encryption, stack)
+        rule == UNKNOWN or rule.get("applyServerSideEncryptionByDefault")
+        for side in _of(bucket, encryption, stack)
+        for rule in _list(side.inputs.get("rules"))
     ):
         yield f"how the bucket is encrypted is not said: give it a {encryption}"
 
@@ -293,7 +412,7 @@ def _bucket_is_versioned(bucket: Resource, stack: Sequence[Resource]) -> Iterato
 
 def _bucket_is_tls_only(bucket: Resource, stack: Sequence[Resource]) -> Iterator[str]:
     if bucket.type in BUCKETS and not any(
-        _denies_without_tls(side.inputs.get("policy"))
+        _denies_without_tls(side.inputs.get("policy"), "s3:*")
         for side in _of(bucket, "BucketPolicy", stack)
     ):
         yield (
@@ -302,29 +421,38 @@ def _bucket_is_tls_only(bucket: Resource, stack: Sequence[Resource]) -> Iterator
         )
 
 
-def _denies_without_tls(policy: object) -> bool:
+def _queue_is_tls_only(queue: Resource, stack: Sequence[Resource]) -> Iterator[str]:
+    if queue.type == _QUEUE and not any(
+        _denies_without_tls(side.inputs.get("policy"), "sqs:*")
+        for side in _of(queue, "QueuePolicy", stack)
+    ):
+        yield (
+            "the queue can be read without TLS: give it a QueuePolicy that denies sqs:* where "
+            "aws:SecureTransport is false"
+        )
+
+
+def _denies_without_tls(policy: object, action: str) -> bool:
     document = _json(policy)
-    if document == UNKNOWN:
-        return True
-    statements = _list(cast("Properties", document).get("Statement") if document else None)
-    return any(
+    return document == UNKNOWN or any(
         statement.get("Effect") == "Deny"
-        and "s3:*" in _list(statement.get("Action"))
+        and action in _list(statement.get("Action"))
         and statement.get("Principal") in ("*", {"AWS": "*"})
-        and str(statement.get("Condition", {}).get("Bool", {}).get("aws:SecureTransport")).lower()
-        == "false"
-        for statement in statements
+        # One more test would let through what does not pass it.
+        and str(statement.get("Condition")).lower() == "{'bool': {'aws:securetransport': 'false'}}"
+        for statement in _list(_known_mapping(document).get("Statement"))
     )
 
 
-def _of(bucket: Resource, kind: str, stack: Sequence[Resource]) -> Iterator[Resource]:
-    """The resources of this kind that belong to the bucket: they name it, or depend on it."""
+def _of(owner: Resource, kind: str, stack: Sequence[Resource]) -> Iterator[Resource]:
+    """The resources of this kind that belong to a bucket or queue: they name or depend on it."""
+    theirs, its = ("queueUrl", "url") if owner.type == _QUEUE else ("bucket", "bucket")
     for side in stack:
         type_ = side.type.rpartition(":")[2].removesuffix("V2")
-        name = side.inputs.get("bucket")
+        name = side.inputs.get(theirs)
         if type_ == kind and (
-            bucket.urn in side.depends_on
-            or (name not in {None, UNKNOWN} and name == bucket.inputs.get("bucket"))
+            owner.urn in side.depends_on
+            or (name not in {None, UNKNOWN} and name == owner.inputs.get(its))
         ):
             yield side
 
@@ -358,6 +486,10 @@ RULES = (
     Rule("tags-immutable", "Image repositories have immutable tags.", _tags_are_immutable),
     Rule("grants-narrow", "Permissions name their actions and resources.", _grants_are_narrow),
     Rule("passed-roles-bound", "A role is passed to one service.", _passed_roles_are_bound),
+    Rule("runs-bound", "Who runs a task runs one revision in one cluster.", _runs_are_bound),
+    Rule("services-bound", "Services act for one account and source.", _services_are_bound),
+    Rule("keys-rotated", "Keys are rotated.", _key_is_rotated),
+    Rule("deliveries-kept", "What cannot be delivered is kept.", _delivery_is_kept),
 )
 """The rules on single resources."""
 
@@ -366,5 +498,7 @@ STACK_RULES = (
     StackRule("buckets-encrypted", "Buckets say how they are encrypted.", _bucket_is_encrypted),
     StackRule("buckets-versioned", "Buckets keep what is overwritten.", _bucket_is_versioned),
     StackRule("buckets-tls-only", "Buckets refuse what is not sent over TLS.", _bucket_is_tls_only),
+    StackRule("queues-tls-only", "Queues refuse what is not sent over TLS.", _queue_is_tls_only),
+    StackRule("functions-log", "Functions write to a log group of the stack.", _function_logs),
 )
 """The rules that take more than one resource to keep."""
