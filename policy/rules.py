@@ -172,7 +172,12 @@ def _delivery_is_kept(resource: Resource) -> Iterator[str]:
             delivery = resource.inputs.get("target") or {}
         case _:
             return
-    config = delivery if delivery == UNKNOWN else delivery.get("deadLetterConfig")
+    if delivery == UNKNOWN:
+        return
+    config = delivery.get("deadLetterConfig")
+    # What is given up within five minutes comes again: nobody wants the one before.
+    if 0 < _known_mapping(delivery.get("retryPolicy")).get("maximumEventAgeInSeconds", 0) < 300:
+        return
     if config != UNKNOWN and not _known_mapping(config).get("arn"):
         yield "what cannot be delivered is lost: name a queue in deadLetterConfig"
 

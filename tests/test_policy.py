@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from policy import rules
-from tests.recorder import ACCOUNT, REGION, Recording, Resource, every, the_stack
+from tests.recorder import ACCOUNT, REGION, Recording, Resource, deploy_stack, every, the_stack
 
 Statement = dict[str, Any]
 STACKS = ["dev", "prod"]
@@ -38,12 +38,22 @@ def as_list(value: Any) -> list[Any]:  # noqa: ANN401 JSON
     return value if isinstance(value, list) else [value]
 
 
+def broken(recording: Recording) -> list[rules.Violation]:
+    return rules.violations(
+        [rules.Resource(r.type, r.name, r.urn, r.inputs, r.depends_on) for r in recording.resources]
+    )
+
+
 @pytest.mark.parametrize("preview", [True, False])
 @pytest.mark.parametrize("name", STACKS)
 def test_every_resource_keeps_every_rule(name: str, *, preview: bool) -> None:
-    recorded = the_stack(name, preview=preview).resources
-    found = [rules.Resource(r.type, r.name, r.urn, r.inputs, r.depends_on) for r in recorded]
-    assert rules.violations(found) == []
+    assert broken(the_stack(name, preview=preview)) == []
+
+
+def test_a_job_that_waits_for_its_turn_keeps_every_rule() -> None:
+    recording = deploy_stack("dev", jobs={"ingest": {"maxConcurrency": 2}})
+    assert any(r.type.endswith(":ConcurrencyLimit") for r in recording.resources)
+    assert broken(recording) == []
 
 
 def test_every_bucket_has_the_refusal_without_tls_and_no_other_policy(stack: Recording) -> None:

@@ -200,6 +200,7 @@ KEPT: dict[str, list[Stack]] = {
     "keys-rotated": [key()],
     "deliveries-kept": [
         [(TARGET, {"deadLetterConfig": {"arn": UNKNOWN}})],
+        [(TARGET, {"retryPolicy": {"maximumEventAgeInSeconds": 240}})],
         [(SCHEDULE, {"target": {"deadLetterConfig": {"arn": "arn:aws:sqs:::q"}}})],
     ],
     "buckets-blocked": [WHOLE_BUCKET],
@@ -266,6 +267,7 @@ BROKEN: dict[str, list[Stack]] = {
     "keys-rotated": [key(rotated=False)],
     "deliveries-kept": [
         [(TARGET, {"rule": "r"})],
+        [(TARGET, {"retryPolicy": {"maximumEventAgeInSeconds": 300}})],
         [(SCHEDULE, {"target": {"arn": "arn:aws:states:::m"}})],
     ],
     "buckets-blocked": [
