@@ -51,6 +51,18 @@ RUN_TASK: list[dict[str, Any]] = [
         "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
     },
 ]
+# How a rule or a schedule runs the task, but for how many.
+RUN_AS_PLACED: dict[str, Any] = {
+    "taskDefinitionArn": TASK_DEFINITION,
+    "capacityProviderStrategies": [{"capacityProvider": "FARGATE", "weight": 1}],
+    "platformVersion": "1.4.0",
+    "networkConfiguration": {
+        "subnets": ["subnet-1", "subnet-2"],
+        "securityGroups": ["sg-1"],
+        "assignPublicIp": True,
+    },
+    "propagateTags": "TASK_DEFINITION",
+}
 LOG_DELIVERY: dict[str, Any] = {
     "Effect": "Allow",
     "Action": [

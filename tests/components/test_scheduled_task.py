@@ -9,10 +9,10 @@ from tests.components.parts import (
     CLUSTER,
     GROUP,
     PLACEMENT,
+    RUN_AS_PLACED,
     RUN_TASK,
     SCHEDULE,
     TASK,
-    TASK_DEFINITION,
     allows,
     names,
     outputs,
@@ -40,18 +40,7 @@ def test_the_schedule_runs_the_task_as_placed() -> None:
         "roleArn": f"arn:aws:iam::{ACCOUNT}:role/hello-schedule-1a2b3c4",
         "deadLetterConfig": {"arn": QUEUE_ARN},
         "retryPolicy": {"maximumEventAgeInSeconds": 3600, "maximumRetryAttempts": 185},
-        "ecsParameters": {
-            "taskDefinitionArn": TASK_DEFINITION,
-            "taskCount": 3,
-            "capacityProviderStrategies": [{"capacityProvider": "FARGATE", "weight": 1}],
-            "platformVersion": "1.4.0",
-            "networkConfiguration": {
-                "subnets": ["subnet-1", "subnet-2"],
-                "securityGroups": ["sg-1"],
-                "assignPublicIp": True,
-            },
-            "propagateTags": "TASK_DEFINITION",
-        },
+        "ecsParameters": {**RUN_AS_PLACED, "taskCount": 3},
     }
 
 

@@ -15,9 +15,9 @@ from tests.components.parts import (
     CLUSTER,
     MACHINE,
     PLACEMENT,
+    RUN_AS_PLACED,
     RUN_TASK,
     TASK,
-    TASK_DEFINITION,
     allows,
     component,
     names,
@@ -166,18 +166,7 @@ def test_a_task_gets_bucket_and_key_as_environment() -> None:
         "roleArn": f"arn:aws:iam::{ACCOUNT}:role/target-1a2b3c4",
         "deadLetterConfig": {"arn": QUEUE_ARN},
         "retryPolicy": {"maximumEventAgeInSeconds": 86_400, "maximumRetryAttempts": 185},
-        "ecsTarget": {
-            "taskDefinitionArn": TASK_DEFINITION,
-            "taskCount": 1,
-            "capacityProviderStrategies": [{"capacityProvider": "FARGATE", "weight": 1}],
-            "platformVersion": "1.4.0",
-            "networkConfiguration": {
-                "subnets": ["subnet-1", "subnet-2"],
-                "securityGroups": ["sg-1"],
-                "assignPublicIp": True,
-            },
-            "propagateTags": "TASK_DEFINITION",
-        },
+        "ecsTarget": {**RUN_AS_PLACED, "taskCount": 1},
         "inputTransformer": {
             "inputPaths": {"bucket": "$.detail.bucket.name", "key": "$.detail.object.key"}
         },
