@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export FILE
 
 help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.local ## the tour: upload a file, watch the batch it starts (FILE=your.csv)
-	@$(BIN)/python -m local demo $(FILE)
+	@$(BIN)/python -m local demo $${FILE:+-- "$$FILE"}
 
 test: lint types unit ## everything that must be green
 

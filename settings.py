@@ -5,6 +5,7 @@ import re
 from calendar import monthrange
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
@@ -67,6 +68,9 @@ STEP_BYTES = 2700
 STEPS_SIDE_BY_SIDE = 40
 
 MAXIMUM_TIMEOUT_DAYS = 14
+
+# What the program tells a container, by which it finds its work.
+GIVEN_VARIABLES = {"JOB", "BUCKET", "OBJECT_KEY", "RESULTS_BUCKET", "RESULTS_PREFIX"}
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -352,6 +356,11 @@ class JobSettings(_Model):
             )
         if twice := sorted(self.environment.keys() & self.secrets.keys()):
             raise ValueError(f"{', '.join(twice)} is in both environment and secrets")
+        if given := sorted(GIVEN_VARIABLES & (self.environment.keys() | self.secrets.keys())):
+            raise ValueError(
+                f"{', '.join(given)}: the program sets this itself; "
+                "a pipeline's step or a schedule may set BUCKET and OBJECT_KEY"
+            )
         if self.secrets_key and not self.secrets:
             raise ValueError("secretsKey decrypts secrets, and there are none")
         return self
@@ -545,6 +554,8 @@ def load() -> Settings:
 
     Raises `SettingsError` with a line for each key that is refused: key, value, what is allowed.
     """
+    if misspelt := _misspelt_namespace():
+        raise SettingsError(f"{misspelt}: unknown namespace; the one of this project is {PROJECT}")
     config = pulumi.Config(PROJECT)
     values: dict[str, Any] = {}
     for key in _configured_keys():
@@ -567,10 +578,23 @@ def load() -> Settings:
     return settings
 
 
+def _configured() -> Iterable[tuple[str, str]]:
+    """Namespace and key of everything that is configured, for providers too."""
+    for key in sorted({**get_config_env(), **CONFIG.get()}):
+        namespace, _, name = key.partition(":")
+        yield namespace, name
+
+
 def _configured_keys() -> list[str]:
-    known = {**get_config_env(), **CONFIG.get()}
-    prefix = f"{PROJECT}:"
-    return sorted(key.removeprefix(prefix) for key in known if key.startswith(prefix))
+    return [name for namespace, name in _configured() if namespace == PROJECT]
+
+
+def _misspelt_namespace() -> str | None:
+    """A key whose namespace is nearly this project's: nobody else would read it."""
+    for namespace, name in _configured():
+        if namespace != PROJECT and get_close_matches(namespace, [PROJECT], cutoff=0.8):
+            return f"{namespace}:{name}"
+    return None
 
 
 def _lines(error: ValidationError, values: Mapping[str, Any]) -> Iterable[str]:

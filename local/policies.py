@@ -5,8 +5,10 @@ can be withheld for a while to see who needs it.
 """
 
 import contextlib
+import functools
 import importlib
 import json
+import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextvars import ContextVar, copy_context
@@ -315,12 +317,21 @@ def _condition_key(key: str, ctx: Any) -> Any:  # noqa: ANN401 - MiniStack's Eva
     return _original["_resolve_condition_key"](key, ctx)
 
 
+def _wildcards(pattern: str, ignore_case: bool) -> re.Pattern[str]:  # noqa: FBT001 - MiniStack's signature
+    # An object's key may have line breaks, and * stands for any characters:
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+    parts = {"*": ".*", "?": "."}
+    text = "".join(parts.get(character) or re.escape(character) for character in pattern)
+    return re.compile(rf"{text}\Z", re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+
+
 def install() -> None:
     """Put the functions above into MiniStack's evaluator until the cloud closes."""
     replacements: tuple[tuple[str, Callable[..., Any], tuple[str, ...]], ...] = (
         ("evaluate", evaluate, ("ctx", "policies", "limits")),
         ("_gather_role_policies", _role_policies, ("role_name", "account_id")),
         ("_resolve_condition_key", _condition_key, ("key", "ctx")),
+        ("_fnmatch_compile", functools.lru_cache(4096)(_wildcards), ("pattern", "ignore_case")),
     )
     for name, new, parameters in replacements:
         _original[name] = patch.replace("ministack.core.iam_evaluator", name, new, parameters)

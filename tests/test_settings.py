@@ -217,6 +217,13 @@ REFUSALS: list[tuple[Config, str]] = [
         job(environment={"A": "x"}, secrets={"A": "arn:aws:ssm:r:123456789012:parameter/a"}),
         "jobs.ingest: A is in both environment and secrets",
     ),
+    (
+        job(environment={"BUCKET": "b", "MINE": "x", "JOB": "j"}),
+        (
+            "jobs.ingest: BUCKET, JOB: the program sets this itself; "
+            "a pipeline's step or a schedule may set BUCKET and OBJECT_KEY"
+        ),
+    ),
     (job(retries=21), "jobs.ingest.retries: must be at most 20 (is: 21)"),
     (job(maxConcurrency=0), "jobs.ingest.maxConcurrency: must be at least 1 (is: 0)"),
     (job(maxConcurrency=1001), "jobs.ingest.maxConcurrency: must be at most 1000 (is: 1001)"),
@@ -520,6 +527,10 @@ def test_every_refusal_of_one_configuration_is_told_at_once() -> None:
             'aws:region: must be a Region, such as ap-northeast-1 (is: "Tokyo")',
         ),
         ({"aws:region": "ap-northeast-1"}, "fargate-batch:jobs: missing"),
+        (
+            {"aws:region": "ap-northeast-1", "fargate-btach:protect": "false"},
+            "fargate-btach:protect: unknown namespace; the one of this project is fargate-batch",
+        ),
         (
             {"aws:region": "ap-northeast-1", "fargate-batch:jobs": "{not json"},
             'fargate-batch:jobs: must be a mapping of keys to values (is: "{not json")',
