@@ -101,7 +101,8 @@ class FargateJob(pulumi.ComponentResource):
             "secrets": [
                 {"name": k, "valueFrom": v} for k, v in sorted(args.get("secrets", {}).items())
             ],
-            # A batch stops within a second of SIGTERM; Fargate's default of 30 s is billed.
+            # Fargate's default, said because a limit on concurrency waits a little longer than this
+            # before it gives a slot on: STOP_SECONDS in _concurrency_asl.py.
             "stopTimeout": 30,
             "logConfiguration": {
                 "logDriver": "awslogs",
