@@ -87,7 +87,7 @@ class Step:
 
 
 def take(tour: Tour) -> list[str]:
-    """Take every step that the stack has; returns what was not seen."""
+    """Take every step that the stack has; returns the titles of those not seen."""
     missing: list[str] = []
     with events.observe(tour.deliveries.append):
         for step in STEPS:
@@ -98,7 +98,7 @@ def take(tour: Tour) -> list[str]:
                 step.take(tour)
             except (NotSeenError, CommandError) as error:
                 tour.screen.verdict(str(error), good=False)
-                missing.append(f"{step.title}: {error}")
+                missing.append(step.title)
     return missing
 
 
@@ -342,15 +342,16 @@ class _Follower:
     def _tell_states(self, task: dict[str, Any]) -> None:
         """The states, of which only the rule on ECS events hears every one."""
         arn = task["taskArn"]
-        states = [
-            delivery.event["detail"]["lastStatus"]
+        changes = [
+            delivery.event["detail"]
             for delivery in list(self._tour.deliveries)
             if delivery.outcome == "matched" and delivery.event["detail"].get("taskArn") == arn
         ]
-        for status in [*states, task["lastStatus"]]:
+        for change in [*changes, task]:
+            status = change["lastStatus"]
             if (arn, status) not in self._told:
                 self._told.append((arn, status))
-                code = exit_code(task) if status == "STOPPED" else None
+                code = exit_code(change) if status == "STOPPED" else None
                 text = f"{_id(arn)[:8]} {status}" + ("" if code is None else f", exit code {code}")
                 self._tour.screen.event("task", text)
 

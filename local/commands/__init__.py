@@ -4,15 +4,19 @@ import argparse
 import contextlib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from local.commands.errors import CommandError
+from local.commands.hints import DEFAULT_PORT, DEFAULT_STACK
 from local.commands.lifetime import Lifetime
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DEFAULT_PORT = 4566
+# What ListExecutions tells of at a time:
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
+MOST_RUNS = 1000
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,13 +47,11 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
     argparse alone refuses them when an option stands between the job and `--`.
     """
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    parser = _parser()
-    options = parser.parse_args(arguments[:end])
-    if options.command == "start":
-        options.arguments += arguments[end + 1 :]
-    elif arguments[end:]:
-        parser.error(f"{options.command} takes nothing after --")
+    if arguments[:1] != ["start"] or "--" not in arguments:
+        return _parser().parse_args(arguments)
+    end = arguments.index("--")
+    options = _parser().parse_args(arguments[:end])
+    options.arguments += arguments[end + 1 :]
     return options
 
 
@@ -77,6 +79,23 @@ def _port(text: str) -> int:
 _port.__name__ = "port number (0 to 65535)"
 
 
+def _limit(text: str) -> int:
+    limit = int(text)
+    if not 1 <= limit <= MOST_RUNS:
+        raise ValueError
+    return limit
+
+
+_limit.__name__ = f"number of runs (1 to {MOST_RUNS})"
+
+
+def _stack_name(text: str) -> str:
+    """A name that Pulumi takes, which is a part of a file's name."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", text):
+        raise argparse.ArgumentTypeError("a stack's name is letters, digits, - _ .")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local", description="Run the stack on this machine, without AWS."
@@ -97,7 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="take the tour: every way a batch starts")
     demo.add_argument("file", nargs="?", type=Path, metavar="FILE", help="your own CSV to upload")
     for creating in (up, demo):
-        creating.add_argument("--stack", default="dev", help="default: %(default)s")
+        creating.add_argument(
+            "--stack", type=_stack_name, default=DEFAULT_STACK, help="default: %(default)s"
+        )
         # A folder other than the project this package is in: for tests of other programs.
         creating.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
 
@@ -105,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     fire.add_argument("name", metavar="NAME", help="a pipeline or a schedule of the stack")
 
     runs = commands.add_parser("runs", help="list executions and tasks, the newest first")
-    runs.add_argument("--limit", type=int, default=20, help="default: %(default)s")
+    runs.add_argument("--limit", type=_limit, default=20, help="default: %(default)s")
 
     logs = commands.add_parser("logs", help="print the newest log of a job")
     logs.add_argument("name", metavar="NAME", help="a job of the stack")

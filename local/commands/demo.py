@@ -5,14 +5,13 @@ from pathlib import Path
 
 from local import project
 from local.cloud import HOST
-from local.commands import DEFAULT_PORT, stack
+from local.commands import stack
 from local.commands.errors import CommandError
+from local.commands.hints import DEFAULT_PORT, DEFAULT_STACK, SAMPLE, command_line, upload
 from local.commands.lifetime import Lifetime
 from local.commands.screen import screen
-from local.commands.up import aws, create, show
+from local.commands.up import create, show
 from local.demo import Tour, take
-
-SAMPLE = Path(__file__).resolve().parent.parent / "samples" / "orders.csv"
 
 
 def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
@@ -20,6 +19,11 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
     file: Path = options.file or SAMPLE
     if not file.is_file():
         raise CommandError(f"There is no file {file}: give the path of a CSV or JSON Lines file.")
+    if file.stat().st_size == 0:
+        raise CommandError(
+            f"{file} is empty: a rule on a prefix leaves out objects of 0 bytes, which S3's console"
+            " makes for folders, so nothing would start."
+        )
     on = screen()
     on.line(f"Creating the {options.stack} stack on this machine ...")
     running = create(options.root, options.stack, 0, lifetime)
@@ -34,12 +38,13 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
     missing = take(tour)
 
     on.heading("Keep it running")
-    on.line("  python -m local up")
+    chosen = [] if options.stack == DEFAULT_STACK else ["--stack", options.stack]
+    on.line(f"  {command_line('up', *chosen)}")
     on.line("and in another terminal:")
     bucket = running.evaluation.outputs.get("uploadBucket", "BUCKET")
-    command = aws(f"http://{HOST}:{DEFAULT_PORT}", running.cloud.region)
-    on.line(f"  {command} s3 cp {file.name} s3://{bucket}/target/")
-    on.line("  python -m local runs")
+    endpoint = f"http://{HOST}:{DEFAULT_PORT}"
+    on.line(f"  {upload(endpoint, running.cloud.region, file, bucket)}")
+    on.line(f"  {command_line('runs')}")
     on.line()
     if missing:
         on.verdict(f"Not seen: {'; '.join(missing)}.", good=False)

@@ -3,6 +3,7 @@
 import argparse
 
 from local.commands import stack
+from local.commands.hints import command_line
 from local.commands.lifetime import Lifetime
 from local.commands.screen import screen
 
@@ -12,5 +13,5 @@ def run(options: argparse.Namespace, _lifetime: Lifetime) -> int:
     running = stack.find(options.port)
     arn = running.schedule_arn(options.name)
     stack.fire(options.port, arn)
-    screen().line(f"Fired {arn}: see `python -m local runs`.")
+    screen().line(f"Fired {arn}: see `{command_line('runs', port=options.port)}`.")
     return 0

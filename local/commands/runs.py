@@ -4,7 +4,10 @@ import argparse
 
 from local.commands import stack, tasks
 from local.commands.lifetime import Lifetime
-from local.commands.screen import screen
+from local.commands.screen import printable, screen
+
+SHOWN_CHARACTERS = 60
+"""What is shown of a trigger: a key may have 1024 bytes."""
 
 
 def run(options: argparse.Namespace, _lifetime: Lifetime) -> int:
@@ -30,10 +33,14 @@ def run(options: argparse.Namespace, _lifetime: Lifetime) -> int:
                 one.kind,
                 one.name,
                 one.status,
-                one.trigger,
+                _cut(printable(one.trigger)),
                 "" if one.seconds is None else f"{one.seconds:.1f}",
             )
             for one in found[: options.limit]
         ],
     )
     return 0
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

@@ -6,9 +6,12 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Protocol
 
+NOT_SHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode's categories of controls, formats, halves of characters, and ends of lines."""
+
 
 class Screen(Protocol):
-    """Where a command writes what people read."""
+    """Where a command writes what people read; control characters in a text come out escaped."""
 
     def heading(self, text: str) -> None:
         """A line that begins a part."""
@@ -48,12 +51,13 @@ class PlainScreen:
 
     def heading(self, text: str) -> None:
         """A line with an empty one before it."""
-        self.line(f"\n{text}")
+        self.line()
+        self.line(text)
 
     def line(self, text: str = "") -> None:
         """A line."""
         with self._lock:
-            sys.stdout.write(f"{text}\n")
+            sys.stdout.write(f"{printable(text)}\n")
             sys.stdout.flush()
 
     def event(self, what: str, text: str) -> None:
@@ -66,7 +70,7 @@ class PlainScreen:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Columns as wide as their widest cell."""
-        lines = [columns, *rows]
+        lines = [[printable(cell) for cell in line] for line in (columns, *rows)]
         widths = [max(_width(line[i]) for line in lines) for i in range(len(columns))]
         for line in lines:
             cells = (
@@ -74,6 +78,17 @@ class PlainScreen:
                 for cell, width in zip(line, widths, strict=True)
             )
             self.line(f"  {'  '.join(cells)}".rstrip())
+
+
+def printable(text: str) -> str:
+    """The text with what would move the cursor, colour or reorder as an escape: an object key may.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+    """
+    return "".join(
+        one.encode("unicode_escape").decode() if unicodedata.category(one) in NOT_SHOWN else one
+        for one in text
+    )
 
 
 def _width(text: str) -> int:

@@ -1,5 +1,6 @@
 """A running stack as its users see it: its outputs, and AWS's APIs at its endpoint."""
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -9,10 +10,13 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ConnectionError as NotConnectedError
+from botocore.exceptions import ReadTimeoutError
 
 from local import control
 from local.cloud import ACCESS_KEY_ID, HOST, SECRET_ACCESS_KEY
 from local.commands.errors import CommandError
+from local.commands.hints import command_line
 
 SECONDS = 5
 
@@ -26,14 +30,28 @@ class Stack:
     outputs: dict[str, Any]
 
     def client(self, service: str) -> Any:  # noqa: ANN401 -- each service has a type of its own
-        """A boto3 client for the stack's account and Region."""
+        """A boto3 client for the stack's account and Region.
+
+        Its calls raise CommandError, without another attempt, once nothing listens any more.
+        """
         session: Any = boto3.Session(
             aws_access_key_id=ACCESS_KEY_ID,
             aws_secret_access_key=SECRET_ACCESS_KEY,
             region_name=self.region,
         )
         config = Config(proxies={}, s3={"addressing_style": "path"})
-        return session.client(service, endpoint_url=self.endpoint, config=config)
+        client: Any = session.client(service, endpoint_url=self.endpoint, config=config)
+        client.meta.events.register_first("needs-retry.*", self._refuse_to_retry)
+        return client
+
+    def _refuse_to_retry(
+        self, caught_exception: BaseException | None = None, **_others: object
+    ) -> None:
+        """Leave the other failures to the client: a throttled call is worth another attempt."""
+        if isinstance(caught_exception, NotConnectedError):
+            raise CommandError(f"The stack at {self.endpoint} has stopped.", status=1) from None
+        if isinstance(caught_exception, ReadTimeoutError):
+            raise CommandError(f"The stack at {self.endpoint} does not answer.", status=1) from None
 
     def job(self, name: str) -> dict[str, str]:
         """A job's outputs: `taskDefinitionArn`, `stateMachineArn`, `logGroup`.
@@ -88,10 +106,10 @@ def _ask(port: int, request: urllib.request.Request) -> dict[str, Any]:
     except urllib.error.HTTPError as error:
         with error:
             raise CommandError(_message(error.read()) or _something_else(port)) from None
-    except OSError:
+    except (OSError, http.client.HTTPException):
+        up = command_line("up", port=port)
         raise CommandError(
-            f"Nothing runs at http://{HOST}:{port}: start it with `python -m local up`,"
-            " or give its --port."
+            f"Nothing runs at http://{HOST}:{port}: start it with `{up}`, or give its --port."
         ) from None
     except ValueError:
         raise CommandError(_something_else(port)) from None

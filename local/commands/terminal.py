@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from local.commands.screen import printable
+
 
 class RichScreen:
     """What `Screen` asks for. Nothing is read as markup: object keys may hold brackets."""
@@ -17,24 +19,26 @@ class RichScreen:
     def heading(self, text: str) -> None:
         """A bold line with an empty one before it."""
         self._console.print()
-        self._console.print(text, style="bold cyan")
+        self._console.print(printable(text), style="bold cyan")
 
     def line(self, text: str = "") -> None:
         """A line."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(printable(text), soft_wrap=True)
 
     def event(self, what: str, text: str) -> None:
         """An indented line, its kind dimmed."""
-        self._console.print(Text(f"  {what:<10} ", "dim").append(text, "default"), soft_wrap=True)
+        told = Text(f"  {what:<10} ", "dim").append(printable(text), "default")
+        self._console.print(told, soft_wrap=True)
 
     def verdict(self, text: str, *, good: bool) -> None:
         """A line that begins with a mark."""
         style = "green" if good else "bold red"
-        self._console.print(f"  {'✓' if good else '✗'} {text}", style=style, soft_wrap=True)
+        marked = f"  {'✓' if good else '✗'} {printable(text)}"
+        self._console.print(marked, style=style, soft_wrap=True)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table without vertical lines."""
         table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
         for row in rows:
-            table.add_row(*(Text(cell, overflow="fold") for cell in row))
+            table.add_row(*(Text(printable(cell), overflow="fold") for cell in row))
         self._console.print(table)

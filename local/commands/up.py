@@ -12,6 +12,7 @@ from typing import Any
 from local import control
 from local.cloud import Cloud, CloudError
 from local.commands.errors import CommandError
+from local.commands.hints import SAMPLE, upload
 from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
 from local.creators import create_stack
@@ -107,17 +108,8 @@ def upload_lines(running: Running) -> list[str]:
     bucket = running.evaluation.outputs.get("uploadBucket")
     if not isinstance(bucket, str):
         return []
-    command = aws(running.cloud.endpoint, running.cloud.region)
-    return [
-        "Upload with the AWS command line:",
-        f"  {command} s3 cp FILE.csv s3://{bucket}/target/",
-    ]
-
-
-def aws(endpoint: str, region: str) -> str:
-    """The beginning of an AWS command: it needs credentials, whichever they are."""
-    credentials = "AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any"
-    return f"{credentials} aws --endpoint-url {endpoint} --region {region}"
+    command = upload(running.cloud.endpoint, running.cloud.region, SAMPLE, bucket)
+    return ["Upload with the AWS command line:", f"  {command}"]
 
 
 def rows(outputs: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -19,6 +19,11 @@ import boto3
 import psutil
 import pytest
 
+from local.commands.errors import CommandError
+from local.commands.hints import DEFAULT_PORT, command_line
+from local.commands.screen import PlainScreen, Screen
+from local.commands.stack import Stack
+from local.commands.terminal import RichScreen
 from tests.local.programs import REGION, STACK_FILE, write_files
 
 ROOT = Path(__file__).parents[2]
@@ -279,6 +284,29 @@ def test_start_prints_the_log_and_ends_as_the_container_does(
     assert status == 0
 
 
+def test_a_key_in_the_table_of_runs_is_escaped_and_cut(
+    served: tuple[int, dict[str, object]],
+) -> None:
+    port, contract = served
+    outputs = contract["outputs"]
+    assert isinstance(outputs, dict)
+    states = Stack(str(contract["endpoint"]), REGION, outputs).client("stepfunctions")
+    event = {
+        "source": "aws.s3",
+        "detail": {"bucket": {"name": "b"}, "object": {"key": "t/\n\x1b[2J" + "k" * 999}},
+        "commands": ["0"],
+    }
+    states.start_execution(
+        stateMachineArn=outputs["jobs"]["job"]["stateMachineArn"], input=json.dumps(event)
+    )
+    status, out, _ = run("runs", "--port", str(port))
+    triggers = [row for row in out.splitlines() if "upload s3" in row]
+    assert status == 0
+    assert len(triggers) == 1
+    trigger = r"upload s3://b/t/\n\x1b[2J"
+    assert f"  {trigger}{'k' * (60 - len(trigger))}…" in triggers[0]
+
+
 def test_asking_for_what_the_stack_has_not_says_what_it_has(
     served: tuple[int, dict[str, object]],
 ) -> None:
@@ -313,8 +341,8 @@ def test_asking_where_nothing_runs_says_how_to_start_it(command: list[str]) -> N
         2,
         "",
         (
-            f"Nothing runs at http://127.0.0.1:{port}: start it with `python -m local up`,"
-            " or give its --port.\n"
+            f"Nothing runs at http://127.0.0.1:{port}: start it with"
+            f" `{command_line('up', port=port)}`, or give its --port.\n"
         ),
     )
 
@@ -335,6 +363,55 @@ def test_a_bad_stack_file_is_one_line(tmp_path: Path, stack_file: str, message: 
     status, out, err = run("up", "--root", str(tmp_path), "--port", "0")
     assert (status, out) == (2, "")
     assert re.fullmatch(message + r"\n", err)
+
+
+@pytest.mark.parametrize("name", ["../x", "", "a/b", "a\n"])
+def test_a_stack_name_is_no_path(name: str) -> None:
+    status, out, err = run("up", "--stack", name)
+    assert (status, out) == (2, "")
+    assert err.endswith("error: argument --stack: a stack's name is letters, digits, - _ .\n")
+
+
+@pytest.mark.parametrize("limit", ["-3", "0", "1001", "many"])
+def test_a_limit_that_cannot_be_is_a_wrong_use(limit: str) -> None:
+    status, out, err = run("runs", "--limit", limit)
+    assert (status, out) == (2, "")
+    assert err.endswith(
+        f"error: argument --limit: invalid number of runs (1 to 1000) value: '{limit}'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("executable", "printed"),
+    [
+        (".venv/bin/python", ".venv/bin/python -m local runs"),
+        ("my env/bin/python", "'my env/bin/python' -m local runs"),
+        ("/opt/python/bin/python3", "/opt/python/bin/python3 -m local runs"),
+    ],
+)
+def test_a_command_to_copy_names_the_interpreter_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executable: str, printed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / executable))
+    assert command_line("runs", port=DEFAULT_PORT) == printed
+    assert command_line("runs", port=4000) == f"{printed} --port 4000"
+
+
+@pytest.mark.parametrize("screen", [PlainScreen, RichScreen])
+def test_control_characters_are_shown_as_escapes(
+    screen: type[Screen], capsys: pytest.CaptureFixture[str]
+) -> None:
+    key, shown = "a\n\x1b[31m\tb\x01\u202e 日本.csv", r"a\n\x1b[31m\tb\x01\u202e 日本.csv"
+    on = screen()
+    on.heading(key)
+    on.line(key)
+    on.event("rule", key)
+    on.verdict(key, good=False)
+    on.table(("key",), [(key,)])
+    out = capsys.readouterr().out
+    assert out.count(shown) == 5
+    assert {one for one in out if not one.isprintable()} == {"\n"}
 
 
 def test_an_unknown_stack_is_one_line(tmp_path: Path) -> None:
@@ -400,7 +477,13 @@ def test_up_tells_what_there_is_and_how_to_use_it(sample: Path) -> None:
     text = "".join(lines)
     assert re.search(r"^The dev stack: 11 resources in \d+\.\d s$", text, re.MULTILINE)
     assert re.search(r"^  jobs\.job\.logGroup +job-[0-9a-f]{7}$", text, re.MULTILINE)
-    assert re.search(r"aws --endpoint-url http://127\.0\.0\.1:\d+ .* s3 cp FILE\.csv s3://", text)
+    copy = re.search(
+        r"aws --endpoint-url http://127\.0\.0\.1:\d+ .* s3 cp (\S+) s3://\S+/target/$",
+        text,
+        re.MULTILINE,
+    )
+    assert copy is not None
+    assert (ROOT / copy[1]).is_file()
     assert "  - NAT gateways" not in text
     assert (process.returncode, out) == (130, "")
     assert err == "a word of the program's own\n"
@@ -433,6 +516,35 @@ def test_a_signal_ends_the_cloud_and_its_running_task(
         assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.parametrize("command", [["logs", "job", "--follow"], ["start", "job", "--", "sleep"]])
+def test_the_end_of_the_stack_ends_a_command_in_one_line(sample: Path, command: list[str]) -> None:
+    with ended(start("up", "--root", str(sample), "--port", "0", "--json")) as serving:
+        endpoint = json.loads(read_line(serving))["endpoint"]
+        port = endpoint.rpartition(":")[2]
+        if command[0] == "logs":
+            assert run("start", "job", "--port", port, "--", "0")[0] == 0
+        with ended(start(*command[:2], "--port", port, *command[2:])) as asking:
+            assert read_line(asking).startswith("arguments ")
+            serving.send_signal(signal.SIGINT)
+            assert serving.wait(5) == 130
+            began = time.monotonic()
+            _, err = asking.communicate(timeout=10)
+            assert time.monotonic() - began < 2
+    assert asking.returncode == 1
+    assert err.splitlines()[-1] == f"The stack at {endpoint} has stopped."
+    assert "Traceback" not in err
+
+
+def test_a_client_does_not_ask_again_where_nothing_listens() -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    client = Stack(endpoint, REGION, {}).client("logs")
+    began = time.monotonic()
+    with pytest.raises(CommandError, match=f"^The stack at {endpoint} has stopped\\.$") as raised:
+        client.describe_log_streams(logGroupName="any")
+    assert time.monotonic() - began < 1
+    assert raised.value.status == 1
+
+
 def wait_until_it_catches_signals(process: subprocess.Popen[str]) -> None:
     """Python itself catches SIGINT from its start, SIGTERM only the program does."""
     deadline = time.monotonic() + READY_SECONDS
@@ -457,7 +569,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing(sample: Path, delay: float) -> None
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=5)
         assert time.monotonic() - began < 2
-        assert process.returncode in {130, 1}  # 1: the tour was over
+        assert process.returncode in {130, 0}  # 0: the tour was over
         assert "Traceback" not in err
 
 

@@ -46,7 +46,10 @@ def test_the_tour_of_the_dev_stack_shows_every_way_a_batch_starts() -> None:
     assert "  rejected   line 7: expected 7 columns, found 5\n" in first
     assert re.search(r"^  1001 +2026-04-01 09:12:00 +鈴木商店 +りんご", first, re.MULTILINE)
     assert "  ok         The upload of hoge/orders.csv started nothing.\n" in first
+    exits = re.findall(r"^  task +[0-9a-f]{8} STOPPED(.*)$", out, re.MULTILINE)
+    assert set(exits) == {", exit code 0"}
     assert "  MISSING" not in out
+    assert re.search(r"s3 cp local/samples/orders\.csv s3://\S+/target/$", out, re.MULTILINE)
     assert out.endswith("  ok         All of it was seen.\n")
     assert "\x1b" not in out
 
@@ -58,6 +61,7 @@ def test_the_tour_takes_a_file_of_ones_own(tmp_path: Path) -> None:
     assert status == 0, out
     assert "  result     2 rows, 2 columns, 0 rejected\n" in out
     assert "/target/my own (1).jsonl\n" in out
+    assert f" s3 cp '{own}' s3://" in out
 
 
 def test_a_tour_whose_batch_fails_says_what_was_not_seen(tmp_path: Path) -> None:
@@ -68,9 +72,9 @@ def test_a_tour_whose_batch_fails_says_what_was_not_seen(tmp_path: Path) -> None
     assert re.search(
         r"^  MISSING +the execution ended as FAILED: .*exit code 65", out, re.MULTILINE
     )
-    last = out.splitlines()[-1]
-    assert last.startswith(
-        "  MISSING    Not seen: An upload runs a batch, through a state machine: "
+    assert out.splitlines()[-1] == (
+        "  MISSING    Not seen: An upload runs a batch, through a state machine;"
+        " An upload runs a batch, straight in ECS."
     )
 
 
@@ -80,6 +84,18 @@ def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
         2,
         "",
         f"There is no file {given}: give the path of a CSV or JSON Lines file.\n",
+    )
+
+
+@pytest.mark.parametrize("before", [[], ["--"]])
+def test_a_tour_with_an_empty_file_does_not_begin(tmp_path: Path, before: list[str]) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.touch()
+    assert demo(*before, str(empty), seconds=20) == (
+        2,
+        "",
+        f"{empty} is empty: a rule on a prefix leaves out objects of 0 bytes, which S3's console"
+        " makes for folders, so nothing would start.\n",
     )
 
 
