@@ -94,8 +94,10 @@ def test_a_tour_with_an_empty_file_does_not_begin(tmp_path: Path, before: list[s
     assert demo(*before, str(empty), seconds=20) == (
         2,
         "",
-        f"{empty} is empty: a rule on a prefix leaves out objects of 0 bytes, which S3's console"
-        " makes for folders, so nothing would start.\n",
+        (
+            f"{empty} is empty: a rule on a prefix leaves out objects of 0 bytes, which S3's"
+            " console makes for folders, so nothing would start.\n"
+        ),
     )
 
 
