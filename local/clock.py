@@ -5,16 +5,17 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 
 
 class Alarm:
-    """One call to come; `cancel` makes it not come."""
+    """One call to come, for the account and Region it was asked in; `cancel` makes it not come."""
 
-    __slots__ = ("_call", "_clock")
+    __slots__ = ("_call", "_context")
 
-    def __init__(self, call: Callable[[], object], clock: "Clock") -> None:
+    def __init__(self, call: Callable[[], object]) -> None:
         self._call: Callable[[], object] | None = call
-        self._clock = clock
+        self._context = copy_context()
 
     def cancel(self) -> None:
         """Forget the call, if it has not come yet."""
@@ -24,7 +25,9 @@ class Alarm:
         """Make the call in a thread of its own, unless it was cancelled."""
         call, self._call = self._call, None
         if call is not None:
-            threading.Thread(target=call, name="alarm", daemon=True).start()
+            threading.Thread(
+                target=self._context.run, args=(call,), name="alarm", daemon=True
+            ).start()
 
 
 class Clock:
@@ -40,7 +43,7 @@ class Clock:
 
     def after(self, seconds: float, call: Callable[[], object]) -> Alarm:
         """Call `call` once, `seconds` from now, in a thread of its own."""
-        alarm = Alarm(call, self)
+        alarm = Alarm(call)
         with self._changed:
             heapq.heappush(self._due, (time.monotonic() + seconds, next(self._order), alarm))
             self._changed.notify()

@@ -49,12 +49,12 @@ def test_every_upload_ends_in_one_way_and_no_bucket_gives_more_than_it_has(
             assert not result.launches or most_within(result.launches, seconds) <= allowed + 1e-6
 
 
-@settings(max_examples=60, deadline=None)
-@given(_LIMITS, st.integers(1, 300), st.integers())
+@settings(max_examples=25, deadline=None)
+@given(_LIMITS, st.integers(1, 60), st.integers())
 def test_no_policy_is_faster_than_the_minimum_and_a_tireless_one_nearly_as_fast(
     limits: Limits, uploads: int, seed: int
 ) -> None:
-    tireless = Policy("tireless", 0.02, 1, attempts=10**9)
+    tireless = Policy("tireless", 0.2, 1, attempts=10**9)
     # A call that finds no room on Fargate has used up one of RunTask: here it has plenty.
     limits = replace(limits, run_task=Limit(10**9, 10**9))
 
@@ -65,7 +65,7 @@ def test_no_policy_is_faster_than_the_minimum_and_a_tireless_one_nearly_as_fast(
     assert result.launches[-1] >= result.minimum_launch - uploads * 3e-9
     # EventBridge's own retries are not the policy's: they may come late.
     if limits.start_execution.burst >= uploads:
-        assert result.launches[-1] <= result.minimum_launch + uploads * 0.02
+        assert result.launches[-1] <= result.minimum_launch + uploads * 0.2
 
 
 def test_the_minimum_of_ten_thousand_uploads_is_what_twenty_a_second_take() -> None:
