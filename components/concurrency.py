@@ -8,7 +8,7 @@ import pulumi_aws as aws
 
 from ._asl import Definition
 from ._concurrency_asl import hand_on_slots, limit_concurrency
-from ._dead_letters import accept_from_rule, dead_letter_queue
+from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._iam import Statement, allow, arn, service_role
 from ._machine import state_machine
 
@@ -149,10 +149,7 @@ class ConcurrencyLimit(pulumi.ComponentResource):
             arn=hands_on.arn,
             role_arn=role_arn,
             dead_letter_config={"arn": queue.arn},
-            retry_policy={
-                "maximum_event_age_in_seconds": 86_400,
-                "maximum_retry_attempts": 185,
-            },
+            retry_policy=RULE_RETRIES,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts]),
         )
         # No dead letters: the next look is better than a late one.

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from ._alarms import Watched, alarms
 from ._alerts_asl import alert
 from ._dashboard import Shown, dashboard_body
-from ._dead_letters import accept_from_rule, dead_letter_queue
+from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._here import here
 from ._iam import account_id, allow, arn, document, service_role
 from ._json import json_text
@@ -194,10 +194,7 @@ class FailureAlerts(pulumi.ComponentResource):
                 arn=machine.arn,
                 role_arn=role_arn,
                 dead_letter_config={"arn": queue.arn},
-                retry_policy={
-                    "maximum_event_age_in_seconds": 86_400,
-                    "maximum_retry_attempts": 185,
-                },
+                retry_policy=RULE_RETRIES,
                 opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts]),
             )
 

@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from ._dead_letters import accept_from_rule, dead_letter_queue
+from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._iam import allow, service_role
 from ._json import json_text
 from ._queries import QUERIES
@@ -148,10 +148,7 @@ class TaskEventLogger(pulumi.ComponentResource):
             rule=rule.name,
             arn=function.arn,
             dead_letter_config={"arn": queue.arn},
-            retry_policy={
-                "maximum_event_age_in_seconds": 86_400,
-                "maximum_retry_attempts": 185,
-            },
+            retry_policy=RULE_RETRIES,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts, permission]),
         )
         return rule

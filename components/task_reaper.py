@@ -5,7 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from ._dead_letters import accept_from_rule, dead_letter_queue
+from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._iam import allow, arn, service_role, tasks_of
 from ._json import json_text
 from ._machine import machine_prefix, state_machine
@@ -87,10 +87,7 @@ class TaskReaper(pulumi.ComponentResource):
             arn=machine.arn,
             role_arn=role_arn,
             dead_letter_config={"arn": queue.arn},
-            retry_policy={
-                "maximum_event_age_in_seconds": 86_400,
-                "maximum_retry_attempts": 185,
-            },
+            retry_policy=RULE_RETRIES,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts]),
         )
         self.rule_name = rule.name

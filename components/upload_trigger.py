@@ -6,7 +6,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from ._dead_letters import accept_from_rule, dead_letter_queue
+from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._iam import allow, run_task, service_role
 from ._json import json_text
 from ._task import DEFAULT_PLATFORM_VERSION, PlacementArgs, TaskArgs, capacity_provider
@@ -49,11 +49,6 @@ class UploadTriggerArgs(TypedDict):
     """The task that gets bucket and key as its environment's BUCKET and OBJECT_KEY."""
     placement: NotRequired[PlacementArgs]
     """Where that task runs."""
-
-
-# The most EventBridge offers: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
-_MAXIMUM_RETRY_ATTEMPTS = 185
-_MAXIMUM_EVENT_AGE_SECONDS = 86_400
 
 
 class UploadTrigger(pulumi.ComponentResource):
@@ -117,10 +112,7 @@ class UploadTrigger(pulumi.ComponentResource):
             rule=rule.name,
             role_arn=role_arn,
             dead_letter_config={"arn": queue.arn},
-            retry_policy={
-                "maximum_event_age_in_seconds": _MAXIMUM_EVENT_AGE_SECONDS,
-                "maximum_retry_attempts": _MAXIMUM_RETRY_ATTEMPTS,
-            },
+            retry_policy=RULE_RETRIES,
             **target,
             # An event that arrives before the queue takes dead letters must not be lost.
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[accepts])),
