@@ -214,16 +214,12 @@ class _Deliveries:
             _tell(sending, "delivered")
 
     def _failed(self, sending: _Sending, error: targets.DeliveryError) -> None:
-        policy: dict[str, int] = sending.target.get("RetryPolicy") or {}
         exhausted = None
         if error.retry:
             delay = min(2.0**sending.attempts, 300.0) * self._wait_scale
             age = time.monotonic() - sending.first + delay
-            if sending.attempts >= policy.get("MaximumRetryAttempts", 185):
-                exhausted = "MaximumRetryAttempts"
-            elif age > policy.get("MaximumEventAgeInSeconds", 86_400) * self._wait_scale:
-                exhausted = "MaximumEventAgeInSeconds"
-            else:
+            exhausted = targets.exhausted(sending.target, sending.attempts, age, self._wait_scale)
+            if exhausted is None:
                 sending.attempts += 1
                 self._clock.after(delay, lambda: self._queue(sending))
                 return

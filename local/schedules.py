@@ -153,16 +153,14 @@ class _Schedules:
                 self._failed(firing, payload, failure)
 
     def _failed(self, firing: _Firing, payload: str, error: targets.DeliveryError) -> None:
-        policy: dict[str, int] = firing.schedule["Target"].get("RetryPolicy") or {}
         exhausted = None
         if error.retry:
             delay = min(2.0**firing.attempts, 300.0) * self._wait_scale
             age = time.monotonic() - firing.first + delay
-            if firing.attempts >= policy.get("MaximumRetryAttempts", 185):
-                exhausted = "MaximumRetryAttempts"
-            elif age > policy.get("MaximumEventAgeInSeconds", 86_400) * self._wait_scale:
-                exhausted = "MaximumEventAgeInSeconds"
-            else:
+            exhausted = targets.exhausted(
+                firing.schedule["Target"], firing.attempts, age, self._wait_scale
+            )
+            if exhausted is None:
                 firing.attempts += 1
                 self._clock.after(delay, lambda: self._submit(firing))
                 return

@@ -5,7 +5,7 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-template
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -212,3 +212,18 @@ def _call_api(target: dict[str, Any], payload: str, sender: Sender) -> None:
         call(f"arn:aws:states:::aws-sdk:{service}:{operation}", arguments)
     except error_type as error:
         raise DeliveryError("ERROR_FROM_TARGET", str(error), retry=False) from None
+
+
+def exhausted(
+    target: Mapping[str, Any], attempts: int, age: float, wait_scale: float
+) -> str | None:
+    """Which condition of the target's retry policy ends the retries, as a dead letter names it.
+
+    `age` is the event's at the next attempt, in seconds that are `wait_scale` of AWS's.
+    """
+    policy: Mapping[str, int] = target.get("RetryPolicy") or {}
+    if attempts >= policy.get("MaximumRetryAttempts", 185):
+        return "MaximumRetryAttempts"
+    if age > policy.get("MaximumEventAgeInSeconds", 86_400) * wait_scale:
+        return "MaximumEventAgeInSeconds"
+    return None

@@ -54,7 +54,8 @@ def test_the_repository_has_files_to_look_at() -> None:
 
 
 def test_no_file_names_the_host_of_a_package_registry() -> None:
-    hosts = r"(pyp[i]|pythonhoste[d]|npmj[s]|crate[s])\.(org|io|com)|proxy\.golang|--(extra-)?index-url"
+    names = r"(pyp[i]|pythonhoste[d]|npmj[s]|crate[s])\.(org|io|com)"
+    hosts = rf"{names}|proxy\.golang|--(extra-)?index-url"
     others = {name: text for name, text in FILES.items() if name != "tests/test_repository.py"}
     found = _holding(hosts, others)
     assert [line for line in found if "--no-emit-index-url" not in line] == []
