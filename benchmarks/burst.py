@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
 
-from components._asl import RetryPolicy, run_job
+from components.asl.job import RetryPolicy, run_job
 
 UPLOADS = 10_000
 WITHIN_SECONDS = 60.0

@@ -9,8 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from local.engine import evaluate_dry
-from local.project import Project, load
+from local.engine.monitor import evaluate_dry
+from local.engine.project import Project, load
 
 ROOT = Path(__file__).parents[1]
 PROCESSES = 5
@@ -20,8 +20,8 @@ JOBS = (1, 10, 100)
 _WHOLE = """
 import resource, sys
 from pathlib import Path
-from local.engine import evaluate_dry
-from local.project import load
+from local.engine.monitor import evaluate_dry
+from local.engine.project import load
 evaluation = evaluate_dry(load(Path(sys.argv[1]), "dev"))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(len(evaluation.resources), peak / 2**20 if sys.platform == "darwin" else peak / 2**10)

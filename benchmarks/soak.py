@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from local.cloud import Cloud
-from local.creators import create_stack
+from local.engine.project import load
+from local.engine.resources import create_stack
 from local.faults import Faults
-from local.project import load
 
 ROOT = Path(__file__).parents[1]
 UPLOADS = 2000

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from ._asl import Definition
 from ._iam import Statement, arn, log_delivery, service_role
 from ._json import json_text
+from .asl.job import Definition
 
 
 def state_machine(

@@ -4,11 +4,11 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from ._asl import RetryPolicy, run_job
 from ._iam import allow, instances_of, managed_rule, run_task, tasks_of
 from ._machine import machine_prefix, state_machine
 from ._task import PlacementArgs, TaskArgs
-from ._timeout_asl import stopping_own_task
+from .asl.job import RetryPolicy, run_job
+from .asl.timeout import stopping_own_task
 from .concurrency import ConcurrencyLimit
 
 

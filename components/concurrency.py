@@ -6,11 +6,11 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from ._asl import Definition
-from ._concurrency_asl import hand_on_slots, limit_concurrency
 from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._iam import Statement, allow, arn, service_role
 from ._machine import state_machine
+from .asl.job import Definition
+from .asl.limit import hand_on_slots, limit_concurrency
 
 _ENDED = ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 

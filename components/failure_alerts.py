@@ -7,13 +7,13 @@ import pulumi
 import pulumi_aws as aws
 
 from ._alarms import Watched, alarms
-from ._alerts_asl import alert
 from ._dashboard import Shown, dashboard_body
 from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._here import here
 from ._iam import account_id, allow, arn, document, service_role
 from ._json import json_text
 from ._machine import machine_prefix, state_machine
+from .asl.alerts import alert
 from .task_reaper import STARTED_DIRECTLY
 
 

@@ -102,7 +102,7 @@ class FargateJob(pulumi.ComponentResource):
                 {"name": k, "valueFrom": v} for k, v in sorted(args.get("secrets", {}).items())
             ],
             # Fargate's default, said because a limit on concurrency waits a little longer than this
-            # before it gives a slot on: STOP_SECONDS in _concurrency_asl.py.
+            # before it gives a slot on: STOP_SECONDS in asl/limit.py.
             "stopTimeout": 30,
             "logConfiguration": {
                 "logDriver": "awslogs",

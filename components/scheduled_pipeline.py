@@ -6,10 +6,10 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from ._asl import Step, run_pipeline
 from ._iam import Statement, allow, arn, managed_rule
 from ._machine import machine_prefix, state_machine
 from ._schedule import ScheduleArgs, schedule
+from .asl.job import Step, run_pipeline
 
 
 class StepArgs(TypedDict):

@@ -9,7 +9,7 @@ from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._iam import allow, arn, service_role, tasks_of
 from ._json import json_text
 from ._machine import machine_prefix, state_machine
-from ._timeout_asl import reap_task
+from .asl.timeout import reap_task
 
 
 class TaskReaperArgs(TypedDict):

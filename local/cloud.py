@@ -24,9 +24,17 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from local import alarms, ecs, events, faults, functions, iam, patch, schedules, states
+from local import faults
 from local.faults import Faults
-from local.images import Images
+from local.ministack import patch
+from local.services.cloudwatch import alarms
+from local.services.ecs import ecs
+from local.services.ecs.images import Images
+from local.services.events import events
+from local.services.iam import iam
+from local.services.lambda_ import functions
+from local.services.scheduler import schedules
+from local.services.stepfunctions import states
 
 patch.leans_on("ministack.app", "app", ("scope", "receive", "send"))
 patch.leans_on("ministack.app", "_reset_all_state", ())

@@ -8,7 +8,7 @@ schedule is only fired by its clock.
 from collections.abc import Mapping
 from typing import Any
 
-from local import schedules
+from local.services.scheduler import schedules
 
 PREFIX = "/_fargate-batch/"
 OUTPUTS = f"{PREFIX}outputs"

@@ -27,7 +27,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
-from local import project
+from local.engine import project
 
 # An Output that ends up in a text becomes a failure instead of a text about Outputs.
 os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from components._asl import OVERRIDES_LIMIT, PARENT_EXECUTION
-from local import schedules
+from components.asl.job import OVERRIDES_LIMIT, PARENT_EXECUTION
 from local.cloud import Cloud
-from local.creators import create_stack
-from local.project import load
+from local.engine.project import load
+from local.engine.resources import create_stack
+from local.services.scheduler import schedules
 from tests.local.probe import eventually
 from tests.recorder import ROOT
 

@@ -14,7 +14,8 @@ from pydantic.fields import FieldInfo
 
 import components
 import settings
-from local import engine, project
+from local.engine import monitor as engine
+from local.engine import project
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

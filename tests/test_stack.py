@@ -11,7 +11,7 @@ from pulumi.provider.experimental.component import ComponentProvider
 
 import components
 import settings
-from local import project
+from local.engine import project
 from settings import SettingsError
 from tests.recorder import (
     ACCOUNT,

@@ -3,15 +3,15 @@
 import argparse
 from pathlib import Path
 
-from local import project
 from local.cloud import HOST
 from local.commands import stack
 from local.commands.errors import CommandError
 from local.commands.hints import DEFAULT_PORT, DEFAULT_STACK, SAMPLE, command_line, upload
 from local.commands.lifetime import Lifetime
 from local.commands.screen import screen
+from local.commands.tour import Tour, take
 from local.commands.up import create, show
-from local.demo import Tour, take
+from local.engine import project
 
 
 def run(options: argparse.Namespace, lifetime: Lifetime) -> int:

@@ -15,10 +15,10 @@ from local.commands.errors import CommandError
 from local.commands.hints import SAMPLE, upload
 from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
-from local.creators import create_stack
-from local.engine import Evaluation, EvaluationError
+from local.engine.monitor import Evaluation, EvaluationError
+from local.engine.project import ProjectError, load
+from local.engine.resources import create_stack
 from local.faults import FAULTS, FaultError, Faults, parse
-from local.project import ProjectError, load
 
 
 @dataclass(frozen=True)

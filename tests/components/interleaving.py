@@ -17,7 +17,7 @@ from ministack.services.stepfunctions import (  # pyright: ignore[reportMissingT
     _evaluate_jsonata,  # pyright: ignore[reportPrivateUsage] JSONata with Step Functions' additions
 )
 
-from local.asl import matches
+from local.services.stepfunctions.asl import matches
 
 Json = Any
 Call = tuple[str, Json]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from components import BatchStateMachine, BatchStateMachineArgs
-from components._asl import RetryPolicy, run_job
-from components._concurrency_asl import hand_on_slots, limit_concurrency
+from components.asl.job import RetryPolicy, run_job
+from components.asl.limit import hand_on_slots, limit_concurrency
 from tests.components.expressions import check_structure
 from tests.components.interleaving import CALLBACK, TABLE, World, items, new_table
 from tests.components.parts import LOG_DELIVERY, PLACEMENT, TASK, names

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from local.cloud import Cloud
-from local.images import Images
+from local.services.ecs.images import Images
 from tests.local.probe import IMAGE, REGION, Stack, make_stack, write_image
 
 

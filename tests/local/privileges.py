@@ -18,11 +18,12 @@ from typing import Any, TypeVar
 import boto3
 from botocore.exceptions import ClientError
 
-from local import iam, schedules
 from local.cloud import ACCOUNT, Cloud
-from local.creators import create_stack
-from local.policies import Statement
-from local.project import load
+from local.engine.project import load
+from local.engine.resources import create_stack
+from local.services.iam import iam
+from local.services.iam.policies import Statement
+from local.services.scheduler import schedules
 
 ROOT = Path(__file__).parents[2]
 REGION = "ap-northeast-1"

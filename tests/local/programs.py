@@ -3,7 +3,7 @@
 import textwrap
 from pathlib import Path
 
-from local.project import Project, load
+from local.engine.project import Project, load
 
 REGION = "ap-northeast-1"
 STACK_FILE = f"config:\n  aws:region: {REGION}\n"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from local import iam
 from local.cloud import ACCOUNT, Cloud
+from local.services.iam import iam
 from tests.local.probe import REGION
 
 TOPIC = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts"

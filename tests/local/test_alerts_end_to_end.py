@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from local import asl, iam, integrations, schedules
 from local.cloud import Cloud
-from local.creators import create_stack
-from local.engine import Evaluation
-from local.images import Images
-from local.project import load
+from local.engine.monitor import Evaluation
+from local.engine.project import load
+from local.engine.resources import create_stack
+from local.services.ecs.images import Images
+from local.services.iam import iam
+from local.services.scheduler import schedules
+from local.services.stepfunctions import asl, integrations
 from tests.local.probe import PROGRAM, REGION, eventually, write_image
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
-from local import patch
 from local.cloud import Cloud, CloudError, PortInUse
-from local.images import Images
-from local.patch import Internal, PinnedInternalMoved
+from local.ministack import patch
+from local.ministack.patch import Internal, PinnedInternalMoved
+from local.services.ecs.images import Images
 from tests.local.probe import REGION, eventually, make_stack
 
 
@@ -171,7 +171,7 @@ def test_a_part_that_fails_to_install_leaves_nothing_open(
     def fail(_cloud: Cloud) -> None:
         raise PinnedInternalMoved("ministack.services.x.y is gone")
 
-    monkeypatch.setattr("local.ecs.install", fail)
+    monkeypatch.setattr("local.services.ecs.ecs.install", fail)
     with pytest.raises(PinnedInternalMoved, match=r"x\.y is gone"):
         Cloud(0)
     monkeypatch.undo()

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
-from local.creators import create_stack
-from local.images import Images
-from local.project import load
+from local.engine.project import load
+from local.engine.resources import create_stack
+from local.services.ecs.images import Images
 from tests.local.probe import REGION, eventually
 
 ROOT = Path(__file__).parents[2]

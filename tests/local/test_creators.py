@@ -12,10 +12,10 @@ import pulumi
 import pytest
 
 from local.cloud import Cloud
-from local.creators import CREATORS, create_stack
-from local.creators.containers import digest
-from local.creators.functions import zipped
-from local.engine import Evaluation, EvaluationError
+from local.engine.monitor import Evaluation, EvaluationError
+from local.engine.resources import CREATORS, create_stack
+from local.engine.resources.containers import digest
+from local.engine.resources.functions import zipped
 from tests.local.everything import PROGRAM
 from tests.local.programs import REGION, STACK_FILE, write_project
 
@@ -396,7 +396,7 @@ def test_an_unknown_type_is_named_with_its_urn_and_the_place_to_add_it(
     assert told == (
         "urn:pulumi:dev::sample::pulumi:pulumi:Stack$aws:ec2/eip:Eip::address:"
         " the local cloud cannot make a aws:ec2/eip:Eip:"
-        " add a function for it to local/creators/."
+        " add a function for it to local/engine/resources/."
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.demo import readable
+from local.commands.tour import readable
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
-from local.creators import create_stack
+from local.engine.project import load
+from local.engine.resources import create_stack
 from local.faults import Faults
-from local.project import load
 from tests.local.probe import REGION, eventually
 
 ROOT = Path(__file__).parents[2]

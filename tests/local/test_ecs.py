@@ -16,12 +16,12 @@ from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local import ecs
 from local.cloud import Cloud
-from local.containers import Place, role_credentials
-from local.ecs import EcsError
-from local.images import ImageError, Images, read_dockerfile
-from local.processes import LINE_BYTES, Line, Lines, Process
+from local.services.ecs import ecs
+from local.services.ecs.containers import Place, role_credentials
+from local.services.ecs.ecs import EcsError
+from local.services.ecs.images import ImageError, Images, read_dockerfile
+from local.services.ecs.processes import LINE_BYTES, Line, Lines, Process
 from tests.local.probe import IMAGE, LOG_GROUP, REGION, ROLE, Stack, eventually, make_stack
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local.engine import (
+from local.engine.monitor import (
     Created,
     EvaluationError,
     Properties,
@@ -18,7 +18,7 @@ from local.engine import (
     evaluate_dry,
     who_and_where,
 )
-from local.project import ProjectError, load
+from local.engine.project import ProjectError, load
 from tests.local.programs import REGION, STACK_FILE, write_files, write_project
 
 
@@ -224,7 +224,7 @@ def test_a_call_that_has_no_answer_is_named(tmp_path: Path) -> None:
     told = refusal(tmp_path, "import pulumi_aws as aws\naws.ec2.get_vpc(default=True)\n")
     assert told == (
         "The program calls aws:ec2/getVpc:getVpc, which the local engine does not answer:"
-        " add it to who_and_where in local/engine.py."
+        " add it to who_and_where in local/engine/monitor.py."
     )
 
 
@@ -342,8 +342,8 @@ def test_a_dry_evaluation_makes_up_what_a_cloud_would_answer(tmp_path: Path) -> 
 def test_a_dry_evaluation_imports_no_cloud(tmp_path: Path) -> None:
     write_files(tmp_path, "import pulumi_aws as aws\naws.sns.Topic('t')\n")
     script = (
-        "import sys; from pathlib import Path; from local.engine import evaluate_dry;"
-        "from local.project import load; evaluate_dry(load(Path(sys.argv[1]), 'dev'));"
+        "import sys; from pathlib import Path; from local.engine.monitor import evaluate_dry;"
+        "from local.engine.project import load; evaluate_dry(load(Path(sys.argv[1]), 'dev'));"
         "print(sorted({m.partition('.')[0] for m in sys.modules} & {'boto3', 'ministack'}))"
     )
     done = subprocess.run(

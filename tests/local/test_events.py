@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
-from local.events import Delivery, at_path, observe, transformed
-from local.policies import internal
+from local.services.events.events import Delivery, at_path, observe, transformed
+from local.services.events.targets import DeliveryError, run_task_request
+from local.services.iam.policies import internal
 from local.shapes import Json
-from local.targets import DeliveryError, run_task_request
 from tests.local.machines import ROLE, Machines, make_role
 from tests.local.probe import REGION, Stack, eventually
 
@@ -324,7 +324,7 @@ def test_a_queue_that_does_not_let_the_rule_gets_no_dead_letter(cloud: Cloud) ->
 def test_what_may_pass_is_tried_as_often_as_the_rule_says(
     quick: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from local import targets
+    from local.services.events import targets
 
     def refuse(_target: dict[str, Any], _payload: str, _sender: targets.Sender) -> None:
         raise DeliveryError("THROTTLING", "Rate exceeded", retry=True)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from local.cloud import Cloud
 from local.faults import FAULTS, FaultError, Faults, of_event, parse
-from local.images import Images
+from local.services.ecs.images import Images
 from tests.local.machines import Machines, make_role, run_task
 from tests.local.probe import REGION, Stack, eventually, make_stack
 

@@ -12,9 +12,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 import local.cloud
-from local import iam
 from local.cloud import ACCOUNT, Cloud
-from local.iam import AccessDenied
+from local.services.iam import iam
+from local.services.iam.iam import AccessDenied
 
 REGION = "ap-northeast-1"
 HERE = f"{REGION}:{ACCOUNT}"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import iam
 from local.cloud import ACCOUNT, Cloud
+from local.services.iam import iam
 from tests.local.machines import CHILD, Machines, run_task
 from tests.local.probe import REGION, Stack, eventually
 

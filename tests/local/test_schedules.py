@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from local import schedules
 from local.cloud import Cloud
-from local.expressions import next_due, problem
+from local.services.scheduler import schedules
+from local.services.scheduler.expressions import next_due, problem
 from local.shapes import Json
 from tests.local.machines import ROLE, Machines, make_role
 from tests.local.probe import REGION, Stack, eventually

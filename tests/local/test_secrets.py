@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from local import iam
 from local.cloud import ACCOUNT, Cloud
-from local.creators import CREATORS
-from local.creators.context import Context
-from local.engine import Created, Properties, Registration, evaluate, who_and_where
-from local.project import Project, load
+from local.engine.monitor import Created, Properties, Registration, evaluate, who_and_where
+from local.engine.project import Project, load
+from local.engine.resources import CREATORS
+from local.engine.resources.context import Context
+from local.services.iam import iam
 from tests.local.probe import REGION, eventually
 from tests.recorder import ROOT
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from local import iam, schedules
 from local.cloud import Cloud
-from local.creators import create_stack
-from local.project import load
+from local.engine.project import load
+from local.engine.resources import create_stack
+from local.services.iam import iam
+from local.services.scheduler import schedules
 from tests.local.probe import REGION, eventually
 from tests.recorder import ROOT
 

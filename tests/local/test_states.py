@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from local.asl import matches
 from local.clock import Cancellation, Clock
 from local.cloud import Cloud
+from local.services.stepfunctions.asl import matches
 from local.shapes import Json, to_api, to_states
 from tests.local.machines import CHILD, ROLE, STATES, Machines, make_role, run_task
 from tests.local.probe import LOG_GROUP, REGION, Stack, eventually

@@ -1,0 +1,1 @@
+"""State machine definitions, as plain data."""

@@ -1,0 +1,302 @@
+"""The definition that turns an event about a failure into one message that a person can read."""
+
+import json
+from typing import Any
+
+import pulumi
+
+from .job import PARENT_EXECUTION, Definition, expression
+from .timeout import REASON
+
+CAUSE_CHARACTERS = 2000
+# https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+SUBJECT_CHARACTERS = 100
+
+_ADVICE = {
+    "Batch.BadData": "Correct the data and upload it again; a retry would not help.",
+    "Batch.ObjectGone": "The object was gone before it was read: upload it again if it is needed.",
+    "Batch.TryAgainLater": "Once what the job depends on is there again, start it again.",
+    "Batch.Misconfigured": "Correct the job's configuration and deploy; then start it again.",
+    "Batch.NeverStarted": "Read the reason above; mend it, then start it again.",
+    "Batch.Interrupted": "Start it again, or run the job without Spot.",
+    "Batch.Stopped": "Somebody stopped the task. If that was a mistake, start it again.",
+    "Batch.TimedOut": "Give the job a longer timeout or smaller input, then start it again.",
+    "Input.Invalid": "Start it with an input as described above.",
+    "Pipeline.StepFailed": "Mend what made the step fail, then start the pipeline again.",
+}
+_EXIT_CODES = {
+    "65": "bad data",
+    "66": "the object is gone",
+    "75": "try again later",
+    "78": "misconfigured",
+    "137": "killed, or out of memory",
+    "143": "terminated",
+}
+
+
+def alert(
+    *,
+    project: str,
+    stack: str,
+    prefix: str,
+    runbook: str,
+    topic_arn: pulumi.Input[str],
+    queue_url: pulumi.Input[str],
+) -> Definition:
+    """A definition that publishes one message for an event, and nothing for what is no failure.
+
+    Input: an event "Step Functions Execution Status Change" or "ECS Task State Change". Output:
+    `{"told": false}` or what SNS answered. `prefix` is what the names of the stack's state machines
+    and task definition families begin with. An event that cannot be published goes to the queue.
+    """
+    keep = {"Output": expression("$states.input")}
+    return {
+        "Comment": "Tells of a failure",
+        "QueryLanguage": "JSONata",
+        "StartAt": "Read",
+        "States": {
+            "Read": {
+                "Type": "Choice",
+                "Choices": [
+                    {"Condition": expression(_task_failed(prefix)), "Next": "ReadTask"},
+                    {"Condition": expression(_has_pipeline(prefix)), "Next": "AskPipeline"},
+                    {"Condition": expression(_execution_failed()), "Next": "ReadExecution"},
+                ],
+                "Default": "NothingToTell",
+            },
+            "AskPipeline": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::aws-sdk:sfn:describeExecution",
+                "Arguments": {"ExecutionArn": expression(_PARENT)},
+                "Retry": [_RETRY],
+                "Assign": {"pipeline": expression("$states.result")},
+                "Catch": [{"ErrorEquals": ["States.ALL"], **keep, "Next": "ReadExecution"}],
+                **keep,
+                "Next": "IsToldByPipeline",
+            },
+            "IsToldByPipeline": {
+                "Type": "Choice",
+                "Choices": [
+                    {
+                        # Who starts a step again by hand starts it with the same input, in which
+                        # the pipeline is still named; but that has ended before.
+                        "Condition": expression(
+                            "$not($exists($pipeline.StopDate)) or"
+                            " $toMillis($pipeline.StopDate) >= $states.input.detail.startDate"
+                        ),
+                        "Next": "NothingToTell",
+                    }
+                ],
+                "Default": "ReadExecution",
+            },
+            "ReadExecution": {
+                "Type": "Pass",
+                "Assign": _message(project, stack, runbook, _execution(prefix, project, stack)),
+                "Next": "Publish",
+            },
+            "ReadTask": {
+                "Type": "Pass",
+                "Assign": _message(project, stack, runbook, _task(prefix, project, stack)),
+                "Next": "Publish",
+            },
+            "Publish": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::sns:publish",
+                "Arguments": {
+                    "TopicArn": topic_arn,
+                    "Subject": expression("$subject"),
+                    "Message": expression("$message"),
+                },
+                "Retry": [_RETRY],
+                "Catch": [
+                    {
+                        "ErrorEquals": ["States.ALL"],
+                        "Assign": {"failure": expression("$states.errorOutput")},
+                        **keep,
+                        "Next": "KeepEvent",
+                    }
+                ],
+                "End": True,
+            },
+            "KeepEvent": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::sqs:sendMessage",
+                "Arguments": {
+                    "QueueUrl": queue_url,
+                    "MessageBody": expression("$string($states.input)"),
+                },
+                "Retry": [_RETRY],
+                "Next": "NotTold",
+            },
+            "NotTold": {
+                "Type": "Fail",
+                "Error": expression("$failure.Error"),
+                "Cause": expression(
+                    '"This message could not be published: " & $failure.Cause & "\\n\\n" & $message'
+                ),
+            },
+            "NothingToTell": {"Type": "Succeed", "Output": {"told": False}},
+        },
+    }
+
+
+_RETRY: dict[str, Any] = {
+    "ErrorEquals": ["States.ALL"],
+    "IntervalSeconds": 2,
+    "BackoffRate": 2,
+    "MaxDelaySeconds": 60,
+    "MaxAttempts": 6,
+    "JitterStrategy": "FULL",
+}
+
+_PARENT = f"$parse($states.input.detail.input).{PARENT_EXECUTION}"
+
+
+def _has_pipeline(prefix: str) -> str:
+    """Whether a pipeline of this stack started the execution: its own message tells the failure."""
+    return f"""(
+        $input := $states.input.detail.input;
+        $parent := $type($input) = "string" and $contains($input, "{PARENT_EXECUTION}")
+            ? {_PARENT} : null;
+        {_execution_failed()} and $type($parent) = "string"
+            and $contains($parent, ":execution:{prefix}pipeline-")
+    )"""
+
+
+def _execution_failed() -> str:
+    return f"""(
+        $states.input.source = "aws.states"
+        and ($states.input.detail.status != "SUCCEEDED" or $count({_FAILED_STEPS}) > 0)
+    )"""
+
+
+# Steps that a pipeline went on after, in series or side by side.
+_FAILED_STEPS = """(
+    $states.input.detail.status = "SUCCEEDED"
+        ? [$reduce($parse($states.input.detail.output).steps,
+            function($all, $step) { $append($all, $step) }, [])[status = "FAILED"]]
+        : []
+)"""
+
+
+def _read_task(prefix: str) -> str:
+    return f"""
+        $detail := $states.input.detail;
+        $family := $split($split($detail.taskDefinitionArn, "/")[-1], ":")[0];
+        $job := $substringAfter($family, "{prefix}");
+        $container := $detail.containers[name = $job];
+        $code := $exists($container.exitCode) ? $container.exitCode : null;
+        $stop := $type($detail.stopCode) = "string" ? $detail.stopCode : "";
+        $reason := $type($detail.stoppedReason) = "string" ? $detail.stoppedReason : "";
+    """
+
+
+def _task_failed(prefix: str) -> str:
+    """The rule lets a little more pass than what failed: a side container that did not exit 0."""
+    return f"""(
+        $states.input.source = "aws.ecs" and (
+            {_read_task(prefix)}
+            $not(($stop = "" or $stop = "EssentialContainerExited") and $code = 0)
+        )
+    )"""
+
+
+def _task(prefix: str, project: str, stack: str) -> str:
+    """What, why, where the log is and what to do, of a task that was started directly."""
+    return f"""
+        {_read_task(prefix)}
+        $meaning := $lookup({json.dumps(_EXIT_CODES)}, $string($code));
+        $timedOut := $stop = "UserInitiated" and $substring($reason, 0, {len(REASON)}) = "{REASON}";
+        $error := $timedOut ? "Batch.TimedOut"
+            : $stop = "UserInitiated" ? "Batch.Stopped"
+            : $stop = "TaskFailedToStart" ? "Batch.NeverStarted"
+            : $stop in ["SpotInterruption", "TerminationNotice", "InfrastructureHealth"]
+                ? "Batch.Interrupted"
+            : $lookup({{"65": "Batch.BadData", "66": "Batch.ObjectGone",
+                "75": "Batch.TryAgainLater", "78": "Batch.Misconfigured"}}, $string($code));
+        $what := "Job " & $job & " "
+            & ($error = "Batch.TimedOut" ? "timed out"
+               : $error = "Batch.Stopped" ? "was stopped"
+               : $error = "Batch.NeverStarted" ? "never started"
+               : $error = "Batch.Interrupted" ? "was interrupted"
+               : $code = null ? "failed without an exit code"
+               : "failed: exit code " & $string($code)
+                   & ($exists($meaning) ? ", " & $meaning : ""));
+        $why := $join([$reason, $container.reason,
+            "stop code " & ($stop = "" ? "unknown" : $stop)
+        ][$type($) = "string" and $ != ""], "; ");
+        $environment := $detail.overrides.containerOverrides[name = $job].environment;
+        $bucket := $environment[name = "BUCKET"].value;
+        $key := $environment[name = "OBJECT_KEY"].value;
+        $object := $exists($bucket) and $exists($key) ? "s3://" & $bucket & "/" & $key : "";
+        $started := $split($detail.startedBy, "/");
+        $subjectOf := "Task " & $detail.taskArn & "\\nStarted by: "
+            & ($started[0] = "events-rule" ? "rule " : "schedule ") & $started[1]
+            & ", at " & $detail.createdAt;
+        $log := "group /{project}/{stack}/" & $job & ", stream " & $job & "/" & $job & "/"
+            & $split($detail.taskArn, "/")[-1];
+        $again := "";
+    """
+
+
+def _execution(prefix: str, project: str, stack: str) -> str:
+    """What, why, where the log is and what to do, of an execution."""
+    return f"""
+        $detail := $states.input.detail;
+        $name := $substringAfter($split($detail.stateMachineArn, ":")[6], "{prefix}");
+        $kind := $substringBefore($name, "-");
+        $title := $substringAfter($name, "-");
+        $steps := {_FAILED_STEPS};
+        $went := $count($steps) > 0;
+        $error := $went ? "Pipeline.StepFailed" : $exists($detail.error) ? $detail.error : null;
+        $what := ($kind = "job" ? "Job " : $kind = "pipeline" ? "Pipeline " : $kind & " ") & $title
+            & ($went ? " went on after steps that failed"
+               : $detail.status = "ABORTED" ? " was stopped"
+               : $detail.status = "TIMED_OUT" ? " timed out" : " failed")
+            & ($went or $error = null ? "" : ": " & $error);
+        $why := $went ? $join($steps.(job & ": " & error & ": " & cause), "\\n")
+            : $exists($detail.cause) and $detail.cause != null ? $detail.cause
+            : $detail.status = "ABORTED" ? "Somebody stopped it, and gave no reason."
+            : $detail.status = "TIMED_OUT" ? "It took longer than its definition allows."
+            : "No cause was given.";
+        $text := $detail.input;
+        $input := $type($text) = "string" and $contains($text, "Object Created")
+            ? $parse($text) : {{}};
+        $object := $type($input.detail.object.key) = "string"
+            ? "s3://" & $input.detail.bucket.name & "/" & $input.detail.object.key : "";
+        $subjectOf := "Execution " & $detail.executionArn & "\\nStarted at "
+            & $fromMillis($detail.startDate)
+            & ($type($detail.stopDate) = "number"
+               ? ", ended at " & $fromMillis($detail.stopDate) : "");
+        $log := $kind = "job" ? "group /{project}/{stack}/" & $title : "";
+        $again := "aws stepfunctions start-execution --state-machine-arn "
+            & $detail.stateMachineArn & " --input \\"$(aws stepfunctions describe-execution"
+            & " --execution-arn " & $detail.executionArn & " --query input --output text)\\"";
+    """
+
+
+def _message(project: str, stack: str, runbook: str, read: str) -> dict[str, Any]:
+    """The variables `subject`, of printable ASCII, and `message`."""
+    advice = json.dumps(_ADVICE)
+    return {
+        "subject": expression(f"""(
+            {read}
+            $substring($replace($what & " ({project} {stack})", /[^ -~]/, "?"),
+                0, {SUBJECT_CHARACTERS})
+        )"""),
+        "message": expression(f"""(
+            {read}
+            $known := $lookup({advice}, $string($error));
+            $do := $exists($known) ? $known : "Read the log, mend what it says, start it again.";
+            $cut := $length($why) > {CAUSE_CHARACTERS}
+                ? $substring($why, 0, {CAUSE_CHARACTERS}) & " ... (cut)" : $why;
+            $what & "\\n\\nWhat: " & $subjectOf
+            & ($object = "" ? "" : "\\nObject: " & $object)
+            & "\\nStack: {project} {stack}"
+            & "\\n\\nWhy: " & $cut
+            & ($log = "" ? "" : "\\n\\nLog: " & $log)
+            & "\\n\\nWhat to do: " & $do
+            & ($again = "" ? "" : "\\nTo start it again: " & $again)
+            & "\\nMore: " & {json.dumps(f"{runbook}#a-message-came")}
+        )"""),
+    }

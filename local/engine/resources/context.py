@@ -1,0 +1,249 @@
+"""What every creator needs: clients, names, tags, and a place for what cannot be honoured."""
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from local.engine.monitor import Created, Properties, Registration, autoname
+from local.engine.project import Project
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
+
+
+class Clients(Protocol):
+    """A cloud, as creators see it."""
+
+    account: str
+
+    def client(self, service: str, /) -> Any:  # noqa: ANN401 -- each service has a type of its own
+        """A boto3 client that talks to this cloud."""
+        ...
+
+
+RegisterImage = Callable[[str, Path], None]
+"""Tells the cloud from which folder (a Docker build context) an image URI is made."""
+
+
+class Context:
+    """The cloud in which one stack is created."""
+
+    def __init__(self, cloud: Clients, project: Project, register_image: RegisterImage) -> None:
+        self.project = project
+        self.region = project.region
+        self.account = cloud.account
+        self.register_image = register_image
+        self._cloud = cloud
+        self._lock = threading.RLock()
+        self._not_honoured: dict[str, list[str]] = {}
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401 -- typed by the properties below
+        # Making a boto3 client is not thread-safe, using one is.
+        # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/clients.html
+        with self._lock:
+            return self._cloud.client(service)
+
+    @cached_property
+    def cloudwatch(self) -> Any:  # noqa: ANN401 -- no stubs are installed for it
+        """Amazon CloudWatch."""
+        return self._client("cloudwatch")
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        """Amazon DynamoDB."""
+        return self._client("dynamodb")
+
+    @cached_property
+    def ec2(self) -> "EC2Client":
+        """Amazon EC2."""
+        return self._client("ec2")
+
+    @cached_property
+    def ecs(self) -> "ECSClient":
+        """Amazon ECS."""
+        return self._client("ecs")
+
+    @cached_property
+    def events(self) -> "EventBridgeClient":
+        """Amazon EventBridge."""
+        return self._client("events")
+
+    @cached_property
+    def iam(self) -> "IAMClient":
+        """AWS IAM."""
+        return self._client("iam")
+
+    @cached_property
+    def kms(self) -> Any:  # noqa: ANN401 -- no stubs are installed for it
+        """AWS KMS."""
+        return self._client("kms")
+
+    @cached_property
+    def functions(self) -> "LambdaClient":
+        """AWS Lambda."""
+        return self._client("lambda")
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        """Amazon CloudWatch Logs."""
+        return self._client("logs")
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """Amazon S3."""
+        return self._client("s3")
+
+    @cached_property
+    def scheduler(self) -> "EventBridgeSchedulerClient":
+        """Amazon EventBridge Scheduler."""
+        return self._client("scheduler")
+
+    @cached_property
+    def sns(self) -> "SNSClient":
+        """Amazon SNS."""
+        return self._client("sns")
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        """Amazon SQS."""
+        return self._client("sqs")
+
+    @cached_property
+    def stepfunctions(self) -> "SFNClient":
+        """AWS Step Functions."""
+        return self._client("stepfunctions")
+
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of a resource of this account and Region."""
+        return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    def name(self, registration: Registration, *, limit: int, key: str = "name") -> str:
+        """The physical name: the one given, or Pulumi's `<prefix><7 hex digits>`.
+
+        Raises:
+            ValueError: it would be longer than AWS allows, which Pulumi refuses likewise.
+        """
+        given = registration.inputs.get(key)
+        if given:
+            name = str(given)
+        else:
+            name = autoname(registration)
+            prefix = registration.inputs.get("namePrefix") or registration.inputs.get(
+                "bucketPrefix"
+            )
+            if prefix:
+                name = f"{prefix}{name.removeprefix(registration.name + '-')}"
+        if len(name) > limit:
+            raise ValueError(
+                f"the name {name!r} has {len(name)} characters, AWS allows {limit}: shorten it"
+            )
+        return name
+
+    def tags(self, inputs: Properties) -> dict[str, str]:
+        """The resource's tags over the stack's default ones."""
+        return self.project.default_tags | {
+            k: str(v) for k, v in (inputs.get("tags") or {}).items()
+        }
+
+    def pairs(self, inputs: Properties) -> list[Any]:
+        """The tags as most services want them: `[{"Key": …, "Value": …}]`."""
+        return [{"Key": key, "Value": value} for key, value in self.tags(inputs).items()]
+
+    def lower_pairs(self, inputs: Properties) -> list[Any]:
+        """The tags as Amazon ECS and Step Functions want them: `[{"key": …, "value": …}]`."""
+        return [{"key": key, "value": value} for key, value in self.tags(inputs).items()]
+
+    def not_honoured(self, what: str, registration: Registration) -> None:
+        """Note that a resource asks for something that this cloud only records, or leaves out."""
+        with self._lock:
+            names = self._not_honoured.setdefault(what, [])
+            if registration.name not in names:
+                names.append(registration.name)
+
+    def not_honoured_lines(self) -> tuple[str, ...]:
+        """One line for each thing noted, with the resources that ask for it."""
+        with self._lock:
+            return tuple(
+                f"{what} ({_some(sorted(names))})"
+                for what, names in sorted(self._not_honoured.items())
+            )
+
+
+Creator = Callable[[Context, Registration], Created]
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    more = len(names) - most
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:most])} and {more} more"
+
+
+def given(**values: Any) -> dict[str, Any]:  # noqa: ANN401 -- parameters of any AWS call
+    """Parameters without those that the program left out: boto3 refuses a None."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def document(policy: object) -> str:
+    """A policy or a definition as the text that AWS takes: programs may give an object instead."""
+    return policy if isinstance(policy, str) else json.dumps(policy)
+
+
+def pascal(value: Any) -> Any:  # noqa: ANN401 -- JSON in, JSON out
+    """`{"fooBar": …}` → `{"FooBar": …}`, all the way down.
+
+    Only for inputs in which every key is an AWS member, never a name the user chose.
+    """
+    match value:
+        case Mapping():
+            return {
+                key[0].upper() + key[1:]: pascal(item)
+                for key, item in value.items()
+                if item is not None
+            }
+        case list():
+            return [pascal(item) for item in value]
+        case _:
+            return value
+
+
+def awsvpc(configuration: Properties | None) -> dict[str, Any] | None:
+    """`{subnets, securityGroups, assignPublicIp}` → `{awsvpcConfiguration: {Subnets, …}}`.
+
+    EventBridge and the Scheduler want a word where Pulumi has a boolean.
+    """
+    if configuration is None:
+        return None
+    return {
+        "awsvpcConfiguration": given(
+            Subnets=configuration.get("subnets"),
+            SecurityGroups=configuration.get("securityGroups"),
+            AssignPublicIp="ENABLED" if configuration.get("assignPublicIp") else "DISABLED",
+        )
+    }
+
+
+def capacity_providers(strategies: Sequence[Properties] | None) -> list[dict[str, Any]] | None:
+    """A capacity provider strategy, whose members AWS spells in lower camel case everywhere."""
+    if not strategies:
+        return None
+    return [
+        given(
+            capacityProvider=item.get("capacityProvider"),
+            weight=item.get("weight"),
+            base=item.get("base"),
+        )
+        for item in strategies
+    ]

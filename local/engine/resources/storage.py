@@ -1,0 +1,256 @@
+"""Buckets with their side resources, and tables → Amazon S3 and DynamoDB."""
+
+from typing import Any
+
+from local.engine.monitor import Created, Properties, Registration
+from local.engine.resources.context import Context, Creator, document, given, pascal
+
+
+def bucket(context: Context, registration: Registration) -> Created:
+    """A bucket in the stack's Region."""
+    inputs = registration.inputs
+    # Bucket names have no capitals: Pulumi lowers the logical name.
+    name = context.name(registration, limit=63, key="bucket")
+    name = name if inputs.get("bucket") else name.lower()
+    elsewhere: Any = {"LocationConstraint": context.region}
+    context.s3.create_bucket(
+        Bucket=name,
+        **given(
+            CreateBucketConfiguration=None if context.region == "us-east-1" else elsewhere,
+            ObjectLockEnabledForBucket=inputs.get("objectLockEnabled"),
+        ),
+    )
+    if tags := context.pairs(inputs):
+        context.s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
+    return Created(
+        name,
+        {
+            "arn": f"arn:aws:s3:::{name}",
+            "bucket": name,
+            "region": context.region,
+            "bucketRegion": context.region,
+            "bucketDomainName": f"{name}.s3.amazonaws.com",
+            "bucketRegionalDomainName": f"{name}.s3.{context.region}.amazonaws.com",
+        },
+    )
+
+
+def bucket_versioning(context: Context, registration: Registration) -> Created:
+    """Whether a bucket keeps the versions of its objects."""
+    inputs = registration.inputs
+    context.s3.put_bucket_versioning(
+        Bucket=inputs["bucket"],
+        VersioningConfiguration={"Status": inputs["versioningConfiguration"]["status"]},
+    )
+    return Created(inputs["bucket"], {})
+
+
+def bucket_encryption(context: Context, registration: Registration) -> Created:
+    """How a bucket's objects are encrypted."""
+    inputs = registration.inputs
+    rules: list[Any] = []
+    for rule in inputs["rules"]:
+        default: Properties | None = rule.get("applyServerSideEncryptionByDefault")
+        rules.append(
+            given(
+                ApplyServerSideEncryptionByDefault=default
+                and given(
+                    SSEAlgorithm=default["sseAlgorithm"],
+                    KMSMasterKeyID=default.get("kmsMasterKeyId"),
+                ),
+                BucketKeyEnabled=rule.get("bucketKeyEnabled"),
+            )
+        )
+    context.s3.put_bucket_encryption(
+        Bucket=inputs["bucket"], ServerSideEncryptionConfiguration={"Rules": rules}
+    )
+    context.not_honoured(
+        "Objects are not encrypted: they are in this process's memory", registration
+    )
+    return Created(inputs["bucket"], {})
+
+
+def bucket_public_access_block(context: Context, registration: Registration) -> Created:
+    """The four switches that keep a bucket private."""
+    inputs = registration.inputs
+    context.s3.put_public_access_block(
+        Bucket=inputs["bucket"],
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": bool(inputs.get("blockPublicAcls")),
+            "BlockPublicPolicy": bool(inputs.get("blockPublicPolicy")),
+            "IgnorePublicAcls": bool(inputs.get("ignorePublicAcls")),
+            "RestrictPublicBuckets": bool(inputs.get("restrictPublicBuckets")),
+        },
+    )
+    return Created(inputs["bucket"], {})
+
+
+def bucket_ownership_controls(context: Context, registration: Registration) -> Created:
+    """Who owns the objects that others put into a bucket."""
+    inputs = registration.inputs
+    context.s3.put_bucket_ownership_controls(
+        Bucket=inputs["bucket"],
+        OwnershipControls={"Rules": [{"ObjectOwnership": inputs["rule"]["objectOwnership"]}]},
+    )
+    return Created(inputs["bucket"], {})
+
+
+def bucket_policy(context: Context, registration: Registration) -> Created:
+    """The policy of a bucket."""
+    inputs = registration.inputs
+    context.s3.put_bucket_policy(Bucket=inputs["bucket"], Policy=document(inputs["policy"]))
+    return Created(inputs["bucket"], {})
+
+
+def bucket_lifecycle(context: Context, registration: Registration) -> Created:
+    """When objects, their old versions and unfinished uploads go."""
+    inputs = registration.inputs
+    context.s3.put_bucket_lifecycle_configuration(
+        Bucket=inputs["bucket"],
+        LifecycleConfiguration={"Rules": [_lifecycle_rule(rule) for rule in inputs["rules"]]},
+    )
+    context.not_honoured("Lifecycle rules expire nothing", registration)
+    return Created(inputs["bucket"], {})
+
+
+def _lifecycle_rule(rule: Properties) -> Any:  # noqa: ANN401 -- a LifecycleRule
+    criteria: Properties = rule.get("filter") or {}
+    both: Properties | None = criteria.get("and")
+    if both is not None:
+        tags = [{"Key": key, "Value": value} for key, value in (both.get("tags") or {}).items()]
+        rest = {key: value for key, value in both.items() if key != "tags"}
+        condition = {"And": pascal(rest) | ({"Tags": tags} if tags else {})}
+    else:
+        condition = pascal(criteria) or {"Prefix": ""}
+    return given(
+        ID=rule.get("id"),
+        Status=rule["status"],
+        Filter=condition,
+        Expiration=pascal(rule.get("expiration")),
+        NoncurrentVersionExpiration=pascal(rule.get("noncurrentVersionExpiration")),
+        AbortIncompleteMultipartUpload=pascal(rule.get("abortIncompleteMultipartUpload")),
+        Transitions=pascal(rule.get("transitions")),
+        NoncurrentVersionTransitions=pascal(rule.get("noncurrentVersionTransitions")),
+    )
+
+
+def bucket_notification(context: Context, registration: Registration) -> Created:
+    """All notifications of a bucket: this replaces whatever it had."""
+    inputs = registration.inputs
+    configuration: dict[str, Any] = given(
+        EventBridgeConfiguration={} if inputs.get("eventbridge") else None,
+        QueueConfigurations=_notifications(inputs.get("queues"), "queueArn", "QueueArn"),
+        TopicConfigurations=_notifications(inputs.get("topics"), "topicArn", "TopicArn"),
+        LambdaFunctionConfigurations=_notifications(
+            inputs.get("lambdaFunctions"), "lambdaFunctionArn", "LambdaFunctionArn"
+        ),
+    )
+    context.s3.put_bucket_notification_configuration(
+        Bucket=inputs["bucket"],
+        NotificationConfiguration=configuration,  # pyright: ignore[reportArgumentType] -- built by key
+    )
+    return Created(inputs["bucket"], {})
+
+
+def _notifications(
+    entries: list[Properties] | None, key: str, member: str
+) -> list[dict[str, Any]] | None:
+    return [
+        given(
+            Id=entry.get("id"),
+            Events=entry["events"],
+            Filter=_key_filter(entry.get("filterPrefix"), entry.get("filterSuffix")),
+        )
+        | {member: entry[key]}
+        for entry in entries or []
+    ] or None
+
+
+def _key_filter(prefix: str | None, suffix: str | None) -> dict[str, Any] | None:
+    rules = [
+        {"Name": name, "Value": value}
+        for name, value in (("prefix", prefix), ("suffix", suffix))
+        if value
+    ]
+    return {"Key": {"FilterRules": rules}} if rules else None
+
+
+def table(context: Context, registration: Registration) -> Created:
+    """A DynamoDB table."""
+    inputs = registration.inputs
+    name = context.name(registration, limit=255)
+    stream = inputs.get("streamEnabled")
+    on_demand = inputs.get("billingMode") == "PAY_PER_REQUEST"
+    indexes: list[Any] = [
+        given(
+            IndexName=index["name"],
+            KeySchema=_keys(index),
+            Projection=given(
+                ProjectionType=index["projectionType"],
+                NonKeyAttributes=index.get("nonKeyAttributes"),
+            ),
+            ProvisionedThroughput=None if on_demand else _throughput(index),
+        )
+        for index in inputs.get("globalSecondaryIndexes") or []
+    ]
+    made = context.dynamodb.create_table(
+        TableName=name,
+        KeySchema=_keys(inputs),
+        AttributeDefinitions=[
+            {"AttributeName": a["name"], "AttributeType": a["type"]} for a in inputs["attributes"]
+        ],
+        BillingMode=inputs.get("billingMode") or "PROVISIONED",
+        **given(
+            ProvisionedThroughput=None if on_demand else _throughput(inputs),
+            GlobalSecondaryIndexes=indexes or None,
+            StreamSpecification=given(
+                StreamEnabled=True, StreamViewType=inputs.get("streamViewType")
+            )
+            if stream
+            else None,
+            Tags=context.pairs(inputs) or None,
+        ),
+    )["TableDescription"]
+    if ttl := inputs.get("ttl"):
+        context.dynamodb.update_time_to_live(
+            TableName=name,
+            TimeToLiveSpecification={
+                "Enabled": bool(ttl.get("enabled", True)),
+                "AttributeName": ttl["attributeName"],
+            },
+        )
+    return Created(
+        name,
+        {
+            "arn": made.get("TableArn", ""),
+            "name": name,
+            "streamArn": made.get("LatestStreamArn", ""),
+        },
+    )
+
+
+def _keys(of: Properties) -> list[Any]:
+    keys = [{"AttributeName": of["hashKey"], "KeyType": "HASH"}]
+    if of.get("rangeKey"):
+        keys.append({"AttributeName": of["rangeKey"], "KeyType": "RANGE"})
+    return keys
+
+
+def _throughput(of: Properties) -> dict[str, int]:
+    read, write = of.get("readCapacity") or 1, of.get("writeCapacity") or 1
+    return {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
+
+
+CREATORS: dict[str, Creator] = {
+    "aws:s3/bucket:Bucket": bucket,
+    "aws:s3/bucketVersioning:BucketVersioning": bucket_versioning,
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
+        bucket_encryption
+    ),
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_public_access_block,
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": bucket_ownership_controls,
+    "aws:s3/bucketPolicy:BucketPolicy": bucket_policy,
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": bucket_lifecycle,
+    "aws:s3/bucketNotification:BucketNotification": bucket_notification,
+    "aws:dynamodb/table:Table": table,
+}

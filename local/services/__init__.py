@@ -1,0 +1,1 @@
+"""What MiniStack lacks of AWS's services, a folder a service."""

@@ -1,0 +1,1 @@
+"""ECS: a task is a process."""

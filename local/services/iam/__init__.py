@@ -1,0 +1,1 @@
+"""IAM: every call is authorised with the role that makes it."""

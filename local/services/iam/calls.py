@@ -1,0 +1,312 @@
+"""Signed requests that reach the cloud, to what they ask of a role, to MiniStack's answer.
+
+MiniStack names the resource of most requests; those it names otherwise than AWS are named here.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from local.ministack import patch
+from local.services.iam.needs import Need, cluster_arn, on_task, run_task
+from local.services.iam.policies import Context, Decision, internal, keep, matches
+from local.services.stepfunctions.tokens import machine_of
+
+_original: dict[str, Callable[..., Any]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The rest of what one request asks: its condition keys, and calls it implies."""
+
+    context: Context = field(default_factory=dict[str, str | list[str]])
+    further: tuple[Need, ...] = ()
+
+
+_asked: ContextVar[_Asked] = ContextVar("asked")
+_refused: ContextVar[tuple[str, str] | None] = ContextVar("refused", default=None)
+
+
+def _logs(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
+    # The service names group and stream in one ARN, the stream empty for a call on the group, as
+    # its AccessDeniedException shows: a policy on the bare group ARN allows none of them.
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
+    if action in {"TagResource", "UntagResource", "ListTagsForResource"}:
+        return []
+    group = cast("str", body.get("logGroupName") or body.get("logGroupIdentifier") or "")
+    name = group.split(":log-group:", 1)[-1].removesuffix(":*")
+    stream = cast("str", body.get("logStreamName") or "")
+    return [Need(f"logs:{action}", f"{prefix}:log-group:{name}:log-stream:{stream}")]
+
+
+def _ecs(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+    cluster = cluster_arn(cast("str | None", body.get("cluster")), prefix)
+    tasks = cluster.replace(":cluster/", ":task/", 1)
+    named = (
+        [cast("str", body["task"])]
+        if body.get("task")
+        else cast("list[str]", body.get("tasks") or [])
+    )
+    match action:
+        case "RunTask":
+            return run_task(body, cluster)
+        case "StopTask" | "DescribeTasks":
+            arns = [task if task.startswith("arn:") else f"{tasks}/{task}" for task in named]
+            return [on_task(f"ecs:{action}", arn) for arn in arns]
+        case "ListTasks":
+            instances = cluster.replace(":cluster/", ":container-instance/", 1)
+            return [Need("ecs:ListTasks", f"{instances}/*", {"ecs:cluster": cluster})]
+        case "TagResource" | "UntagResource" | "ListTagsForResource":
+            return [Need(f"ecs:{action}", cast("str", body.get("resourceArn") or "*"))]
+        case "DescribeTaskDefinition" | "ListTaskDefinitions" | "ListClusters":
+            return [Need(f"ecs:{action}", "*")]
+        case _:
+            return []
+
+
+def _events(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
+    # A rule of the default bus has no bus in its ARN:
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+    name = cast("str | None", body.get("Rule") or (body.get("Name") if "Rule" in action else None))
+    bus = cast("str", body.get("EventBusName") or "default").rsplit("/", 1)[-1]
+    if not name:
+        return []
+    rule = name if bus == "default" else f"{bus}/{name}"
+    return [Need(f"events:{action}", f"{prefix}:rule/{rule}")]
+
+
+def _missing_object(resource: str) -> list[Need]:
+    # Who may not list the bucket is not told that an object is missing:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    name, _, key = resource.removeprefix("arn:aws:s3:::").partition("/")
+    account = internal("core.responses", "get_account_id")()
+    bucket = internal("services.s3", "_buckets").get_scoped(account, None, name)
+    if bucket is None or key in bucket["objects"]:
+        return []
+    return [Need("s3:ListBucket", f"arn:aws:s3:::{name}")]
+
+
+def _states(action: str, body: Mapping[str, Any], _prefix: str) -> list[Need]:
+    # What calls a state back is authorised on the state machine whose token it has:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/concept-create-iam-advanced.html
+    if not action.startswith("SendTask"):
+        return []
+    machine = machine_of(cast("str", body.get("taskToken") or ""))
+    return [Need(f"states:{action}", machine or "*")]
+
+
+def _dynamodb(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
+    # A transaction is authorised as the single calls it is made of:
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+    actions = {"ConditionCheck": "ConditionCheckItem"}
+    needs: list[Need] = []
+    if action == "TransactWriteItems":
+        for item in cast("list[dict[str, Any]]", body.get("TransactItems") or []):
+            for kind, call in item.items():
+                table = f"{prefix}:table/{call['TableName']}"
+                needs.append(Need(f"dynamodb:{actions.get(kind, f'{kind}Item')}", table))
+    return needs
+
+
+_NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events, "states": _states}
+
+
+# What the SDK calls a service, where IAM calls it otherwise.
+_PREFIXES = {"sfn": "states", "eventbridge": "events", "cloudwatchlogs": "logs"}
+# Operations that IAM has no action of the same name for:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
+_ACTIONS = {
+    "lambda:Invoke": "lambda:InvokeFunction",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+    "s3:ListObjects": "s3:ListBucket",
+    "s3:ListObjectsV2": "s3:ListBucket",
+}
+
+
+def of_api(
+    service: str, operation: str, request: Mapping[str, Any], prefix: tuple[str, str]
+) -> list[Need]:
+    """What a call of the SDK asks for: `service` as the SDK names it, `operation` in PascalCase.
+
+    `request` has the members by the API's own names; `prefix` is the Region and the account.
+    """
+    service = _PREFIXES.get(service, service)
+    region, account = prefix
+    # MiniStack knows the calls of a transaction that arrives as a request.
+    named = {**_NAMED_HERE, "dynamodb": _dynamodb}.get(service)
+    if named and (needs := named(operation, request, f"arn:aws:{service}:{region}:{account}")):
+        return needs
+    action = _ACTIONS.get(f"{service}:{operation}", f"{service}:{operation}")
+    if service == "s3":
+        path = "/".join(cast("str", request[name]) for name in ("Bucket", "Key") if name in request)
+        return [Need(action, f"arn:aws:s3:::{path}" if path else "*")]
+    path = f"/functions/{request['FunctionName']}" if "FunctionName" in request else "/"
+    resource = _original["extract_resource_arn"](
+        service,
+        "POST",
+        path,
+        {"x-amz-target": f"{service}.{operation}"},
+        json.dumps(request, default=str).encode(),
+        {name: [value] for name, value in request.items()},
+        region,
+        account,
+    )
+    return [Need(action, cast("str", resource))]
+
+
+def _resource_arn(
+    service: str,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: dict[str, Any],
+    region: str,
+    account_id: str,
+) -> str:
+    _asked.set(_Asked())
+    named = cast(
+        "str",
+        _original["extract_resource_arn"](
+            service, method, path, headers, body, query_params, region, account_id
+        ),
+    )
+    needs_of = _NAMED_HERE.get(service)
+    if needs_of is None:
+        return named
+    try:
+        parsed: object = json.loads(body or b"{}")
+    except ValueError:
+        return named
+    if not isinstance(parsed, dict):
+        return named
+    action = headers.get("x-amz-target", "").rpartition(".")[2]
+    needs = needs_of(
+        action, cast("dict[str, Any]", parsed), f"arn:aws:{service}:{region}:{account_id}"
+    )
+    if not needs:
+        return named
+    _asked.set(_Asked(needs[0].context, tuple(needs[1:])))
+    return needs[0].resource
+
+
+def _enforce(
+    access_key_id: str,
+    iam_action: str,
+    service: str,
+    region: str,
+    resource_arn: str = "*",
+    service_context: dict[str, Any] | None = None,
+) -> Any:  # noqa: ANN401 - MiniStack's EvalResult or AuthError
+    asked = _asked.get(_Asked())
+    _asked.set(_Asked())
+    _refused.set(None)
+    first = Need(iam_action, resource_arn, {**(service_context or {}), **asked.context})
+    further = _missing_object(resource_arn) if iam_action == "s3:GetObject" else asked.further
+    for need in (first, *further):
+        with matches() as found:
+            denied = _original["enforce"](
+                access_key_id, need.action, service, region, need.resource, dict(need.context)
+            )
+        if found:
+            outcome = denied.decision if denied else "Allow"
+            one = next((match for match in found if match.outcome == outcome), found[0])
+            keep(Decision(one.principal, need.action, need.resource, denied is None, one.statement))
+        if denied:
+            _refused.set((need.action, need.resource))
+            return denied
+    return None
+
+
+def _denial(  # the keyword-only parameters are MiniStack's
+    service: str,
+    action: str,
+    principal_arn: str,
+    request_id: str,
+    **rest: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401 - a status, headers and a body
+    refused = _refused.get()
+    if refused and not rest.get("error_code"):
+        action, resource = refused
+        explicit = bool(rest.get("explicit_deny"))
+        rest["resource_arn"] = resource
+        if not rest.get("message") and not (explicit and rest.get("resource_policy_arn")):
+            shown = f'"{resource}"' if service == "s3" else resource
+            rest["message"] = internal("core.iam_actions", "identity_denial_message")(
+                action, principal_arn, shown, explicit
+            )
+    return _original["access_denied_response"](service, action, principal_arn, request_id, **rest)
+
+
+def _signed(
+    method: str,
+    raw_path: str,
+    query_params: dict[str, Any],
+    raw_headers: list[tuple[bytes, bytes]],
+    handshake: bool = False,  # noqa: FBT001, FBT002 - as above
+) -> None:
+    # A proxy that was spoken to without TLS says so, and so can a test of a policy that demands it.
+    if (b"x-forwarded-proto", b"http") in [(name.lower(), value) for name, value in raw_headers]:
+        source_ip = internal("core.responses", "get_request_client_ip")()
+        _original["pin_request_origin"](source_ip, False)  # noqa: FBT003 - as above
+    _original["pin_signed_request"](method, raw_path, query_params, raw_headers, handshake)
+
+
+def _origin(source_ip: str, secure_transport: bool) -> None:  # noqa: FBT001 - MiniStack's signature
+    # Loopback leaves the machine as little as TLS would, so a policy that demands TLS takes it.
+    loopback = source_ip in {"127.0.0.1", "::1"}
+    _original["pin_request_origin"](source_ip, loopback or secure_transport)
+
+
+def _is_root(access_key_id: str) -> bool:
+    # Whoever reaches loopback owns the account, with whatever credentials their client has.
+    sessions = internal("services.sts", "_sessions")
+    users = internal("services.iam", "_access_keys").to_dict()
+    return access_key_id not in sessions and access_key_id not in {key for _, key in users}
+
+
+def install() -> None:
+    """Authorise every request that arrives, until the cloud closes.
+
+    Keys of sessions and of users made here are held to their policies, and any other is the
+    account's own.
+    """
+    evaluator, actions, app = (
+        "ministack.core.iam_evaluator",
+        "ministack.core.iam_actions",
+        "ministack.app",
+    )
+    enforced = (
+        "access_key_id",
+        "iam_action",
+        "service",
+        "region",
+        "resource_arn",
+        "service_context",
+    )
+    named = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
+    denied = (
+        *("service", "action", "principal_arn", "request_id", "error_code", "message", "headers"),
+        *("resource_arn", "explicit_deny", "resource_policy_arn"),
+    )
+    replacements: tuple[tuple[str, str, Callable[..., Any], tuple[str, ...]], ...] = (
+        (evaluator, "enforce", _enforce, enforced),
+        (actions, "extract_resource_arn", _resource_arn, named),
+        (actions, "access_denied_response", _denial, denied),
+        (app, "pin_request_origin", _origin, ("source_ip", "secure_transport")),
+        (
+            app,
+            "pin_signed_request",
+            _signed,
+            ("method", "raw_path", "query_params", "raw_headers", "handshake"),
+        ),
+    )
+    for module in (evaluator, "ministack.services.sts"):
+        patch.replace(module, "is_root_access_key", _is_root, ("access_key_id",))
+    for module, name, new, parameters in replacements:
+        _original[name] = patch.replace(module, name, new, parameters)
+    patch.replace(app, "AUTH", new=True)

@@ -1,0 +1,246 @@
+"""What each integration asks of a role: a request in, the calls that must be allowed for it out.
+
+The AWS page that says so stands above each row.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from local.services.iam.policies import Context, in_scope, internal
+
+TASKS_SERVICE = "ecs-tasks.amazonaws.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One call an integration makes: what must be allowed for it to work."""
+
+    action: str
+    resource: str
+    context: Context = field(default_factory=dict[str, str | list[str]])
+
+
+def _prefix(arn: str, service: str) -> str:
+    partition, _, region, account = arn.split(":", 5)[1:5]
+    return f"arn:{partition}:{service}:{region}:{account}"
+
+
+def managed_rule(arn: str, name: str) -> list[Need]:
+    """Step Functions keeps a rule of its own in the account to hear of what `.sync` waits for."""
+    rule = f"{_prefix(arn, 'events')}:rule/{name}"
+    return [Need(f"events:{verb}", rule) for verb in ("PutTargets", "PutRule", "DescribeRule")]
+
+
+def _task_definition(request: Mapping[str, Any], scope: str) -> Mapping[str, Any]:
+    named = cast("str", request.get("taskDefinition") or "")
+
+    def find() -> Mapping[str, Any] | None:
+        key = internal("services.ecs", "_resolve_td_key")(named)
+        return cast("Mapping[str, Any] | None", internal("services.ecs", "_task_defs").get(key))
+
+    found = cast("Mapping[str, Any] | None", in_scope(scope, find))
+    if found:
+        return found
+    arn = named if named.startswith("arn:") else f"{_prefix(scope, 'ecs')}:task-definition/{named}"
+    return {"taskDefinitionArn": arn}
+
+
+def cluster_arn(cluster: str | None, prefix: str) -> str:
+    """The ARN of a cluster given by ARN, by name, or left out."""
+    named = cluster or "default"
+    return named if named.startswith("arn:") else f"{prefix}:cluster/{named}"
+
+
+def run_task(request: Mapping[str, Any], scope: str) -> list[Need]:
+    """RunTask; `request` in ECS's camelCase, `scope` any ARN of the account and Region.
+
+    The task definition is authorised with its revision, the latest one where none is named.
+    """
+    definition = _task_definition(request, scope)
+    arn = cast("str", definition["taskDefinitionArn"])
+    cluster = cluster_arn(request.get("cluster"), _prefix(arn, "ecs"))
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+    needs = [Need("ecs:RunTask", arn, {"ecs:cluster": cluster})]
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/CWE_IAM_role.html
+    overrides = cast("Mapping[str, Any]", request.get("overrides") or {})
+    needs += [
+        Need("iam:PassRole", passed, {"iam:PassedToService": TASKS_SERVICE})
+        for key in ("taskRoleArn", "executionRoleArn")
+        if (passed := cast("str | None", overrides.get(key) or definition.get(key)))
+    ]
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/supported-iam-actions-tagging.html
+    if (
+        request.get("tags")
+        or request.get("enableECSManagedTags")
+        or request.get("propagateTags", "NONE") != "NONE"
+    ):
+        tasks = cluster.replace(":cluster/", ":task/", 1) + "/*"
+        needs.append(Need("ecs:TagResource", tasks, {"ecs:CreateAction": "RunTask"}))
+    return needs
+
+
+def run_task_sync(request: Mapping[str, Any], scope: str) -> list[Need]:
+    """RunTask by a state that waits for the task's end."""
+    # https://docs.aws.amazon.com/step-functions/latest/dg/ecs-iam.html
+    return [*run_task(request, scope), *managed_rule(scope, "StepFunctionsGetEventsForECSTaskRule")]
+
+
+def on_task(action: str, task_arn: str) -> Need:
+    """An action on one task of a cluster."""
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+    cluster = task_arn.replace(":task/", ":cluster/", 1).rsplit("/", 1)[0]
+    return Need(action, task_arn, {"ecs:cluster": cluster})
+
+
+def start_execution(machine_arn: str) -> list[Need]:
+    """StartExecution."""
+    # https://docs.aws.amazon.com/step-functions/latest/dg/stepfunctions-iam.html
+    return [Need("states:StartExecution", machine_arn)]
+
+
+def start_execution_sync(machine_arn: str) -> list[Need]:
+    """StartExecution by a state that waits for the execution's end."""
+    # https://docs.aws.amazon.com/step-functions/latest/dg/stepfunctions-iam.html
+    return [
+        *start_execution(machine_arn),
+        *managed_rule(machine_arn, "StepFunctionsGetEventsForStepFunctionsExecutionRule"),
+    ]
+
+
+_ECR_IMAGE = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/(?P<name>[^:@]+)"
+)
+
+
+def _image(image: str, partition: str) -> list[Need]:
+    found = _ECR_IMAGE.match(image)
+    if not found:
+        return []
+    registry = f"arn:{partition}:ecr:{found['region']}:{found['account']}"
+    repository = f"{registry}:repository/{found['name']}"
+    # https://docs.aws.amazon.com/AmazonECR/latest/userguide/ECR_on_ECS.html
+    return [
+        Need("ecr:GetAuthorizationToken", "*"),
+        Need("ecr:BatchCheckLayerAvailability", repository),
+        Need("ecr:GetDownloadUrlForLayer", repository),
+        Need("ecr:BatchGetImage", repository),
+    ]
+
+
+def encryption(arn: str) -> list[str]:
+    """The key of one's own that a queue or topic is encrypted with, as a list of none or one."""
+
+    def find() -> list[str]:
+        if ":sqs:" in arn:
+            record = internal("services.sqs", "_queue_by_arn")(arn)
+        else:
+            record = internal("services.sns", "_topics").get(arn)
+        named = cast(
+            "str", (record or {"attributes": {}})["attributes"].get("KmsMasterKeyId") or ""
+        )
+        if not named or "alias/aws/" in named:
+            return []
+        key = cast("dict[str, str] | None", internal("services.kms", "_resolve_key")(named))
+        return [key["Arn"] if key else f"{_prefix(arn, 'kms')}:{named}"]
+
+    return cast("list[str]", in_scope(arn, find))
+
+
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+# https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+ENCRYPTING = ("kms:GenerateDataKey", "kms:Decrypt")
+
+
+def send(action: str, arn: str) -> list[Need]:
+    """Sending to a queue or publishing to a topic, and what its encryption takes."""
+    return [
+        Need(action, arn),
+        *(Need(encrypting, key) for key in encryption(arn) for encrypting in ENCRYPTING),
+    ]
+
+
+def log_delivery() -> list[Need]:
+    """What a state machine's role needs when it logs its executions."""
+    # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
+    names = (
+        *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery"),
+        *("ListLogDeliveries", "PutResourcePolicy", "DescribeResourcePolicies"),
+        "DescribeLogGroups",
+    )
+    return [Need(f"logs:{name}", "*") for name in names]
+
+
+def write_log(function_arn: str, log_group: str, stream: str) -> list[Need]:
+    """What a function's role needs for its output to be kept."""
+    # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-permissions.html
+    resource = f"{_prefix(function_arn, 'logs')}:log-group:{log_group}:log-stream:{stream}"
+    return [Need("logs:CreateLogStream", resource), Need("logs:PutLogEvents", resource)]
+
+
+def _key_of_secret(arn: str) -> str | None:
+    _, secret = internal("services.secretsmanager", "_resolve")(arn)
+    return cast("str | None", (secret or {}).get("KmsKeyId"))
+
+
+def _key_of_parameter(arn: str) -> str | None:
+    store = internal("services.ssm", "_parameters")
+    name = arn.split(":parameter/", 1)[1]
+    found = store.get(f"/{name}") or store.get(name) or {}
+    return cast("str | None", found.get("KeyId"))
+
+
+def _decrypt(key: str | None, prefix: str) -> list[Need]:
+    # A key of AWS's own (`alias/aws/…`) lets every principal of the account that may read the
+    # secret: https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#aws-managed-key
+    if not key or "alias/aws/" in key:
+        return []
+    arn = key if key.startswith("arn:") else f"{prefix}:{'' if '/' in key else 'key/'}{key}"
+    return [Need("kms:Decrypt", arn)]
+
+
+def _secret(value_from: str, prefix: str) -> list[Need]:
+    keys = prefix.replace(":ecs:", ":kms:")
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
+    if ":secretsmanager:" in value_from:
+        # The ARN of the secret ends before `:json-key:version-stage:version-id`.
+        secret = ":".join(value_from.split(":")[:7])
+        key = in_scope(secret, lambda: _key_of_secret(secret))
+        return [Need("secretsmanager:GetSecretValue", secret), *_decrypt(key, keys)]
+    parameter = (
+        value_from
+        if value_from.startswith("arn:")
+        else f"{prefix.replace(':ecs:', ':ssm:')}:parameter/{value_from.removeprefix('/')}"
+    )
+    key = in_scope(parameter, lambda: _key_of_parameter(parameter))
+    return [Need("ssm:GetParameters", parameter), *_decrypt(key, keys)]
+
+
+def _log_stream(container: Mapping[str, Any], prefix: str, task_id: str) -> list[Need]:
+    configuration = cast("Mapping[str, Any]", container.get("logConfiguration") or {})
+    if configuration.get("logDriver") != "awslogs":
+        return []
+    options = cast("Mapping[str, str]", configuration["options"])
+    partition, _, region, account = prefix.split(":")[1:5]
+    region = options.get("awslogs-region", region)
+    group = f"arn:{partition}:logs:{region}:{account}:log-group:{options['awslogs-group']}"
+    name = f"{options.get('awslogs-stream-prefix', 'ecs')}/{container['name']}/{task_id}"
+    stream = f"{group}:log-stream:{name}"
+    # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html
+    needs = [Need("logs:CreateLogStream", stream), Need("logs:PutLogEvents", stream)]
+    if options.get("awslogs-create-group") == "true":
+        return [Need("logs:CreateLogGroup", f"{group}:log-stream:"), *needs]
+    return needs
+
+
+def task_start(task_definition: Mapping[str, Any], task_id: str) -> list[Need]:
+    """What Fargate does with the execution role before a task's containers run."""
+    prefix = _prefix(cast("str", task_definition["taskDefinitionArn"]), "ecs")
+    needs: list[Need] = []
+    for container in cast("Sequence[Mapping[str, Any]]", task_definition["containerDefinitions"]):
+        needs += _image(cast("str", container.get("image") or ""), prefix.split(":")[1])
+        for secret in cast("Sequence[Mapping[str, str]]", container.get("secrets") or []):
+            needs += _secret(secret["valueFrom"], prefix)
+        needs += _log_stream(container, prefix, task_id)
+    return needs

@@ -1,0 +1,485 @@
+"""Lambda: an event to a function's process, in order, with retries and the failure destination.
+
+The warm process and its log lines are MiniStack's; its environment, its role's credentials, the
+names of its errors and asynchronous invocation are made here as AWS does.
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html
+"""
+
+import contextlib
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from local import faults
+from local.clock import Clock
+from local.ministack import patch
+from local.services import dead_letters
+from local.services.iam import iam
+from local.services.iam.policies import internal
+from local.shapes import Json
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+_SERVICE = "ministack.services.lambda_svc"
+_RUNTIME = "ministack.core.lambda_runtime"
+# What a process needs of this machine; all else of its environment is the function's own.
+_INHERITED = {"PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "TMPDIR"}
+_LAMBDA = re.compile(r"AWS_|_?LAMBDA_|_AWS|_X_AMZN|MINISTACK_|LOCALSTACK_")
+_MAX_SECONDS_BETWEEN = 300.0
+_SECONDS_TO_END = 1.0
+
+
+class NoFunction(Exception):  # noqa: N818 - what the sender is told
+    """There is no such function."""
+
+
+@dataclass
+class _Invocation:
+    function: dict[str, Any]
+    arn: str
+    event: Json
+    first: float
+    attempts: int = 0
+
+
+class _Invocations:
+    """A line of asynchronous invocations for each function, so that events keep their order."""
+
+    def __init__(self, cloud: "Cloud") -> None:
+        self._cloud = cloud
+        self._wait_scale = float(internal("services.stepfunctions", "_SFN_WAIT_SCALE"))
+        self._pool = ThreadPoolExecutor(8, thread_name_prefix="function")
+        self._clock = Clock()
+        self._lines: dict[str, deque[_Invocation]] = {}
+        self._serving: set[Future[None]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Invoke nothing more."""
+        with self._lock:
+            self._closed = True
+            self._lines.clear()
+        self._clock.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def join(self) -> None:
+        """Wait until what was being invoked has ended."""
+        with self._lock:
+            serving = set(self._serving)
+        wait(serving, _SECONDS_TO_END)
+
+    def queue(self, invocation: _Invocation) -> None:
+        """Take an invocation into its function's line."""
+        with self._lock:
+            if self._closed:
+                return
+            waiting = self._lines.get(invocation.arn)
+            if waiting is not None:
+                waiting.append(invocation)
+                return
+            self._lines[invocation.arn] = deque([invocation])
+            self._serving = {serving for serving in self._serving if not serving.done()}
+            self._serving.add(self._pool.submit(self._serve, invocation.arn))
+
+    def _serve(self, arn: str) -> None:
+        while True:
+            with self._lock:
+                waiting = self._lines.get(arn)
+                if not waiting:
+                    self._lines.pop(arn, None)
+                    return
+                invocation = waiting.popleft()
+            with self._cloud.scope():
+                self._invoke(invocation)
+
+    def _invoke(self, invocation: _Invocation) -> None:
+        run = internal("services.lambda_svc", "_execute_function_with_config_scope")
+        result: dict[str, Any] = run(invocation.function, invocation.event)
+        invocation.attempts += 1
+        if self._closed or not result.get("error"):
+            return
+        settings = _settings(invocation.function)
+        # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        delay = min(60.0 * invocation.attempts, _MAX_SECONDS_BETWEEN) * self._wait_scale
+        age = (time.monotonic() - invocation.first + delay) / (self._wait_scale or 1.0)
+        if invocation.attempts > settings.get("MaximumRetryAttempts", 2):
+            condition = "RetriesExhausted"
+        elif age > settings.get("MaximumEventAgeInSeconds", 21_600):
+            condition = "EventAgeExceeded"
+        else:
+            self._clock.after(delay, lambda: self.queue(invocation))
+            return
+        _bury(invocation, settings, result, condition)
+
+
+_open: list[_Invocations] = []
+
+
+def install(cloud: "Cloud") -> None:
+    """Run functions as AWS does, until the cloud closes."""
+    invocations = _Invocations(cloud)
+    _open.append(invocations)
+    processes = _Processes()
+
+    def close() -> None:
+        _open.clear()
+        invocations.close()
+        processes.close()
+        invocations.join()
+
+    cloud.on_close(close)
+    patch.leans_on(_SERVICE, "_get_func_record_for_ref", None)
+    patch.leans_on(_SERVICE, "_execute_function_with_config_scope", ("func", "event"))
+    warm = internal("services.lambda_svc", "_execute_function_warm")
+
+    def execute(func: dict[str, Any], event: Json, request_id: str) -> dict[str, Any]:
+        config: dict[str, Any] = func.get("config") or func
+        try:
+            # AWS does so for hours at once; each time, a role that no longer trusts it is seen.
+            iam.assume(config["Role"], _PRINCIPAL)
+        except iam.AccessDenied:
+            return _failure("AccessDeniedException", _NOT_ASSUMED, request_id)
+        if faults.strikes("function", _about(config, event)):
+            return _failure("RuntimeError", "a fault on purpose", request_id)
+        try:
+            with processes.invoking():
+                return _named_error(warm(func, event, request_id), request_id)
+        except _Closed:
+            return _failure("ServiceException", "the cloud is closing", request_id)
+
+    write_log = internal("services.lambda_svc", "_emit_lambda_logs")
+
+    def log(function: dict[str, Any], *rest: Any, **options: Any) -> None:  # noqa: ANN401 - MiniStack's parameters
+        if _may_log(function.get("config") or function):
+            write_log(function, *rest, **options)
+
+    patch.replace(
+        _SERVICE,
+        "_emit_lambda_logs",
+        log,
+        ("func", "request_id", "log_text", "error", "duration_ms", "log_source"),
+    )
+    patch.replace(_SERVICE, "_execute_function_warm", execute, ("func", "event", "request_id"))
+    patch.replace(_SERVICE, "invoke_async_with_retry", _invoke_async, ("func", "event"))
+    patch.replace(_RUNTIME, "execution_credentials", _credentials, ("config",))
+    patch.leans_on(_RUNTIME, "reset", ())
+    patch.leans_on(_SERVICE, "logger", None)
+    patch.replace(_RUNTIME, "subprocess", processes, None)
+    patch.replace(_RUNTIME, "threading", processes.threads, None)
+
+
+def invoke_later(arn: str, event: Json) -> None:
+    """Invoke a function asynchronously, after all it was asked before.
+
+    Raises:
+        NoFunction: there is none with this ARN.
+    """
+    service = internal("services.lambda_svc", "_get_func_record_for_ref")
+    function, config, _ = service(arn)
+    if not function or not config:
+        raise NoFunction(f"Function not found: {arn}")
+    record = internal("services.lambda_svc", "_execution_record_for_config")(function, config)
+    _queue(record, event)
+
+
+def _queue(record: dict[str, Any], event: Json) -> None:
+    config: dict[str, Any] = record.get("config") or record
+    for invocations in _open:
+        invocations.queue(_Invocation(record, config["FunctionArn"], event, time.monotonic()))
+
+
+def _invoke_async(func: dict[str, Any], event: Json) -> None:
+    """In place of MiniStack's: InvocationType Event, S3 and SNS."""
+    _queue(func, event)
+
+
+def _settings(function: dict[str, Any]) -> dict[str, Any]:
+    found = function.get("event_invoke_config") or (function.get("event_invoke_configs") or {}).get(
+        "$LATEST"
+    )
+    return cast("dict[str, Any]", found or {})
+
+
+def _bury(
+    invocation: _Invocation, settings: dict[str, Any], result: dict[str, Any], condition: str
+) -> None:
+    """Send a failed event to the destination on failure (a record) and the dead-letter queue.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    config: dict[str, Any] = invocation.function.get("config") or invocation.function
+    body: dict[str, Any] = result.get("body") or {}
+    request_id = str(body.get("requestId", ""))
+    event = json.dumps(invocation.event, ensure_ascii=False)
+    destination = ((settings.get("DestinationConfig") or {}).get("OnFailure") or {}).get(
+        "Destination"
+    )
+    queue = (config.get("DeadLetterConfig") or {}).get("TargetArn")
+    if destination and ":sqs:" in destination:
+        record = {
+            "version": "1.0",
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
+            "requestContext": {
+                "requestId": request_id,
+                "functionArn": f"{invocation.arn}:$LATEST",
+                "condition": condition,
+                "approximateInvokeCount": invocation.attempts,
+            },
+            "requestPayload": invocation.event,
+            "responseContext": {
+                "statusCode": 200,
+                "executedVersion": "$LATEST",
+                "functionError": "Unhandled",
+            },
+            "responsePayload": body,
+        }
+        _send(config, destination, json.dumps(record, ensure_ascii=False), {})
+    if queue and ":sqs:" in queue:
+        attributes = {
+            "RequestID": request_id or "-",
+            "ErrorCode": "200",
+            "ErrorMessage": str(body.get("errorMessage") or "-")[:1024],
+        }
+        _send(config, queue, event, attributes)
+
+
+def _send(config: dict[str, Any], queue_arn: str, body: str, attributes: dict[str, str]) -> None:
+    try:
+        iam.for_send_message(config["Role"], queue_arn)
+    except iam.AccessDenied:
+        return
+    dead_letters.send(queue_arn, body, attributes)
+
+
+def _may_log(config: dict[str, Any]) -> bool:
+    """Whether the function's role lets its output be kept; without it AWS drops the lines."""
+    group = (config.get("LoggingConfig") or {}).get("LogGroup")
+    stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{uuid.uuid4().hex}"
+    arn, name = config["FunctionArn"], config["FunctionName"]
+    try:
+        iam.for_function_log(config["Role"], arn, group or f"/aws/lambda/{name}", stream)
+    except iam.AccessDenied:
+        return False
+    return True
+
+
+_PRINCIPAL = "lambda.amazonaws.com"
+# https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
+_NOT_ASSUMED = "The role defined for the function cannot be assumed by Lambda."
+
+
+def _about(config: dict[str, Any], event: Json) -> str:
+    about = faults.of_event(event) if isinstance(event, dict) else json.dumps(event)
+    return f"{config['FunctionName']} {about}"
+
+
+def _failure(error_type: str, message: str, request_id: str) -> dict[str, Any]:
+    """What an invocation answers that failed."""
+    body = {
+        "errorMessage": message,
+        "errorType": error_type,
+        "requestId": request_id,
+        "stackTrace": [],
+    }
+    return {"body": body, "error": True, "log": ""}
+
+
+def _named_error(result: dict[str, Any], request_id: str) -> dict[str, Any]:
+    """A failed invocation's answer with the exception's class as its type, and its stack trace.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+    """
+    body: object = result.get("body")
+    if not result.get("error") or not isinstance(body, dict):
+        return result
+    answer = cast("dict[str, Any]", body)
+    _, found, trace = str(result.get("log") or "").rpartition("Traceback (most recent call last):")
+    if answer.get("errorType") != "Runtime.HandlerError" or not found:
+        return result
+    lines = trace.strip("\n").splitlines()
+    message = str(answer.get("errorMessage", ""))
+    first = message.split("\n", 1)[0]
+    named = [line for line in lines if re.match(rf"[\w.]+(: {re.escape(first)})?$", line)]
+    if not named:
+        return result
+    stack = [line for line in lines[: lines.index(named[-1])] if line.startswith("  ")]
+    error_type = named[-1].split(":", 1)[0].rpartition(".")[2]
+    shaped = {
+        "errorMessage": message,
+        "errorType": error_type,
+        "requestId": request_id,
+        "stackTrace": [f"{line}\n" for line in stack],
+    }
+    return {**result, "body": shaped}
+
+
+def _credentials(config: dict[str, Any]) -> dict[str, str]:
+    """The environment variables of a session of the function's role."""
+    session = iam.start_session(config["Role"], _PRINCIPAL, config["FunctionName"])
+    return {
+        "AWS_ACCESS_KEY_ID": session.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+        "AWS_SESSION_TOKEN": session.session_token,
+    }
+
+
+class _Closed(Exception):  # noqa: N818 - what happened
+    """Nothing is invoked any more."""
+
+
+class _Process(subprocess.Popen[str]):
+    """A function's process. What it started ends with it, as an execution environment does.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+    """
+
+    def poll(self) -> int | None:
+        ran = self.returncode is None
+        code = super().poll()
+        if ran and code is not None:
+            self._signal_group(signal.SIGKILL)
+        return code
+
+    def wait(self, timeout: float | None = None) -> int:
+        ran = self.returncode is None
+        code = super().wait(timeout)
+        if ran:
+            self._signal_group(signal.SIGKILL)
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        if self.poll() is None:
+            self._signal_group(sig)
+
+    def close_pipes(self) -> None:
+        for pipe in (self.stdin, self.stdout, self.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    pipe.close()
+
+    def _signal_group(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+
+class _Threads:
+    """The `threading` module as MiniStack's runtime sees it: who reads the pipes is known."""
+
+    def __init__(self) -> None:
+        self._started: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Json:
+        return getattr(threading, name)
+
+    def Thread(self, **options: Json) -> threading.Thread:  # noqa: N802 - the module's name
+        thread = threading.Thread(**options)
+        with self._lock:
+            # One that is not started yet is not alive either, but has no identity.
+            self._started = [old for old in self._started if old.ident is None or old.is_alive()]
+            self._started.append(thread)
+        return thread
+
+    def join(self, deadline: float) -> bool:
+        """Whether all of them ended before the deadline."""
+        with self._lock:
+            started = [thread for thread in self._started if thread.ident is not None]
+        for thread in started:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in started)
+
+
+class _Processes:
+    """The `subprocess` module as MiniStack's runtime sees it.
+
+    Processes get none of this machine's environment, and what they leave open is closed.
+    """
+
+    def __init__(self) -> None:
+        self.threads = _Threads()
+        self._started: list[_Process] = []
+        self._invoking = 0
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def __getattr__(self, name: str) -> Json:
+        return getattr(subprocess, name)
+
+    def Popen(self, command: list[str], **options: Json) -> "subprocess.Popen[str]":  # noqa: N802 - the module's name
+        """Start a process; MiniStack hands the function's own variables over its input."""
+        self._close_ended()
+        environment: dict[str, str] | None = options.pop("env", None)
+        kept = {
+            name: value
+            for name, value in (environment or {}).items()
+            if name in _INHERITED or _LAMBDA.match(name)
+        }
+        with self._changed:
+            if self._closed:
+                raise _Closed
+            process = _Process(command, env=kept, start_new_session=True, **options)
+            self._started.append(process)
+        return process
+
+    @contextlib.contextmanager
+    def invoking(self) -> Generator[None]:
+        """While a process may be started or spoken to.
+
+        Raises:
+            _Closed: nothing is invoked any more.
+        """
+        with self._changed:
+            if self._closed:
+                raise _Closed
+            self._invoking += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._invoking -= 1
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """End every process, wait for whoever reads from one, and close what is open to it."""
+        deadline = time.monotonic() + _SECONDS_TO_END
+        logger: logging.Logger = internal("services.lambda_svc", "logger")
+        # To MiniStack a worker that ends while it starts or answers is an error, whoever ended it.
+        logger.addFilter(_no_error)
+        try:
+            with self._changed:
+                self._closed = True
+                for process in self._started:
+                    process.kill()
+                for process in self._started:
+                    process.wait()
+                self._changed.wait_for(lambda: not self._invoking, _SECONDS_TO_END)
+            # A pipe that a thread still reads cannot be closed without waiting for that thread.
+            if self.threads.join(deadline):
+                self._close_ended()
+            internal("core.lambda_runtime", "reset")()
+        finally:
+            logger.removeFilter(_no_error)
+
+    def _close_ended(self) -> None:
+        with self._changed:
+            ended = [process for process in self._started if process.poll() is not None]
+            self._started = [process for process in self._started if process not in ended]
+        for process in ended:
+            process.close_pipes()
+
+
+def _no_error(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR

@@ -1,0 +1,329 @@
+"""EventBridge Scheduler: a schedule, by the clock of its timezone or by `fire`, to its target.
+
+The store of schedules is MiniStack's; what AWS refuses, when a schedule is due and the delivery are
+made here. https://docs.aws.amazon.com/scheduler/latest/UserGuide/what-is-scheduler.html
+"""
+
+import json
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from local.clock import Alarm, Clock
+from local.ministack import patch
+from local.services import dead_letters
+from local.services.events import targets
+from local.services.iam import iam
+from local.services.iam.policies import internal
+from local.services.scheduler import expressions
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+_MODULE = "ministack.services.scheduler"
+_Response = tuple[int, dict[str, str], bytes]
+# The longest wait at once, so that a laptop that slept finds its schedules again.
+_MAX_WAIT_SECONDS = 30.0
+
+
+class NoSchedule(Exception):  # noqa: N818 - what the caller is told
+    """There is no such schedule, or several groups have one of that name."""
+
+
+@dataclass
+class _Firing:
+    schedule: dict[str, Any]
+    execution_id: str
+    scheduled: datetime
+    first: float
+    attempts: int = 0
+
+
+class _Schedules:
+    """The schedules of the open cloud, each with the alarm of its next time."""
+
+    def __init__(self, cloud: "Cloud") -> None:
+        self._cloud = cloud
+        self._wait_scale = float(internal("services.stepfunctions", "_SFN_WAIT_SCALE"))
+        self._clock = Clock()
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="schedule")
+        self._alarms: dict[str, Alarm] = {}
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Fire nothing more."""
+        self._closed = True
+        self._clock.close()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def arm(self, key: str, after: datetime | None = None) -> None:
+        """Set the alarm for a schedule's first time after `after`, by default from now on."""
+        with self._lock:
+            if (old := self._alarms.pop(key, None)) is not None:
+                old.cancel()
+        with self._cloud.scope():
+            schedule: dict[str, Any] | None = internal("services.scheduler", "_schedules").get(key)
+        if schedule is None or schedule["State"] != "ENABLED":
+            return
+        due = _next(schedule, after or datetime.now(UTC) - timedelta(microseconds=1))
+        if due is None:
+            self._complete(key, schedule)
+            return
+        window: dict[str, Any] = schedule["FlexibleTimeWindow"]
+        flexible = window.get("Mode") == "FLEXIBLE"
+        spread = 60.0 * window.get("MaximumWindowInMinutes", 0) if flexible else 0.0
+        at = due + timedelta(seconds=random.uniform(0, spread))  # noqa: S311 - spreads load
+        self._watch(key, schedule, due, at)
+
+    def _watch(self, key: str, schedule: dict[str, Any], due: datetime, at: datetime) -> None:
+        left = (at - datetime.now(UTC)).total_seconds()
+
+        def ring() -> None:
+            if datetime.now(UTC) < at:
+                self._watch(key, schedule, due, at)
+                return
+            self.fire(schedule, due)
+            self.arm(key, due)
+
+        with self._lock:
+            if not self._closed:
+                wait = min(max(left, 0.0), _MAX_WAIT_SECONDS)
+                self._alarms[key] = self._clock.after(wait, ring)
+
+    def _complete(self, key: str, schedule: dict[str, Any]) -> None:
+        # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-delete.html
+        if schedule.get("ActionAfterCompletion") == "DELETE":
+            with self._cloud.scope():
+                internal("services.scheduler", "_schedules").pop(key, None)
+
+    def fire(self, schedule: dict[str, Any], scheduled: datetime) -> str:
+        """Deliver to the schedule's target, in a thread of its own; the id of this execution."""
+        firing = _Firing(dict(schedule), str(uuid.uuid4()), scheduled, time.monotonic())
+        self._submit(firing)
+        return firing.execution_id
+
+    def find(self, name_or_arn: str, group: str | None) -> dict[str, Any]:
+        """The one schedule of that name or ARN, of the group if one is given; else NoSchedule."""
+        with self._cloud.scope():
+            every: list[dict[str, Any]] = list(
+                internal("services.scheduler", "_schedules").values()
+            )
+        found = [
+            schedule
+            for schedule in every
+            if name_or_arn in {schedule["Arn"], schedule["Name"]}
+            and group in {None, schedule["GroupName"]}
+        ]
+        if not found:
+            names = ", ".join(sorted(schedule["Name"] for schedule in every)) or "none"
+            raise NoSchedule(f"there is no schedule {name_or_arn!r}; there are: {names}")
+        if len(found) > 1:
+            groups = ", ".join(sorted(schedule["GroupName"] for schedule in found))
+            raise NoSchedule(f"several groups have a schedule {name_or_arn!r}, name one: {groups}")
+        return found[0]
+
+    def _submit(self, firing: _Firing) -> None:
+        if not self._closed:
+            self._pool.submit(self._deliver, firing)
+
+    def _deliver(self, firing: _Firing) -> None:
+        schedule = firing.schedule
+        target: dict[str, Any] = schedule["Target"]
+        payload = _with_context(target.get("Input") or "{}", firing)
+        sender = targets.Sender(
+            principal="scheduler.amazonaws.com",
+            source_arn=schedule["Arn"],
+            role_arn=target["RoleArn"],
+            started_by=f"chronos-schedule/{schedule['Name']}",
+            execution_name=firing.execution_id,
+            about=f"schedule {schedule['Name']}",
+        )
+        with self._cloud.scope():
+            try:
+                targets.deliver(target, payload, sender)
+            except targets.DeliveryError as error:
+                self._failed(firing, payload, error)
+            except Exception as error:  # noqa: BLE001 - becomes the dead letter
+                message = f"{type(error).__name__}: {error}"
+                failure = targets.DeliveryError("INTERNAL_ERROR", message, retry=False)
+                self._failed(firing, payload, failure)
+
+    def _failed(self, firing: _Firing, payload: str, error: targets.DeliveryError) -> None:
+        exhausted = None
+        if error.retry:
+            delay = min(2.0**firing.attempts, 300.0) * self._wait_scale
+            age = time.monotonic() - firing.first + delay
+            exhausted = targets.exhausted(
+                firing.schedule["Target"], firing.attempts, age, self._wait_scale
+            )
+            if exhausted is None:
+                firing.attempts += 1
+                self._clock.after(delay, lambda: self._submit(firing))
+                return
+        _bury(firing, payload, error, exhausted)
+
+
+_open: list[_Schedules] = []
+
+
+def install(cloud: "Cloud") -> None:
+    """Refuse, keep and fire schedules as AWS does, until the cloud closes."""
+    schedules = _Schedules(cloud)
+    _open.append(schedules)
+    cloud.on_close(_open.clear)
+    cloud.on_close(schedules.close)
+    patch.replace(_MODULE, "start_scheduler", lambda: None, ())
+    for name in ("_create_schedule", "_update_schedule"):
+        original = internal("services.scheduler", name)
+        patch.replace(_MODULE, name, _checked(original, schedules), ("name", "body"))
+    delete = internal("services.scheduler", "_delete_schedule")
+
+    def delete_schedule(name: str, query: dict[str, str]) -> _Response:
+        response: _Response = delete(name, query)
+        schedules.arm(f"{query.get('groupName', 'default')}/{name}")
+        return response
+
+    patch.replace(_MODULE, "_delete_schedule", delete_schedule, ("name", "query"))
+
+
+def fire(name_or_arn: str, group: str | None = None) -> str:
+    """Fire a schedule now, whatever its state; the id of this execution.
+
+    Raises:
+        NoSchedule: there is none of that name, or in more than one group.
+    """
+    for schedules in _open:
+        return schedules.fire(schedules.find(name_or_arn, group), datetime.now(UTC))
+    raise NoSchedule("no cloud is open")
+
+
+def handle_control(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+    """Answer a request to this program itself: status and JSON body.
+
+    `/_fargate-batch/fire?name=NAME[&group=GROUP]` fires a schedule: `{"executionId": …}`, or 404
+    and `{"message": …}`.
+    """
+    if path != "/_fargate-batch/fire" or not query.get("name"):
+        return 404, {"message": f"there is nothing at {path}"}
+    try:
+        return 200, {"executionId": fire(query["name"], query.get("group"))}
+    except NoSchedule as error:
+        return 404, {"message": str(error)}
+
+
+def _checked(
+    original: Callable[[str, dict[str, Any]], _Response], schedules: _Schedules
+) -> Callable[[str, dict[str, Any]], _Response]:
+    def checked(name: str, body: dict[str, Any]) -> _Response:
+        if (refusal := _refusal(body)) is not None:
+            return internal("services.scheduler", "_error")(400, "ValidationException", refusal)
+        response = original(name, body)
+        if response[0] == 200:
+            schedules.arm(f"{body.get('GroupName', 'default')}/{name}")
+        return response
+
+    return checked
+
+
+def _refusal(body: dict[str, Any]) -> str | None:  # noqa: PLR0911 - one a refusal
+    """What AWS refuses about a schedule, None if nothing."""
+    expression = str(body.get("ScheduleExpression", ""))
+    if expressions.problem(expression) is not None:
+        return f"Invalid Schedule Expression {expression}."
+    try:
+        zone = ZoneInfo(body.get("ScheduleExpressionTimezone") or "UTC")
+    except (KeyError, OSError, ValueError):
+        return f"The provided timezone {body['ScheduleExpressionTimezone']} is not valid."
+    window: dict[str, Any] = body.get("FlexibleTimeWindow") or {}
+    minutes = window.get("MaximumWindowInMinutes")
+    if (window.get("Mode") == "FLEXIBLE") != (minutes is not None):
+        return "MaximumWindowInMinutes must be given for the mode FLEXIBLE, and for no other."
+    now = datetime.now(UTC)
+    if expression.startswith("at(") and expressions.next_due(expression, zone, now, now) is None:
+        return f"Invalid Schedule Expression {expression}. The time must be in the future."
+    start, end = _time(body.get("StartDate")), _time(body.get("EndDate"))
+    if start is not None and end is not None and end <= start:
+        return "The StartDate must come before the EndDate."
+    if end is not None and end <= now:
+        return "The EndDate you specify cannot be earlier than now."
+    return None
+
+
+def _time(value: float | str | None) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    return datetime.fromtimestamp(value, UTC)
+
+
+def _next(schedule: dict[str, Any], after: datetime) -> datetime | None:
+    """The first time later than `after`, within the schedule's dates; None if there is none.
+
+    A rate without StartDate begins when the schedule is created.
+    https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#rate-based
+    """
+    start, end = _time(schedule.get("StartDate")), _time(schedule.get("EndDate"))
+    anchor = start or datetime.fromtimestamp(schedule["CreationDate"], UTC)
+    if start is not None:
+        after = max(after, start - timedelta(microseconds=1))
+    zone = ZoneInfo(schedule.get("ScheduleExpressionTimezone") or "UTC")
+    due = expressions.next_due(schedule["ScheduleExpression"], zone, after, anchor)
+    return due if due is not None and (end is None or due <= end) else None
+
+
+# https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+def _with_context(text: str, firing: _Firing) -> str:
+    for name, value in {
+        "schedule-arn": firing.schedule["Arn"],
+        "scheduled-time": _stamp(firing.scheduled),
+        "execution-id": firing.execution_id,
+        "attempt-number": str(firing.attempts + 1),
+    }.items():
+        text = text.replace(f"<aws.scheduler.{name}>", value)
+    return text
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _bury(
+    firing: _Firing, payload: str, error: targets.DeliveryError, exhausted: str | None
+) -> None:
+    """Send a dead letter with the schedule's role.
+
+    https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
+    """
+    target: dict[str, Any] = firing.schedule["Target"]
+    queue_arn: str | None = (target.get("DeadLetterConfig") or {}).get("Arn")
+    if queue_arn is None:
+        return
+    attributes = {
+        "SCHEDULE_ARN": firing.schedule["Arn"],
+        "TARGET_ARN": target["Arn"],
+        "EXECUTION_ID": firing.execution_id,
+        "SCHEDULED_TIME": _stamp(firing.scheduled),
+        "ERROR_CODE": error.code,
+        "ERROR_MESSAGE": error.message or error.code,
+        "RETRY_ATTEMPTS": str(firing.attempts),
+        "IS_PAYLOAD_TRUNCATED": "false",
+    }
+    if exhausted is not None:
+        attributes["EXHAUSTED_RETRY_CONDITION"] = exhausted
+    try:
+        iam.for_send_message(target["RoleArn"], queue_arn)
+    except iam.AccessDenied:
+        return
+    body: dict[str, Any] = {"Input": payload, "Target": target["Arn"]}
+    if ":states:" in target["Arn"]:
+        body = {"StateMachineArn": target["Arn"], "Name": firing.execution_id, "Input": payload}
+    dead_letters.send(queue_arn, json.dumps(body, ensure_ascii=False), attributes)

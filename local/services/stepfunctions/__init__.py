@@ -1,0 +1,1 @@
+"""Step Functions: the interpreter of state machines."""

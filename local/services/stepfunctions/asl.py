@@ -1,0 +1,614 @@
+"""The Amazon States Language: walks a definition's states from input to output, error or abort.
+
+MiniStack evaluates expressions and paths; what a task state calls is in `local.integrations`.
+https://states-language.net/ and https://docs.aws.amazon.com/step-functions/latest/dg/
+"""
+
+import copy
+import json
+import random
+import threading
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from local.clock import Aborted, Cancellation, Clock
+from local.services.iam.policies import internal
+from local.services.stepfunctions import tokens
+from local.services.stepfunctions.history import Details, History
+
+Json = Any
+State = dict[str, Any]
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+MAX_PAYLOAD = 262_144
+MAX_ERROR = 256
+MAX_CAUSE = 32_768
+# https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+_NOT_IN_ALL = {"States.DataLimitExceeded", "States.Runtime"}
+STARTED_BY = "AWS Step Functions"
+CALLBACK = ".waitForTaskToken"
+_TIMED_OUT = {"States.Timeout", "States.HeartbeatTimeout"}
+
+
+class StateError(Exception):
+    """An error of a state: the name that Retry and Catch match, and its cause."""
+
+    def __init__(self, error: str, cause: str = "") -> None:
+        super().__init__(f"{error}: {cause}")
+        self.error = error[:MAX_ERROR]
+        self.cause = cause[:MAX_CAUSE]
+
+
+@dataclass
+class Call:
+    """What a task state asks of an integration."""
+
+    resource: str
+    arguments: Json
+    role_arn: str
+    execution_arn: str
+    cancelled: Cancellation
+    started: Callable[[], None]
+    submitted: Callable[[Json], None]
+    token: str | None = None
+
+
+Integration = Callable[[Call], Json]
+
+
+@dataclass
+class Walk:
+    """What all states of one execution share."""
+
+    history: History
+    integrate: Integration
+    clock: Clock
+    role_arn: str
+    execution_arn: str
+    region: str
+    wait_scale: float
+    query_language: str
+
+
+@dataclass
+class Branch:
+    """One line of states: the whole execution, a branch of a Parallel, an iteration of a Map."""
+
+    walk: Walk
+    context: dict[str, Json]
+    cancelled: Cancellation
+    variables: dict[str, Json] = field(default_factory=dict[str, Json])
+    previous: int = 0
+
+    def add(self, kind: str, details: Details | None = None) -> None:
+        """Add an event to the history, behind this branch's latest."""
+        if self.cancelled:
+            raise Aborted
+        self.previous = self.walk.history.add(kind, details, self.previous)
+
+    def narrower(self, context: Mapping[str, Json]) -> "Branch":
+        """A branch within this one; what it assigns stays in it."""
+        return replace(
+            self,
+            context={**self.context, **context},
+            variables=dict(self.variables),
+            cancelled=Cancellation(self.cancelled),
+        )
+
+    def run(self, states: Mapping[str, State], start_at: str, data: Json) -> Json:
+        """Walk from `start_at` to the end; the output of the last state.
+
+        Raises:
+            StateError: a state failed and nothing caught it.
+            Aborted: the branch was cancelled.
+        """
+        name: str | None = start_at
+        while name is not None:
+            if self.cancelled:
+                raise Aborted
+            state = states.get(name)
+            if state is None:
+                raise StateError("States.Runtime", f"The state {name!r} is not in the definition.")
+            data, name = _Visit(self, name, state, data).run()
+        return data
+
+
+@contextmanager
+def _errors() -> Generator[None]:
+    engine_error = internal("services.stepfunctions", "_ExecutionError")
+    try:
+        yield
+    except engine_error as error:
+        raise StateError(error.error, error.cause or "") from None
+
+
+def _engine(name: str, *arguments: Json) -> Json:
+    with _errors():
+        return internal("services.stepfunctions", name)(*arguments)
+
+
+def text_of(value: Json) -> str:
+    """A JSON text as Step Functions writes it: compact, not escaping what is not ASCII."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def payload_details(name: str, text: str) -> Details:
+    """A text with the note beside it that it was not cut."""
+    return {name: text, f"{name}Details": {"truncated": False}}
+
+
+class _Visit:
+    """One visit of one state."""
+
+    def __init__(self, branch: Branch, name: str, state: State, data: Json) -> None:
+        self.branch = branch
+        self.walk = branch.walk
+        self.name = name
+        self.state = state
+        self.input = data
+        self.kind: str = state.get("Type", "")
+        self.jsonata = (state.get("QueryLanguage") or self.walk.query_language) == "JSONata"
+        self.retries: dict[int, int] = {}
+        self.context: dict[str, Json] = {
+            **branch.context,
+            "State": {"Name": name, "EnteredTime": now(), "RetryCount": 0},
+            "QueryLanguage": "JSONata" if self.jsonata else "JSONPath",
+            "variables": branch.variables,
+        }
+
+    def run(self) -> tuple[Json, str | None]:
+        self.branch.add(
+            f"{self.kind}StateEntered",
+            {"name": self.name, **payload_details("input", text_of(self.input))},
+        )
+        kinds: dict[str, Callable[[], tuple[Json, str | None]]] = {
+            "Pass": self._pass,
+            "Task": lambda: self._trying(self._task),
+            "Choice": self._choice,
+            "Wait": self._wait,
+            "Succeed": self._succeed,
+            "Fail": self._fail,
+            "Parallel": lambda: self._trying(self._parallel),
+            "Map": lambda: self._trying(self._map),
+        }
+        if self.kind not in kinds:
+            raise StateError("States.Runtime", f"There is no type of state {self.kind!r}.")
+        assigned_before = dict(self.branch.variables)
+        output, following = kinds[self.kind]()
+        text = self._measured(output)
+        details = {"name": self.name, **payload_details("output", text)}
+        assigned = {
+            name: text_of(value)
+            for name, value in self.branch.variables.items()
+            if name not in assigned_before or assigned_before[name] is not value
+        }
+        if assigned:
+            details["assignedVariables"] = assigned
+            details["assignedVariablesDetails"] = {"truncated": False}
+        self.branch.add(f"{self.kind}StateExited", details)
+        return output, following
+
+    def _measured(self, value: Json) -> str:
+        text = text_of(value)
+        if len(text.encode(errors="surrogatepass")) > MAX_PAYLOAD:
+            raise StateError(
+                "States.DataLimitExceeded",
+                f"The state/task '{self.name}' returned a result with a size exceeding the maximum "
+                "number of bytes service limit.",
+            )
+        return text
+
+    @property
+    def _next(self) -> str | None:
+        return None if self.state.get("End") else self.state.get("Next")
+
+    # Expressions
+
+    def _evaluate(
+        self, template: Json, result: Json = None, error: Json = None, data: Json = None
+    ) -> Json:
+        source = self.input if data is None else data
+        return _engine("_apply_jsonata_template", template, source, self.context, result, error)
+
+    def _field(self, name: str, json_type: str, default: Json = None) -> Json:
+        if name not in self.state:
+            return default
+        if not self.jsonata:
+            return self.state[name]
+        return _engine(
+            "_jsonata_state_field", self.state, name, json_type, self.input, self.context
+        )
+
+    def _out(self, at: State, default: Json, result: Json = None, error: Json = None) -> Json:
+        """A state's Output, with its Assign: both see the variables as they were before."""
+        output = self._evaluate(at["Output"], result, error) if "Output" in at else default
+        assign: dict[str, Json] = at.get("Assign") or {}
+        assigned = {
+            name: self._evaluate(template, result, error) for name, template in assign.items()
+        }
+        self.branch.variables.update(assigned)
+        return output
+
+    def _effective(self) -> Json:
+        return _engine("_apply_input_path", self.state, self.input, self.context)
+
+    def _arguments(self) -> Json:
+        if self.jsonata:
+            return (
+                self._evaluate(self.state["Arguments"]) if "Arguments" in self.state else self.input
+            )
+        return _engine("_apply_parameters", self.state, self._effective(), self.context)
+
+    def _result(self, result: Json) -> Json:
+        """What a result makes of the state's input."""
+        if self.jsonata:
+            return self._out(self.state, result, result)
+        selected = _engine("_apply_result_selector", self.state, result)
+        merged = _engine("_apply_result_path", self.state, self.input, selected)
+        return _engine("_apply_output_path", self.state, merged, self.context)
+
+    # States without Retry
+
+    def _pass(self) -> tuple[Json, str | None]:
+        if self.jsonata:
+            return self._out(self.state, self.input), self._next
+        effective = _engine("_apply_parameters", self.state, self._effective(), self.context)
+        result = self.state.get("Result", effective)
+        merged = _engine("_apply_result_path", self.state, self.input, result)
+        return _engine("_apply_output_path", self.state, merged, self.context), self._next
+
+    def _succeed(self) -> tuple[Json, str | None]:
+        if self.jsonata:
+            return self._out(self.state, self.input), None
+        return _engine("_apply_output_path", self.state, self._effective(), self.context), None
+
+    def _fail(self) -> tuple[Json, str | None]:
+        error, cause = _engine("_fail_state_error", self.state, self.input, self.context)
+        raise StateError(error, cause)
+
+    def _choice(self) -> tuple[Json, str | None]:
+        choices: list[State] = self.state.get("Choices", [])
+        effective = self.input if self.jsonata else self._effective()
+        for choice in choices:
+            if self.jsonata:
+                if self._condition(choice):
+                    return self._out(choice, self.input), choice["Next"]
+            elif _engine("_evaluate_rule", choice, effective, self.context):
+                output = _engine("_apply_output_path", self.state, effective, self.context)
+                return output, choice["Next"]
+        if default := self.state.get("Default"):
+            if self.jsonata:
+                return self._out(self.state, self.input), default
+            return _engine("_apply_output_path", self.state, effective, self.context), default
+        raise StateError("States.NoChoiceMatched", "No choice matched, and there is no Default.")
+
+    def _condition(self, choice: State) -> bool:
+        value = self._evaluate(choice.get("Condition"))
+        if not isinstance(value, bool):
+            raise StateError(
+                "States.QueryEvaluationError",
+                "The JSONata expression specified for the field 'Condition' returned an unexpected "
+                f"result type. Expected 'boolean', but was: {text_of(value)}",
+            )
+        return value
+
+    def _wait(self) -> tuple[Json, str | None]:
+        self._sleep(self._wait_seconds())
+        if self.jsonata:
+            return self._out(self.state, self.input), self._next
+        output = _engine("_apply_output_path", self.state, self._effective(), self.context)
+        return output, self._next
+
+    def _wait_seconds(self) -> float:
+        state, seconds, until = self.state, 0.0, None
+        if "Seconds" in state:
+            seconds = float(
+                _engine("_jsonata_wait_seconds", state, self.input, self.context)
+                if self.jsonata
+                else state["Seconds"]
+            )
+        elif "Timestamp" in state:
+            until = self._field("Timestamp", "string")
+        elif "SecondsPath" in state:
+            seconds = float(
+                _engine(
+                    "_resolve_path_or_ctx", state["SecondsPath"], self._effective(), self.context
+                )
+            )
+        elif "TimestampPath" in state:
+            until = _engine(
+                "_resolve_path_or_ctx", state["TimestampPath"], self._effective(), self.context
+            )
+        if until is not None:
+            try:
+                seconds = (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds()
+            except (TypeError, ValueError):
+                raise StateError("States.Runtime", f"{until!r} is no timestamp.") from None
+        return max(seconds, 0.0)
+
+    def _sleep(self, seconds: float) -> None:
+        if self.branch.cancelled.wait(seconds * self.walk.wait_scale):
+            raise Aborted
+
+    # Retry and Catch
+
+    def _trying(self, attempt: Callable[[], Json]) -> tuple[Json, str | None]:
+        while True:
+            self.context["State"]["RetryCount"] = sum(self.retries.values())
+            try:
+                result = attempt()
+                self._measured(result)
+                return self._result(result), self._next
+            except StateError as error:
+                if self.branch.cancelled:
+                    raise Aborted from None
+                delay = self._retry_delay(error)
+                if delay is None:
+                    return self._catch(error)
+                self._sleep(delay)
+
+    def _retry_delay(self, error: StateError) -> float | None:
+        """Seconds until the next attempt, None if there is to be none.
+
+        https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html
+        """
+        for index, retrier in enumerate(cast("list[State]", self.state.get("Retry", []))):
+            if not matches(retrier["ErrorEquals"], error.error):
+                continue
+            count = self.retries.get(index, 0)
+            if count >= retrier.get("MaxAttempts", 3):
+                return None
+            self.retries[index] = count + 1
+            delay = retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** count
+            delay = min(delay, retrier.get("MaxDelaySeconds", delay))
+            if retrier.get("JitterStrategy") == "FULL":
+                delay = random.uniform(0, delay)  # noqa: S311 - spreads load, hides nothing
+            return float(delay)
+        return None
+
+    def _catch(self, error: StateError) -> tuple[Json, str | None]:
+        for catcher in cast("list[State]", self.state.get("Catch", [])):
+            if matches(catcher["ErrorEquals"], error.error):
+                document = {"Error": error.error, "Cause": error.cause}
+                if self.jsonata:
+                    return self._out(catcher, document, error=document), catcher["Next"]
+                path = catcher.get("ResultPath", "$")
+                output = _engine("_apply_result_path_raw", path, self.input, document)
+                return output, catcher["Next"]
+        raise error
+
+    # Task
+
+    def _task(self) -> Json:
+        resource: str = self.state["Resource"]
+        token = None
+        if resource.endswith(CALLBACK):
+            token = tokens.make(self.context["StateMachine"]["Id"])
+            self.context["Task"] = {"Token": token}
+        arguments = self._arguments()
+        if resource.startswith("arn:aws:states:::ecs:runTask") and isinstance(arguments, dict):
+            arguments = {"StartedBy": STARTED_BY, **cast("dict[str, Json]", arguments)}
+        timeout = self._timeout()
+        event = _TaskEvents(self.branch, resource)
+        event.scheduled(arguments, timeout)
+        cancelled = Cancellation(self.branch.cancelled)
+        alarm = None if timeout is None else self.walk.clock.after(timeout, cancelled.cancel)
+        call = Call(
+            resource=resource,
+            arguments=arguments,
+            role_arn=self.walk.role_arn,
+            execution_arn=self.walk.execution_arn,
+            cancelled=cancelled,
+            started=event.started,
+            submitted=event.submitted,
+            token=token,
+        )
+        try:
+            with _errors():
+                result = self.walk.integrate(call)
+            cancelled.check()
+            self._measured(result)
+        except Aborted:
+            if self.branch.cancelled:
+                raise
+            event.timed_out()
+            raise StateError("States.Timeout") from None
+        except StateError as error:
+            event.failed(error)
+            raise
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            cancelled.close()
+        event.succeeded(result)
+        return result
+
+    def _timeout(self) -> float | None:
+        if "TimeoutSecondsPath" in self.state:
+            path = self.state["TimeoutSecondsPath"]
+            return float(_engine("_resolve_path_or_ctx", path, self.input, self.context))
+        seconds = self._field("TimeoutSeconds", "number")
+        return None if seconds is None else float(seconds)
+
+    # Parallel and Map
+
+    def _parallel(self) -> Json:
+        arguments = copy.deepcopy(self._arguments())
+        self.branch.add("ParallelStateStarted")
+        branches: list[State] = self.state["Branches"]
+        results = self._side_by_side(
+            [
+                lambda inner, branch=branch: inner.run(
+                    branch["States"], branch["StartAt"], copy.deepcopy(arguments)
+                )
+                for branch in branches
+            ],
+            [{} for _ in branches],
+            len(branches),
+        )
+        self.branch.add("ParallelStateSucceeded")
+        return results
+
+    def _map(self) -> Json:
+        effective = self.input if self.jsonata else self._effective()
+        if self.jsonata:
+            items = self._field("Items", "array", self.input)
+        else:
+            path = self.state.get("ItemsPath", "$")
+            items = _engine("_resolve_path_or_ctx", path, effective, self.context)
+        if not isinstance(items, list):
+            raise StateError("States.Runtime", "What a Map goes through must be an array.")
+        processor: State = self.state.get("ItemProcessor") or self.state.get("Iterator") or {}
+        if (processor.get("ProcessorConfig") or {}).get("Mode") == "DISTRIBUTED":
+            raise StateError("States.Runtime", "This cloud has no distributed Map.")
+        items = cast("list[Json]", items)
+        self.branch.add("MapStateStarted", {"length": len(items)})
+        selector = self.state.get("ItemSelector") or (
+            None if self.jsonata else self.state.get("Parameters")
+        )
+
+        def iterate(index: int, item: Json) -> Callable[[Branch], Json]:
+            def run(inner: Branch) -> Json:
+                details = {"name": self.name, "index": index}
+                inner.add("MapIterationStarted", details)
+                data = item
+                if selector is not None:
+                    context = {**self.context, **inner.context, "variables": inner.variables}
+                    data = (
+                        _engine("_apply_jsonata_template", selector, self.input, context)
+                        if self.jsonata
+                        else _engine("_resolve_params_obj", selector, effective, context)
+                    )
+                try:
+                    output = inner.run(processor["States"], processor["StartAt"], data)
+                except StateError:
+                    inner.add("MapIterationFailed", details)
+                    raise
+                inner.add("MapIterationSucceeded", details)
+                return output
+
+            return run
+
+        results = self._side_by_side(
+            [iterate(index, item) for index, item in enumerate(items)],
+            [
+                {"Map": {"Item": {"Index": index, "Value": item}}}
+                for index, item in enumerate(items)
+            ],
+            int(self._field("MaxConcurrency", "number", 0)) or len(items),
+        )
+        self.branch.add("MapStateSucceeded")
+        return results
+
+    def _side_by_side(
+        self,
+        runs: list[Callable[[Branch], Json]],
+        contexts: list[dict[str, Json]],
+        at_once: int,
+    ) -> list[Json]:
+        """Run them; the first that fails stops the others, and its error is the state's."""
+        inner = [self.branch.narrower(context) for context in contexts]
+        first: list[StateError] = []
+        lock = threading.Lock()
+
+        def go(index: int) -> Json:
+            try:
+                return runs[index](inner[index])
+            except StateError as error:
+                with lock:
+                    first.append(error)
+                for other in inner:
+                    other.cancelled.cancel()
+                return None
+            except Aborted:
+                return None
+
+        if not runs:
+            return []
+        with ThreadPoolExecutor(min(at_once, len(runs)), thread_name_prefix="branch") as pool:
+            waiting = [pool.submit(copy_context().run, go, index) for index in range(len(runs))]
+            results = [future.result() for future in waiting]
+        for branch in inner:
+            branch.cancelled.close()
+        self.branch.previous = max([self.branch.previous, *(branch.previous for branch in inner)])
+        if self.branch.cancelled:
+            raise Aborted
+        if first:
+            self.branch.add(f"{self.kind}StateFailed")
+            raise first[0]
+        return results
+
+
+class _TaskEvents:
+    """The events of one attempt at a task, in the shape its integration gives them."""
+
+    def __init__(self, branch: Branch, resource: str) -> None:
+        self._branch = branch
+        self._function = ":function:" in resource
+        self._kind = "LambdaFunction" if self._function else "Task"
+        self._resource = resource
+        parts = resource.split(":")
+        # arn:aws:states:::ecs:runTask.sync, arn:aws:states:::aws-sdk:ecs:listTasks
+        self._what: Details = (
+            {} if self._function else {"resourceType": ":".join(parts[5:-1]), "resource": parts[-1]}
+        )
+        if not self._function and len(parts) > 6 and parts[-2] == "startExecution.sync":
+            self._what = {"resourceType": ":".join(parts[5:-2]), "resource": ":".join(parts[-2:])}
+
+    def _add(self, step: str, details: Details) -> None:
+        self._branch.add(f"{self._kind}{step}", {**self._what, **details})
+
+    def scheduled(self, arguments: Json, timeout: float | None) -> None:
+        limit = {} if timeout is None else {"timeoutInSeconds": round(timeout)}
+        if self._function:
+            sent = payload_details("input", text_of(arguments))
+            self._add("Scheduled", {"resource": self._resource, **sent, **limit})
+        else:
+            region = self._branch.walk.region
+            self._add("Scheduled", {"region": region, "parameters": text_of(arguments), **limit})
+
+    def started(self) -> None:
+        if self._function:
+            self._branch.add("LambdaFunctionStarted")
+        else:
+            self._add("Started", {})
+
+    def submitted(self, answer: Json) -> None:
+        self._add("Submitted", payload_details("output", text_of(answer)))
+
+    def succeeded(self, result: Json) -> None:
+        self._add("Succeeded", payload_details("output", text_of(result)))
+
+    def failed(self, error: StateError) -> None:
+        self._add("Failed", {"error": error.error, "cause": error.cause})
+
+    def timed_out(self) -> None:
+        self._add("TimedOut", {"error": "States.Timeout"})
+
+
+def matches(names: list[str], error: str) -> bool:
+    """Whether ErrorEquals takes in an error.
+
+    `States.ALL` leaves out what ends an execution for good, `States.TaskFailed` also time-outs.
+    """
+    if error == "States.Runtime":
+        return False
+    if error in names:
+        return True
+    if error in _NOT_IN_ALL:
+        return False
+    if "States.ALL" in names:
+        return True
+    if error == "States.HeartbeatTimeout" and "States.Timeout" in names:
+        return True
+    return "States.TaskFailed" in names and error not in _TIMED_OUT
+
+
+def now() -> str:
+    """This moment, as the context object writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

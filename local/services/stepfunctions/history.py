@@ -1,0 +1,106 @@
+"""The record of an execution: its events as GetExecutionHistory gives them, and as log lines.
+
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
+"""
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from local.services.iam.policies import internal
+
+Details = dict[str, Any]
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/cloudwatch-log-level.html
+_ERRORS = ("Failed", "TimedOut", "Aborted")
+_FATAL = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
+_PAYLOADS = ("input", "output", "inputDetails", "outputDetails", "parameters")
+
+
+class History:
+    """The events of one execution, in a list that is also the record's own."""
+
+    def __init__(self, record: dict[str, Any], machine: dict[str, Any]) -> None:
+        self._events: list[Details] = record["events"]
+        self._arn: str = record["executionArn"]
+        self._lock = threading.Lock()
+        self._ended = False
+        logging: Details = machine.get("loggingConfiguration") or {}
+        destinations: list[Details] = logging.get("destinations") or []
+        self._level: str = logging.get("level", "OFF")
+        self._with_data = bool(logging.get("includeExecutionData"))
+        group = next((d["cloudWatchLogsLogGroup"]["logGroupArn"] for d in destinations), "")
+        self._group = group.removesuffix(":*").rpartition(":log-group:")[2]
+        stamp = datetime.now(UTC).strftime("%Y-%m-%d-%H-%M")
+        self._stream = f"states/{machine['name']}/{stamp}/{uuid.uuid4().hex[:8]}"
+
+    def add(self, kind: str, details: Details | None, previous: int) -> int:
+        """Add one event after the event with the id `previous`, and return its id.
+
+        The name of the details' member follows from the kind, as in the API. After the last event
+        nothing is added.
+        """
+        with self._lock:
+            if self._ended:
+                return previous
+            event: Details = {
+                "timestamp": internal("core.responses", "now_iso")(),
+                "type": kind,
+                "id": len(self._events) + 1,
+                "previousEventId": previous,
+            }
+            if details is not None:
+                event[_member(kind)] = details
+            self._events.append(event)
+        if self._group and self._logs(kind):
+            self._log(event, details or {})
+        return int(event["id"])
+
+    def end(self, kind: str, details: Details) -> None:
+        """Add the last event."""
+        self.add(kind, details, len(self._events))
+        self._ended = True
+
+    def _logs(self, kind: str) -> bool:
+        match self._level:
+            case "ALL":
+                return True
+            case "ERROR":
+                return kind.endswith(_ERRORS)
+            case "FATAL":
+                return kind in _FATAL
+            case _:
+                return False
+
+    def _log(self, event: Details, details: Details) -> None:
+        if not self._with_data:
+            details = {name: value for name, value in details.items() if name not in _PAYLOADS}
+        now = round(time.time() * 1000)
+        line = {
+            "id": str(event["id"]),
+            "type": event["type"],
+            "details": details,
+            "redrive_count": "0",
+            "previous_event_id": str(event["previousEventId"]),
+            "event_timestamp": str(now),
+            "execution_arn": self._arn,
+        }
+        names = {"logGroupName": self._group, "logStreamName": self._stream}
+        call: Callable[[str], Callable[[Details], object]] = lambda name: internal(  # noqa: E731
+            "services.cloudwatch_logs", name
+        )
+        call("_create_log_stream")(names)
+        message = json.dumps(line, ensure_ascii=False)
+        call("_put_log_events")({**names, "logEvents": [{"timestamp": now, "message": message}]})
+
+
+def _member(kind: str) -> str:
+    if kind.endswith("StateEntered"):
+        return "stateEnteredEventDetails"
+    if kind.endswith("StateExited"):
+        return "stateExitedEventDetails"
+    return kind[0].lower() + kind[1:] + "EventDetails"

@@ -1,0 +1,358 @@
+"""Step Functions: StartExecution to the end of the execution, each walked by a thread of its own.
+
+Puts `local.asl` in place of MiniStack's interpreter, whose results, causes, history and aborts
+differ from AWS's; state machines, their versions and the listing of executions stay MiniStack's.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from local.clock import Aborted, Cancellation, Clock
+from local.ministack import patch
+from local.services.iam import iam
+from local.services.iam.policies import internal
+from local.services.stepfunctions.asl import (
+    MAX_PAYLOAD,
+    Branch,
+    Json,
+    StateError,
+    Walk,
+    now,
+    payload_details,
+)
+from local.services.stepfunctions.history import History
+from local.services.stepfunctions.integrations import Integrations, StartRefused
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+_MODULE = "ministack.services.stepfunctions"
+_NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}")
+_LEANS_ON: dict[str, tuple[str, ...] | None] = {
+    "_ExecutionError": None,
+    "_apply_input_path": ("state_def", "data", "ctx"),
+    "_apply_jsonata_template": ("value", "raw_input", "ctx", "result", "error_output"),
+    "_apply_output_path": ("state_def", "data", "ctx"),
+    "_apply_parameters": ("state_def", "data", "ctx"),
+    "_apply_result_path": ("state_def", "original", "result"),
+    "_apply_result_path_raw": ("result_path", "original", "result"),
+    "_apply_result_selector": ("state_def", "data"),
+    "_evaluate_rule": ("rule", "data", "ctx"),
+    "_executions": None,
+    "_fail_state_error": ("state_def", "raw_input", "ctx"),
+    "_invoke_resource": ("resource", "input_data"),
+    "_jsonata_state_field": ("state_def", "field", "expected", "raw_input", "ctx"),
+    "_jsonata_wait_seconds": ("state_def", "raw_input", "ctx"),
+    "_resolve_params_obj": ("template", "data", "ctx"),
+    "_resolve_path_or_ctx": ("path", "data", "ctx"),
+    "_resolve_state_machine_arn": ("arn",),
+    "_state_machines": None,
+    "_task_tokens": None,
+}
+
+
+def install(cloud: "Cloud") -> None:
+    """Walk executions as AWS does, until the cloud closes."""
+    for name, parameters in _LEANS_ON.items():
+        patch.leans_on(_MODULE, name, parameters)
+    wait_scale = float(internal("services.stepfunctions", "_SFN_WAIT_SCALE"))
+    executions = _Executions(cloud.region, wait_scale)
+    cloud.on_close(executions.close)
+    patch.replace(_MODULE, "_start_execution", executions.start_execution, ("data",))
+    for name in ("_create_state_machine", "_update_state_machine"):
+        original = internal("services.stepfunctions", name)
+        patch.replace(_MODULE, name, _with_log_checked(original, cloud.region), ("data",))
+    patch.replace(_MODULE, "_stop_execution", executions.stop_execution, ("data",))
+    patch.replace(_MODULE, "_emit_execution_status_event", _tell_status, ("execution",))
+
+
+def _with_log_checked(
+    original: Callable[[dict[str, Any]], Json], region: str
+) -> Callable[[dict[str, Any]], Json]:
+    # A machine that logs is refused at once if its role may not set the log up:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
+    def checked(data: dict[str, Any]) -> Json:
+        arn = str(data.get("stateMachineArn") or "")
+        known: dict[str, Any] = internal("services.stepfunctions", "_state_machines").get(arn) or {}
+        role = str(data.get("roleArn") or known.get("roleArn") or "")
+        level = (data.get("loggingConfiguration") or {}).get("level", "OFF")
+        if level == "OFF" or not role:
+            return original(data)
+        arn = arn or f"arn:aws:states:{region}:{role.split(':')[4]}:stateMachine:{data.get('name')}"
+        try:
+            iam.assume(role, "states.amazonaws.com", source_arn=arn)
+            iam.for_log_delivery(role)
+        except iam.AccessDenied:
+            return internal("core.responses", "error_response_json")(
+                "AccessDeniedException",
+                "The state machine IAM Role is not authorized to access the Log Destination",
+                400,
+            )
+        return original(data)
+
+    return checked
+
+
+class Execution:
+    """One execution: its record in MiniStack's store, and the thread that walks it."""
+
+    def __init__(self, record: dict[str, Any], machine: dict[str, Any]) -> None:
+        self.record = record
+        self.ended = Cancellation()
+        self.cancelled = Cancellation()
+        self.history = History(record, machine)
+        self._ending = threading.Lock()
+
+    def end(self, status: str, **result: str | None) -> None:
+        """Give it its last status, event and bus event; nothing if it has ended already.
+
+        `result` is what DescribeExecution shows: `output`, or `error` and `cause`.
+        """
+        kind = f"Execution{_EVENT_OF[status]}"
+        with self._ending:
+            if self.record["status"] != "RUNNING":
+                return
+            shown = {name: value for name, value in result.items() if value is not None}
+            details = payload_details("output", shown["output"]) if "output" in shown else shown
+            self.history.end(kind, details)
+            self.record.update(shown)
+            self.record["stopDate"] = internal("core.responses", "now_iso")()
+            self.record["status"] = status
+        self.cancelled.cancel()
+        _tell_status(self.record)
+        self.ended.cancel()
+
+    def abort(self, error: str | None, cause: str | None) -> None:
+        """End it with the status ABORTED and stop what it waits for."""
+        self.end("ABORTED", error=error, cause=cause)
+
+    def time_out(self) -> None:
+        """End it with the status TIMED_OUT and stop what it waits for."""
+        self.end("TIMED_OUT")
+
+
+_EVENT_OF = {
+    "SUCCEEDED": "Succeeded",
+    "FAILED": "Failed",
+    "TIMED_OUT": "TimedOut",
+    "ABORTED": "Aborted",
+}
+
+
+class _Executions:
+    """The executions of the open cloud."""
+
+    def __init__(self, region: str, wait_scale: float) -> None:
+        self._region = region
+        self._wait_scale = wait_scale
+        self._clock = Clock()
+        self._integrations = Integrations(self.start)
+        self._running: dict[str, Execution] = {}
+        self._starting = threading.Lock()
+
+    def close(self) -> None:
+        """Wake every execution that waits; nothing is told to anyone any more."""
+        for execution in list(self._running.values()):
+            execution.cancelled.cancel()
+        self._clock.close()
+
+    # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
+    def start_execution(self, data: dict[str, Any]) -> Json:
+        """StartExecution: MiniStack's response triple."""
+        try:
+            record = self.start(data).record
+        except StartRefused as refused:
+            return internal("core.responses", "error_response_json")(
+                refused.code, refused.message, 400
+            )
+        return internal("core.responses", "json_response")(
+            {"executionArn": record["executionArn"], "startDate": record["startDate"]}
+        )
+
+    def start(self, request: dict[str, Any]) -> Execution:
+        """Start an execution in the current request scope.
+
+        An execution of that name and input that still runs is the answer to its second start.
+
+        Raises:
+            StartRefused: with the code and message StartExecution answers.
+        """
+        named = str(request.get("stateMachineArn", ""))
+        arn = internal("services.stepfunctions", "_resolve_state_machine_arn")(named)
+        if arn is None:
+            raise StartRefused(
+                "StateMachineDoesNotExist", f"State Machine Does Not Exist: '{named}'"
+            )
+        machine: dict[str, Any] = internal("services.stepfunctions", "_state_machines")[arn]
+        name = str(request.get("name") or internal("core.responses", "new_uuid")())
+        if not _NAME.fullmatch(name):
+            raise StartRefused("InvalidName", f"Invalid Name: '{name}'")
+        text = request.get("input", "{}")
+        try:
+            data = json.loads(text)
+        except (TypeError, ValueError) as error:
+            raise StartRefused(
+                "InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'"
+            ) from None
+        if len(text.encode(errors="surrogatepass")) > MAX_PAYLOAD:
+            raise StartRefused(
+                "ValidationException",
+                "1 validation error detected: Value at 'input' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {MAX_PAYLOAD}",
+            )
+        execution_arn = arn.replace(":stateMachine:", ":execution:", 1) + f":{name}"
+        with self._starting:
+            store: dict[str, dict[str, Any]] = internal("services.stepfunctions", "_executions")
+            if (old := store.get(execution_arn)) is not None:
+                same = old["status"] == "RUNNING" and old["input"] == text
+                if same and execution_arn in self._running:
+                    return self._running[execution_arn]
+                raise StartRefused(
+                    "ExecutionAlreadyExists", f"Execution Already Exists: '{execution_arn}'"
+                )
+            record = _record(execution_arn, arn, name, text, machine)
+            store[execution_arn] = record
+            execution = Execution(record, machine)
+            self._running[execution_arn] = execution
+        details = {**payload_details("input", text), "roleArn": machine["roleArn"]}
+        execution.history.add("ExecutionStarted", details, 0)
+        _tell_status(record)
+        context = copy_context()
+        definition = machine["definition"]
+        threading.Thread(
+            target=lambda: context.run(self._walk, execution, machine, definition, data),
+            name="execution",
+            daemon=True,
+        ).start()
+        return execution
+
+    def stop_execution(self, data: dict[str, Any]) -> Json:
+        """StopExecution: MiniStack's response triple."""
+        arn = data.get("executionArn")
+        record = internal("services.stepfunctions", "_executions").get(arn)
+        refuse = internal("core.responses", "error_response_json")
+        if record is None:
+            return refuse("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'", 400)
+        execution = self._running.get(str(arn))
+        if execution is not None:
+            execution.abort(data.get("error"), data.get("cause"))
+        return internal("core.responses", "json_response")({"stopDate": record["stopDate"]})
+
+    def _walk(
+        self, execution: Execution, machine: dict[str, Any], definition: str, data: Json
+    ) -> None:
+        record = execution.record
+        alarm = None
+        try:
+            parsed: dict[str, Any] = json.loads(definition)
+            if seconds := parsed.get("TimeoutSeconds"):
+                alarm = self._clock.after(seconds, execution.time_out)
+            walk = Walk(
+                history=execution.history,
+                integrate=self._integrations,
+                clock=self._clock,
+                role_arn=machine["roleArn"],
+                execution_arn=record["executionArn"],
+                region=self._region,
+                wait_scale=self._wait_scale,
+                query_language=parsed.get("QueryLanguage", "JSONPath"),
+            )
+            context = {
+                "Execution": {
+                    "Id": record["executionArn"],
+                    "Input": data,
+                    "Name": record["name"],
+                    "RoleArn": machine["roleArn"],
+                    "StartTime": now(),
+                    "RedriveCount": 0,
+                },
+                "StateMachine": {"Id": machine["stateMachineArn"], "Name": machine["name"]},
+            }
+            branch = Branch(walk, context, Cancellation(execution.cancelled))
+            output = branch.run(parsed["States"], parsed["StartAt"], data)
+            execution.end("SUCCEEDED", output=json.dumps(output, ensure_ascii=False))
+        except Aborted:
+            pass
+        except StateError as error:
+            execution.end("FAILED", error=error.error, cause=error.cause)
+        except Exception as error:  # noqa: BLE001 - AWS too ends an execution it cannot go on with
+            execution.end(
+                "FAILED", error="States.Runtime", cause=f"{type(error).__name__}: {error}"
+            )
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            self._running.pop(record["executionArn"], None)
+
+
+def _record(
+    arn: str, machine_arn: str, name: str, text: str, machine: dict[str, Any]
+) -> dict[str, Any]:
+    """An execution as MiniStack's store holds it."""
+    return {
+        "executionArn": arn,
+        "stateMachineArn": machine_arn,
+        "name": name,
+        "status": "RUNNING",
+        "startDate": internal("core.responses", "now_iso")(),
+        "stopDate": None,
+        "input": text,
+        "inputDetails": {"included": True},
+        "output": None,
+        "outputDetails": {"included": True},
+        "testCase": "",
+        "mockAttempts": {},
+        "encryptionConfiguration": machine.get("encryptionConfiguration"),
+        "events": [],
+    }
+
+
+def _tell_status(execution: dict[str, Any]) -> None:
+    """Put the event "Step Functions Execution Status Change" on the bus.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+    """
+    if execution.get("sync"):
+        return
+    millis = internal("services.stepfunctions", "_iso_to_epoch_ms")
+    status, output = execution["status"], execution.get("output")
+    detail: dict[str, Any] = {
+        "executionArn": execution["executionArn"],
+        "stateMachineArn": execution["stateMachineArn"],
+        "name": execution["name"],
+        "status": status,
+        "startDate": millis(execution["startDate"]),
+        "stopDate": millis(execution["stopDate"]),
+        "input": execution["input"],
+        "inputDetails": {"included": True},
+        "output": output,
+        "outputDetails": None if output is None else {"included": True},
+        "error": execution.get("error"),
+        "cause": execution.get("cause"),
+        "redriveCount": 0,
+        "redriveDate": None,
+        "redriveStatus": "REDRIVABLE" if status in _REDRIVABLE else "NOT_REDRIVABLE",
+        "redriveStatusReason": (
+            None if status in _REDRIVABLE else f"Execution is {status} and cannot be redriven"
+        ),
+        "stateMachineVersionArn": None,
+        "stateMachineAliasArn": None,
+    }
+    for payload in ("input", "output"):
+        if detail[payload] is not None and len(detail[payload].encode()) > _MAX_IN_EVENT:
+            detail[payload], detail[f"{payload}Details"] = None, {"included": False}
+    entry = {
+        "Source": "aws.states",
+        "DetailType": "Step Functions Execution Status Change",
+        "Detail": json.dumps(detail, ensure_ascii=False),
+        "Resources": [execution["executionArn"]],
+    }
+    internal("services.eventbridge", "_put_events")({"Entries": [entry]}, allow_aws_source=True)
+
+
+_REDRIVABLE = {"FAILED", "TIMED_OUT", "ABORTED"}
+_MAX_IN_EVENT = 248 * 1024
