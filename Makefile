@@ -26,25 +26,34 @@ unit: $(VENV)/.dev
 bench: $(VENV)/.dev ## measure this machine
 	$(BIN)/python -m benchmarks
 
+# The policy pack first: pulumi-policy takes no newer protobuf, and the stack is tested with what it is
+# deployed with. Extras stay, because pip before 24.1 matches "coverage[toml]" with no pin of "coverage".
+LOCK := uv pip compile -q --no-header --no-emit-index-url --universal --generate-hashes --no-strip-extras
+
 lock: ## pin the dependencies again, with hashes
-	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes pyproject.toml -o requirements.txt
-	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.13 --generate-hashes batch/requirements.in -o batch/requirements.txt
-	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --extra local pyproject.toml batch/requirements.in -c requirements.txt -o requirements-local.txt
-	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes --extra local --extra dev pyproject.toml batch/requirements.in -c requirements-local.txt -o requirements-dev.txt
-	uv pip compile -q --no-header --no-emit-index-url --universal --python-version 3.11 --generate-hashes policy/requirements.in -c requirements.txt -o policy/requirements.txt
+	$(LOCK) --python-version 3.11 policy/requirements.in -o policy/requirements.txt
+	$(LOCK) --python-version 3.13 batch/requirements.in -o batch/requirements.txt
+	$(LOCK) --python-version 3.11 pyproject.toml -c policy/requirements.txt -o requirements.txt
+	$(LOCK) --python-version 3.11 --extra local pyproject.toml batch/requirements.in -c requirements.txt -o requirements-local.txt
+	$(LOCK) --python-version 3.11 --extra local --extra dev pyproject.toml batch/requirements.in -c requirements-local.txt -o requirements-dev.txt
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 
+# A lock is complete, so nothing is resolved: a release that came out after it cannot change a thing.
 # pip compiles the bytecode as it installs, so the first run is as fast as the second.
+define install
+@echo "Installing $< into $(VENV) (once) ..."
+@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $<
+@$(BIN)/python -m pip check >&2
+endef
+
 $(VENV)/.local: requirements-local.txt | $(VENV)/bin/python
-	@echo "Installing $< into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --require-hashes -r $<
+	$(install)
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt | $(VENV)/bin/python
-	@echo "Installing $< into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install --quiet --require-hashes -r $<
+	$(install)
 	@touch $@ $(VENV)/.local
 
 $(VENV)/bin/python:

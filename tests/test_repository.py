@@ -16,6 +16,7 @@ REQUIREMENTS = (
     "requirements-local.txt",
     "requirements-dev.txt",
     "batch/requirements.txt",
+    "policy/requirements.txt",
 )
 
 
