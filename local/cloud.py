@@ -24,7 +24,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from local import faults
+from local import control
 from local.faults import Faults
 from local.ministack import patch
 from local.services.cloudwatch import alarms
@@ -43,14 +43,13 @@ patch.leans_on("ministack.app", "_MAIN_LOOP")
 
 ACCOUNT = "111122223333"
 HOST = "127.0.0.1"
-_CONTROL = "/_fargate-batch/"
 ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's documentation key
 _JOIN_SECONDS = 1.5
 _GRACE_SECONDS = 0.3
 
 # Closed in the other order: what starts tasks stops before the tasks do.
-_PARTS = (faults, ecs, functions, states, events, schedules, alarms, iam)
+_PARTS = (ecs, functions, states, events, schedules, alarms, iam)
 _Message = dict[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -97,6 +96,7 @@ class Cloud(AbstractContextManager["Cloud"]):
     ) -> None:
         self.region = region
         self.account = ACCOUNT
+        self.wait_scale = wait_scale
         self.images = images or Images()
         self.faults = faults or Faults({})
         self.max_tasks = max_tasks or 2 * (os.cpu_count() or 1)
@@ -115,13 +115,12 @@ class Cloud(AbstractContextManager["Cloud"]):
         self._undo.callback(self._close_clients)
         self._undo.callback(listening.close)
         try:
-            self._undo.enter_context(_environment(_settings(self.port, region, wait_scale)))
+            self._undo.enter_context(_environment(_settings(self.port, region)))
             app = _import_ministack()
             _readdress(self.port, region)
             self._undo.callback(_reset, app)
             self._undo.callback(patch.restore)
             patch.replace(app, "_collect_scripts", _no_scripts, ("dirs",))
-            patch.replace("ministack.services.stepfunctions", "_SFN_WAIT_SCALE", wait_scale, None)
             server = _Server(app, listening)
             self._undo.callback(server.stop)
             for part in _PARTS:
@@ -220,7 +219,7 @@ def _listen(port: int) -> socket.socket:
     return listening
 
 
-def _settings(port: int, region: str, wait_scale: float) -> dict[str, str | None]:
+def _settings(port: int, region: str) -> dict[str, str | None]:
     return {
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": region,
@@ -237,7 +236,6 @@ def _settings(port: int, region: str, wait_scale: float) -> dict[str, str | None
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "CLOUDTRAIL_RECORDING": "0",
-        "SFN_WAIT_SCALE": str(wait_scale),
         "SFN_MOCK_CONFIG": None,
         "LOCALSTACK_SFN_MOCK_CONFIG": None,
         "LAMBDA_EXECUTOR": "local",
@@ -319,8 +317,7 @@ def _no_scripts(*_dirs: str) -> list[str]:
 async def _control(scope: _Message, send: _Send) -> None:
     """Answer a request to this program itself, which no AWS service has."""
     query = dict(parse_qsl(scope["query_string"].decode()))
-    answer_to = importlib.import_module("local.control").answer
-    status, answer = answer_to(scope["path"], query)
+    status, answer = control.answer(scope["path"], query)
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
@@ -386,7 +383,7 @@ class _Server:
         await serve(self._asgi, config, shutdown_trigger=self._stop.wait, mode="asgi")
 
     async def _asgi(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(_CONTROL):
+        if scope["type"] == "http" and scope["path"].startswith(control.PREFIX):
             await _control(scope, send)
             return
         if scope["type"] != "lifespan":

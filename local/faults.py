@@ -10,10 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
-
-if TYPE_CHECKING:
-    from local.cloud import Cloud
+from typing import Any, cast
 
 DEFAULT_PROBABILITY = 0.1
 DELAY_SECONDS = 30.0
@@ -103,20 +100,6 @@ class Faults:
                 return False
             self._struck.append(Strike(fault, subject, attempt))
         return True
-
-
-_active: list[Faults] = []
-
-
-def install(cloud: "Cloud") -> None:
-    """Let the cloud's faults strike until it closes."""
-    _active.append(cloud.faults)
-    cloud.on_close(_active.clear)
-
-
-def strikes(fault: str, subject: str) -> bool:
-    """Whether a fault of the open cloud happens to `subject` this time."""
-    return any(faults.strikes(fault, subject) for faults in _active)
 
 
 def of_event(event: Mapping[str, Any]) -> str:

@@ -1,8 +1,10 @@
 """What holds for every file of the repository."""
 
+import ast
 import re
 import subprocess
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,32 @@ def test_the_program_knows_of_no_other_cloud_than_aws() -> None:
     python = {name: text for name, text in program.items() if not name.endswith("requirements.txt")}
     assert _holding(words, python) == []
     assert _holding("ministack", python, re.IGNORECASE) == []
+
+
+def _imported(name: str, modules: dict[str, str]) -> set[str]:
+    """The modules that a file imports, wherever it does and for whatever: for types alone too."""
+    package = name.removesuffix(".py").split("/")[:-1]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(FILES[name])):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            inner = {f"{module}.{alias.name}" for alias in node.names}
+            found |= (inner & modules.keys()) or {module}
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            found |= {str(one.value) for one in node.args if isinstance(one, ast.Constant)}
+    return {modules[one] for one in found if one in modules}
+
+
+def test_no_file_imports_one_that_imports_it() -> None:
+    python = [name for name in FILES if name.endswith(".py")]
+    modules = {name.removesuffix(".py").replace("/", "."): name for name in python}
+    modules |= {name.removesuffix(".__init__"): file for name, file in modules.items()}
+    graph = {name: _imported(name, modules) for name in python}
+    assert sum(map(len, graph.values())) > 300
+    TopologicalSorter(graph).prepare()
 
 
 def test_the_make_targets_that_the_documents_name_exist() -> None:

@@ -4,7 +4,8 @@ import argparse
 
 from local.commands import stack, tasks
 from local.commands.lifetime import Lifetime
-from local.commands.screen import printable, screen
+from local.commands.printable import printable
+from local.commands.screen import screen
 
 SHOWN_CHARACTERS = 60
 """What is shown of a trigger: a key may have 1024 bytes."""

@@ -6,8 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Protocol
 
-NOT_SHOWN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode's categories of controls, formats, halves of characters, and ends of lines."""
+from local.commands.printable import printable
 
 
 class Screen(Protocol):
@@ -78,17 +77,6 @@ class PlainScreen:
                 for cell, width in zip(line, widths, strict=True)
             )
             self.line(f"  {'  '.join(cells)}".rstrip())
-
-
-def printable(text: str) -> str:
-    """The text with what would move the cursor, colour or reorder as an escape: an object key may.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
-    """
-    return "".join(
-        one.encode("unicode_escape").decode() if unicodedata.category(one) in NOT_SHOWN else one
-        for one in text
-    )
 
 
 def _width(text: str) -> int:

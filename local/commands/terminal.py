@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local.commands.screen import printable
+from local.commands.printable import printable
 
 
 class RichScreen:

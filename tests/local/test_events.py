@@ -326,7 +326,7 @@ def test_what_may_pass_is_tried_as_often_as_the_rule_says(
 ) -> None:
     from local.services.events import targets
 
-    def refuse(_target: dict[str, Any], _payload: str, _sender: targets.Sender) -> None:
+    def refuse(*_: object) -> None:
         raise DeliveryError("THROTTLING", "Rate exceeded", retry=True)
 
     monkeypatch.setattr(targets, "deliver", refuse)

@@ -4,20 +4,18 @@ Alarms and their states stay MiniStack's.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alarm_Changes.html
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local.ministack import patch
+from local.runtime import Runtime
 from local.services.iam import iam
 from local.services.iam.policies import internal
-
-if TYPE_CHECKING:
-    from local.cloud import Cloud
 
 _MODULE = "ministack.services.cloudwatch"
 _ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
 
-def install(cloud: "Cloud") -> None:  # noqa: ARG001 - as every part
+def install(cloud: Runtime) -> None:  # noqa: ARG001 - as every part
     """Publish as the service, which the topic's policy must allow, until the cloud closes."""
     dispatch = internal("services.cloudwatch", "_dispatch_alarm_actions")
 

@@ -20,18 +20,15 @@ from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from local import faults
 from local.ministack import patch
+from local.runtime import Runtime
 from local.services.ecs import containers
 from local.services.ecs.containers import Launch, Place, StartError
-from local.services.ecs.images import Images
 from local.services.ecs.placement import EcsError, Placement, address, check_started_by, place
 from local.services.ecs.processes import CannotStart, Process
-
-if TYPE_CHECKING:
-    from local.cloud import Cloud
 
 __all__ = ["EcsError", "find_tasks", "install", "run_task", "stop_task", "wait_until_stopped"]
 
@@ -119,10 +116,8 @@ class _Task:
 class _Supervisor:
     """All tasks of one cloud: a queue, its workers, and the thread that publishes changes."""
 
-    def __init__(self, endpoint: str, images: Images, workers: int) -> None:
-        self._endpoint = endpoint
-        self._images = images
-        self._most_workers = workers
+    def __init__(self, cloud: Runtime) -> None:
+        self._cloud = cloud
         self._scratch = Path(tempfile.mkdtemp(prefix="fargate-batch-"))
         self._lock = threading.Lock()
         self._tasks: dict[str, _Task] = {}
@@ -141,7 +136,7 @@ class _Supervisor:
     def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
         placement = place(request, _ecs("_tags"))
         about = faults.of_task(placement.task_definition["taskDefinitionArn"], placement.overrides)
-        if faults.strikes("throttle", about):
+        if self._cloud.faults.strikes("throttle", about):
             raise EcsError("ThrottlingException", "Rate exceeded")
         token = cast("str | None", request.get("clientToken"))
         if token is None:
@@ -180,7 +175,7 @@ class _Supervisor:
         tasks: list[_Task] = []
         for _ in range(placement.count):
             task_id = uuid.uuid4().hex
-            home = Place(account, region, self._endpoint, task_id)
+            home = Place(account, region, self._cloud.endpoint, task_id)
             tasks.append(_Task(placement, home, _record(placement, home)))
         if locked:
             self._admit(tasks)
@@ -201,7 +196,7 @@ class _Supervisor:
             task.accepted = _document(task) | {"tags": task.placement.tags}
             self._announce(task)
             self._waiting.put(task)
-        for _ in range(min(len(tasks), self._most_workers - len(self._workers))):
+        for _ in range(min(len(tasks), self._cloud.max_tasks - len(self._workers))):
             worker = threading.Thread(target=self._work, name="ecs-task", daemon=True)
             self._workers.append(worker)
             worker.start()
@@ -273,7 +268,7 @@ class _Supervisor:
 
     def _start(self, task: _Task) -> None:
         placement = task.placement
-        if faults.strikes("no-start", task.about):
+        if self._cloud.faults.strikes("no-start", task.about):
             raise StartError("Timeout waiting for network interface provisioning to complete.")
         task.record["pullStartedAt"] = _now()
         containers.authorise(placement.task_definition, placement.execution_role, task.place)
@@ -288,7 +283,7 @@ class _Supervisor:
             override = placement.container_overrides.get(name, {})
             try:
                 launches[name] = containers.prepare(
-                    definition, override, credentials, self._images, task.place
+                    definition, override, credentials, self._cloud.images, task.place
                 )
             except StartError as error:
                 if str(error).startswith("CannotPullContainerError"):
@@ -328,11 +323,11 @@ class _Supervisor:
 
     def _harm(self, task: _Task) -> None:
         """Do to a task that has just started what the faults say."""
-        if faults.strikes("kill", task.about):
+        if self._cloud.faults.strikes("kill", task.about):
             for process in task.processes.values():
                 process.kill()
         on_spot = task.placement.capacity_provider == "FARGATE_SPOT"
-        if on_spot and faults.strikes("spot", task.about):
+        if on_spot and self._cloud.faults.strikes("spot", task.about):
             # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
             self.stop(task, "Your Spot Task was interrupted.", "SpotInterruption")
 
@@ -557,9 +552,9 @@ def _supervisor() -> _Supervisor:
     return _installed[-1]
 
 
-def install(cloud: "Cloud") -> None:
+def install(cloud: Runtime) -> None:
     """Put tasks as processes in place of MiniStack's, until the cloud closes."""
-    supervisor = _Supervisor(cloud.endpoint, cloud.images, cloud.max_tasks)
+    supervisor = _Supervisor(cloud)
     _installed.append(supervisor)
     cloud.on_close(lambda: _installed.remove(supervisor))
     cloud.on_close(supervisor.close)

@@ -16,20 +16,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from local import faults
 from local.clock import Clock
 from local.ministack import patch
+from local.runtime import Runtime
 from local.services import dead_letters
 from local.services.events import targets
 from local.services.iam import iam
 from local.services.iam.policies import internal
 from local.services.scheduler import expressions
 from local.shapes import Json
-
-if TYPE_CHECKING:
-    from local.cloud import Cloud
 
 _MODULE = "ministack.services.eventbridge"
 Outcome = Literal["matched", "delivered", "failed"]
@@ -64,7 +62,7 @@ def observe(callback: Callable[[Delivery], object]) -> Generator[None]:
         _observers.remove(callback)
 
 
-def install(cloud: "Cloud") -> None:
+def install(cloud: Runtime) -> None:
     """Deliver events as AWS does, until the cloud closes."""
     deliveries = _Deliveries(cloud)
     cloud.on_close(deliveries.close)
@@ -136,9 +134,8 @@ class _Sending:
 class _Deliveries:
     """A line of deliveries for each target of each rule, so that its events keep their order."""
 
-    def __init__(self, cloud: "Cloud") -> None:
+    def __init__(self, cloud: Runtime) -> None:
         self._cloud = cloud
-        self._wait_scale = float(internal("services.stepfunctions", "_SFN_WAIT_SCALE"))
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="delivery")
         self._clock = Clock()
         self._lines: dict[tuple[str, str], deque[_Sending]] = {}
@@ -166,11 +163,11 @@ class _Deliveries:
         sending = _Sending(dict(target), dict(rule), whole, view.envelope(), time.monotonic())
         _tell(sending, "matched")
         # At least once: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-what-is.html
-        copies = 2 if faults.strikes("duplicate", sending.about) else 1
+        copies = 2 if self._cloud.faults.strikes("duplicate", sending.about) else 1
         for _ in range(copies):
-            if faults.strikes("delay", sending.about):
+            if self._cloud.faults.strikes("delay", sending.about):
                 late = replace(sending)
-                seconds = faults.DELAY_SECONDS * self._wait_scale
+                seconds = faults.DELAY_SECONDS * self._cloud.wait_scale
                 self._clock.after(seconds, functools.partial(self._queue, late))
             else:
                 self._queue(replace(sending))
@@ -209,7 +206,7 @@ class _Deliveries:
             about=sending.about,
         )
         try:
-            targets.deliver(target, target_input(target, rule, sending), sender)
+            targets.deliver(target, target_input(target, rule, sending), sender, self._cloud.faults)
         except targets.DeliveryError as error:
             self._failed(sending, error)
         except Exception as error:  # noqa: BLE001 - a defect of one target must not end the line
@@ -221,9 +218,10 @@ class _Deliveries:
     def _failed(self, sending: _Sending, error: targets.DeliveryError) -> None:
         exhausted = None
         if error.retry:
-            delay = min(2.0**sending.attempts, 300.0) * self._wait_scale
+            scale = self._cloud.wait_scale
+            delay = min(2.0**sending.attempts, 300.0) * scale
             age = time.monotonic() - sending.first + delay
-            exhausted = targets.exhausted(sending.target, sending.attempts, age, self._wait_scale)
+            exhausted = targets.exhausted(sending.target, sending.attempts, age, scale)
             if exhausted is None:
                 sending.attempts += 1
                 self._clock.after(delay, lambda: self._queue(sending))

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from local import faults, shapes
+from local import shapes
+from local.faults import Faults
 from local.services.ecs import ecs
 from local.services.iam import iam
 from local.services.iam.policies import internal
@@ -44,7 +45,7 @@ class Sender:
     about: str = ""
 
 
-def deliver(target: dict[str, Any], payload: str, sender: Sender) -> None:
+def deliver(target: dict[str, Any], payload: str, sender: Sender, faults: Faults) -> None:
     """Deliver one payload (a JSON text) to a target document of PutTargets or CreateSchedule.
 
     Raises:

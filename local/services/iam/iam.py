@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
+from local.runtime import Runtime
 from local.services.iam import calls, needs, policies
 from local.services.iam.needs import Need
 from local.services.iam.policies import (
@@ -30,9 +31,6 @@ from local.services.iam.policies import (
     trust_statements,
     without,
 )
-
-if TYPE_CHECKING:
-    from local.cloud import Cloud
 
 __all__ = [
     "AccessDenied",
@@ -465,7 +463,7 @@ def for_task_start(
     _require(execution_role_arn, asked, task_id)
 
 
-def install(cloud: "Cloud") -> None:
+def install(cloud: Runtime) -> None:
     """Authorise every request to the cloud, and keep the decisions, until it closes."""
     forget()
     _region.append(cloud.region)

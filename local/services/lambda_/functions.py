@@ -19,18 +19,16 @@ from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from local import faults
 from local.clock import Clock
 from local.ministack import patch
+from local.runtime import Runtime
 from local.services import dead_letters
 from local.services.iam import iam
 from local.services.iam.policies import internal
 from local.shapes import Json
-
-if TYPE_CHECKING:
-    from local.cloud import Cloud
 
 _SERVICE = "ministack.services.lambda_svc"
 _RUNTIME = "ministack.core.lambda_runtime"
@@ -57,9 +55,8 @@ class _Invocation:
 class _Invocations:
     """A line of asynchronous invocations for each function, so that events keep their order."""
 
-    def __init__(self, cloud: "Cloud") -> None:
+    def __init__(self, cloud: Runtime) -> None:
         self._cloud = cloud
-        self._wait_scale = float(internal("services.stepfunctions", "_SFN_WAIT_SCALE"))
         self._pool = ThreadPoolExecutor(8, thread_name_prefix="function")
         self._clock = Clock()
         self._lines: dict[str, deque[_Invocation]] = {}
@@ -113,8 +110,8 @@ class _Invocations:
             return
         settings = _settings(invocation.function)
         # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-        delay = min(60.0 * invocation.attempts, _MAX_SECONDS_BETWEEN) * self._wait_scale
-        age = (time.monotonic() - invocation.first + delay) / (self._wait_scale or 1.0)
+        delay = min(60.0 * invocation.attempts, _MAX_SECONDS_BETWEEN) * self._cloud.wait_scale
+        age = (time.monotonic() - invocation.first + delay) / (self._cloud.wait_scale or 1.0)
         if invocation.attempts > settings.get("MaximumRetryAttempts", 2):
             condition = "RetriesExhausted"
         elif age > settings.get("MaximumEventAgeInSeconds", 21_600):
@@ -128,7 +125,7 @@ class _Invocations:
 _open: list[_Invocations] = []
 
 
-def install(cloud: "Cloud") -> None:
+def install(cloud: Runtime) -> None:
     """Run functions as AWS does, until the cloud closes."""
     invocations = _Invocations(cloud)
     _open.append(invocations)
@@ -152,7 +149,7 @@ def install(cloud: "Cloud") -> None:
             iam.assume(config["Role"], _PRINCIPAL)
         except iam.AccessDenied:
             return _failure("AccessDeniedException", _NOT_ASSUMED, request_id)
-        if faults.strikes("function", _about(config, event)):
+        if cloud.faults.strikes("function", _about(config, event)):
             return _failure("RuntimeError", "a fault on purpose", request_id)
         try:
             with processes.invoking():

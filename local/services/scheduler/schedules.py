@@ -13,19 +13,17 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from local.clock import Alarm, Clock
 from local.ministack import patch
+from local.runtime import Runtime
 from local.services import dead_letters
 from local.services.events import targets
 from local.services.iam import iam
 from local.services.iam.policies import internal
 from local.services.scheduler import expressions
-
-if TYPE_CHECKING:
-    from local.cloud import Cloud
 
 _MODULE = "ministack.services.scheduler"
 _Response = tuple[int, dict[str, str], bytes]
@@ -49,9 +47,8 @@ class _Firing:
 class _Schedules:
     """The schedules of the open cloud, each with the alarm of its next time."""
 
-    def __init__(self, cloud: "Cloud") -> None:
+    def __init__(self, cloud: Runtime) -> None:
         self._cloud = cloud
-        self._wait_scale = float(internal("services.stepfunctions", "_SFN_WAIT_SCALE"))
         self._clock = Clock()
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="schedule")
         self._alarms: dict[str, Alarm] = {}
@@ -148,7 +145,7 @@ class _Schedules:
         )
         with self._cloud.scope():
             try:
-                targets.deliver(target, payload, sender)
+                targets.deliver(target, payload, sender, self._cloud.faults)
             except targets.DeliveryError as error:
                 self._failed(firing, payload, error)
             except Exception as error:  # noqa: BLE001 - becomes the dead letter
@@ -159,10 +156,10 @@ class _Schedules:
     def _failed(self, firing: _Firing, payload: str, error: targets.DeliveryError) -> None:
         exhausted = None
         if error.retry:
-            delay = min(2.0**firing.attempts, 300.0) * self._wait_scale
+            delay = min(2.0**firing.attempts, 300.0) * self._cloud.wait_scale
             age = time.monotonic() - firing.first + delay
             exhausted = targets.exhausted(
-                firing.schedule["Target"], firing.attempts, age, self._wait_scale
+                firing.schedule["Target"], firing.attempts, age, self._cloud.wait_scale
             )
             if exhausted is None:
                 firing.attempts += 1
@@ -174,7 +171,7 @@ class _Schedules:
 _open: list[_Schedules] = []
 
 
-def install(cloud: "Cloud") -> None:
+def install(cloud: Runtime) -> None:
     """Refuse, keep and fire schedules as AWS does, until the cloud closes."""
     schedules = _Schedules(cloud)
     _open.append(schedules)

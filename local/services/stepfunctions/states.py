@@ -9,10 +9,11 @@ import re
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local.clock import Aborted, Cancellation, Clock
 from local.ministack import patch
+from local.runtime import Runtime
 from local.services.iam import iam
 from local.services.iam.policies import internal
 from local.services.stepfunctions.asl import (
@@ -26,9 +27,6 @@ from local.services.stepfunctions.asl import (
 )
 from local.services.stepfunctions.history import History
 from local.services.stepfunctions.integrations import Integrations, StartRefused
-
-if TYPE_CHECKING:
-    from local.cloud import Cloud
 
 _MODULE = "ministack.services.stepfunctions"
 _NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}")
@@ -55,12 +53,11 @@ _LEANS_ON: dict[str, tuple[str, ...] | None] = {
 }
 
 
-def install(cloud: "Cloud") -> None:
+def install(cloud: Runtime) -> None:
     """Walk executions as AWS does, until the cloud closes."""
     for name, parameters in _LEANS_ON.items():
         patch.leans_on(_MODULE, name, parameters)
-    wait_scale = float(internal("services.stepfunctions", "_SFN_WAIT_SCALE"))
-    executions = _Executions(cloud.region, wait_scale)
+    executions = _Executions(cloud.region, cloud.wait_scale)
     cloud.on_close(executions.close)
     patch.replace(_MODULE, "_start_execution", executions.start_execution, ("data",))
     for name in ("_create_state_machine", "_update_state_machine"):

@@ -1,0 +1,59 @@
+"""What a service may ask of the cloud that it runs in. Every service imports this file."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from local.faults import Faults
+from local.services.ecs.images import Images
+
+
+class Runtime(Protocol):
+    """One open cloud, as its services see it."""
+
+    @property
+    def account(self) -> str:
+        """The account that everything belongs to."""
+        ...
+
+    @property
+    def region(self) -> str:
+        """The Region of everything that names none."""
+        ...
+
+    @property
+    def endpoint(self) -> str:
+        """The URL at which the cloud answers AWS's requests."""
+        ...
+
+    @property
+    def images(self) -> Images:
+        """The container images that tasks can run."""
+        ...
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong on purpose."""
+        ...
+
+    @property
+    def max_tasks(self) -> int:
+        """How many tasks run at a time; more wait in PROVISIONING."""
+        ...
+
+    @property
+    def wait_scale(self) -> float:
+        """Seconds that a wait or a retry's interval lasts per second of AWS's."""
+        ...
+
+    def scope(self) -> AbstractContextManager[None]:
+        """This cloud's account and Region for calls from a thread of a service's own."""
+        ...
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - a type for each service
+        """A boto3 client that talks to this cloud."""
+        ...
+
+    def on_close(self, callback: Callable[[], object]) -> None:
+        """Call `callback` when the cloud closes, last registered first, before the server stops."""
+        ...
