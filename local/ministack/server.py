@@ -1,0 +1,291 @@
+"""MiniStack served over HTTP, on loopback only, by a thread with an event loop of its own.
+
+MiniStack reads its settings from the environment and keeps its state in module globals: one process
+has one server at a time, and the next one starts empty.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+from typing import Any, cast
+from urllib.parse import parse_qsl
+
+from local.ministack import patch
+
+patch.leans_on("ministack.app", "app", ("scope", "receive", "send"))
+patch.leans_on("ministack.app", "_reset_all_state", ())
+patch.leans_on("ministack.app", "_reset_lock")
+patch.leans_on("ministack.app", "_MAIN_LOOP")
+
+HOST = "127.0.0.1"
+_JOIN_SECONDS = 1.5
+_GRACE_SECONDS = 0.3
+
+_Message = dict[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+Answer = Callable[[str, Mapping[str, str]], tuple[int, Mapping[str, Any]]]
+"""A path and its query → a status and a JSON body."""
+
+
+class CloudError(Exception):
+    """The cloud cannot start; the message is one line that says what to do."""
+
+
+class PortInUse(CloudError):  # noqa: N818 - says what happened
+    """Another process listens on the port."""
+
+
+class Server:
+    """Listens from construction, answers from `start` to `close`.
+
+    Args:
+        port: where to listen; 0 takes a free one.
+        control_prefix: the paths that no AWS service has, and `control` answers.
+        control: answers them.
+
+    Raises:
+        PortInUse: another process listens there.
+    """
+
+    def __init__(self, port: int, control_prefix: str, control: Answer) -> None:
+        self._control_prefix = control_prefix
+        self._control = control
+        self._listening = _listen(port)
+        self.port: int = self._listening.getsockname()[1]
+        self._undo = contextlib.ExitStack()
+        self._undo.callback(self._listening.close)
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="cloud", daemon=True)
+
+    def load(self, account: str, region: str, credentials: tuple[str, str]) -> None:
+        """Import MiniStack, for `credentials` (a key's id and its secret) of an account.
+
+        Raises:
+            CloudError: it is not installed.
+        """
+        self._undo.enter_context(_environment(_settings(self.port, account, region, credentials)))
+        self._app = _import_ministack()
+        _readdress(self.port, region)
+        self._undo.callback(_reset, self._app)
+        self._undo.callback(patch.restore)
+        patch.replace(self._app, "_collect_scripts", _no_scripts, ("dirs",))
+        self._undo.callback(self._end)
+
+    def start(self) -> None:
+        """Answer requests.
+
+        Raises:
+            CloudError: it did not start.
+        """
+        self._thread.start()
+        if not self._ready.wait(10) or self._failure is not None:
+            raise CloudError(f"the cloud did not start: {self._failure}")
+
+    def close(self) -> None:
+        """Answer no more, and put back the environment and all that was replaced."""
+        self._undo.close()
+        if not self._thread.is_alive() and not self._loop.is_closed():
+            self._loop.close()
+
+    def _end(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(_JOIN_SECONDS)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits in start
+            self._failure = error
+        finally:
+            self._ready.set()
+            self._cancel_what_is_left()
+            executor = cast("ThreadPoolExecutor | None", self._loop._default_executor)  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
+            if executor is not None:
+                executor.shutdown(wait=False, cancel_futures=True)
+            self._loop.close()
+
+    def _cancel_what_is_left(self) -> None:
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            self._loop.run_until_complete(asyncio.wait(tasks, timeout=_GRACE_SECONDS))
+
+    async def _serve(self) -> None:
+        serve = importlib.import_module("hypercorn.asyncio").serve
+        config = importlib.import_module("hypercorn.config").Config()
+        descriptor = self._listening.detach()
+        config.bind = [f"fd://{descriptor}"]
+        config.keep_alive_timeout = 75
+        config.graceful_timeout = _GRACE_SECONDS
+        config.loglevel = "ERROR"
+        await serve(self._asgi, config, shutdown_trigger=self._stop.wait, mode="asgi")
+
+    async def _asgi(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(self._control_prefix):
+            await self._send_control(scope, send)
+            return
+        if scope["type"] != "lifespan":
+            await self._app.app(scope, receive, send)
+            return
+
+        async def receive_startup() -> _Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                raise _Stopping
+            return message
+
+        async def send_and_tell(message: _Message) -> None:
+            await send(message)
+            if message["type"] == "lifespan.startup.complete":
+                self._ready.set()
+
+        with contextlib.suppress(_Stopping):
+            await self._app.app(scope, receive_startup, send_and_tell)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _send_control(self, scope: _Message, send: _Send) -> None:
+        query = dict(parse_qsl(scope["query_string"].decode()))
+        status, answer = self._control(scope["path"], query)
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+
+class _Stopping(Exception):  # noqa: N818 - says what happens
+    """Ends MiniStack's lifespan without its shutdown, which imports what was never used."""
+
+
+def _listen(port: int) -> socket.socket:
+    message = f"port {port} is in use: choose another with --port, or stop what listens there"
+    if port:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((HOST, port)) == 0:
+                raise PortInUse(message)
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.bind((HOST, port))
+        listening.listen(1024)
+    except PermissionError:
+        listening.close()
+        raise PortInUse(
+            f"port {port} is not allowed to this user: choose another with --port"
+        ) from None
+    except OSError:
+        listening.close()
+        raise PortInUse(message) from None
+    return listening
+
+
+def _settings(
+    port: int, account: str, region: str, credentials: tuple[str, str]
+) -> dict[str, str | None]:
+    return {
+        "MINISTACK_ACCOUNT_ID": account,
+        "MINISTACK_REGION": region,
+        "MINISTACK_HOST": HOST,
+        "GATEWAY_PORT": str(port),
+        "EDGE_PORT": None,
+        "BIND_HOST": HOST,
+        "USE_SSL": None,
+        "SERVICES": None,
+        "LOG_LEVEL": os.environ.get("LOG_LEVEL", "ERROR"),
+        "PERSIST_STATE": "0",
+        "LOCALSTACK_PERSISTENCE": None,
+        "S3_PERSIST": "0",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "CLOUDTRAIL_RECORDING": "0",
+        "SFN_MOCK_CONFIG": None,
+        "LOCALSTACK_SFN_MOCK_CONFIG": None,
+        "LAMBDA_EXECUTOR": "local",
+        "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+        "AWS_ACCESS_KEY_ID": credentials[0],
+        "AWS_SECRET_ACCESS_KEY": credentials[1],
+        "AWS_SESSION_TOKEN": None,
+        "AWS_PROFILE": None,
+        "AWS_DEFAULT_PROFILE": None,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": None,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+    }
+
+
+@contextlib.contextmanager
+def _environment(settings: Mapping[str, str | None]) -> Generator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    _set_environment(settings)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(settings: Mapping[str, str | None]) -> None:
+    for name, value in settings.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _import_ministack() -> ModuleType:
+    try:
+        return importlib.import_module("ministack.app")
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in {"ministack", "hypercorn", "h11"}:
+            raise
+        raise CloudError(
+            "MiniStack is not installed: run `make demo`, "
+            "or `pip install -r requirements-local.txt`"
+        ) from None
+
+
+def _readdress(port: int, region: str) -> None:
+    """Give modules loaded by an earlier cloud this one's port and region.
+
+    They read them from the environment once, at import.
+    """
+    values = {
+        **dict.fromkeys(
+            ("_GATEWAY_PORT", "_PORT", "_DEFAULT_PORT", "DEFAULT_PORT", "_MINISTACK_PORT"),
+            str(port),
+        ),
+        **dict.fromkeys(("REGION", "_REGION", "DEFAULT_REGION"), region),
+    }
+    for name, module in list(sys.modules.items()):
+        if name.startswith("ministack."):
+            for constant, value in values.items():
+                if isinstance(getattr(module, constant, None), str):
+                    setattr(module, constant, value)
+
+
+def _reset(app: ModuleType) -> None:
+    app._reset_all_state()  # noqa: SLF001 - checked by patch.leans_on
+    for bound_to_the_loop in ("_reset_lock", "_MAIN_LOOP"):
+        setattr(app, bound_to_the_loop, None)
+
+
+def _no_scripts(*_dirs: str) -> list[str]:
+    """Keep MiniStack from running start-up scripts it finds on this machine."""
+    return []
