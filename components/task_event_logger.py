@@ -1,4 +1,4 @@
-"""Every state change of a cluster's tasks goes to a function that logs it as one JSON line."""
+"""Each state change of a cluster's tasks, and of what runs them, is logged as one JSON line."""
 
 from pathlib import Path
 from typing import NotRequired, TypedDict
@@ -7,8 +7,9 @@ import pulumi
 import pulumi_aws as aws
 
 from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
-from ._iam import allow, service_role
+from ._iam import allow, arn, service_role
 from ._json import json_text
+from ._machine import machine_prefix
 from ._queries import QUERIES
 
 _HANDLER = Path(__file__).parent.parent / "lambdas" / "task_events" / "handler.py"
@@ -26,10 +27,11 @@ class TaskEventLoggerArgs(TypedDict):
 
 
 class TaskEventLogger(pulumi.ComponentResource):
-    """A rule on "ECS Task State Change", a Lambda function, its log group and saved queries.
+    """A rule on the changes of tasks and executions, a function, its log group and saved queries.
 
     ECS forgets a stopped task within about an hour; this log is where one that never started is
-    found. Its events are free; a task's six or so invocations cost about 0.000002 USD.
+    found, and where all runs of the stack are found in one place. Its events are free; a task's six
+    or so invocations cost about 0.000002 USD, an execution's two a third of that.
     """
 
     log_group_name: pulumi.Output[str]
@@ -121,15 +123,28 @@ class TaskEventLogger(pulumi.ComponentResource):
         function: aws.lambda_.Function,
         queue: aws.sqs.Queue,
     ) -> aws.cloudwatch.EventRule:
-        child = pulumi.ResourceOptions(parent=self)
+        child, prefix = pulumi.ResourceOptions(parent=self), machine_prefix()
         rule = aws.cloudwatch.EventRule(
             name,
-            description="Every state change of this stack's tasks",
+            description="Every state change of this stack's tasks and executions",
             event_pattern=json_text(
                 {
-                    "source": ["aws.ecs"],
-                    "detail-type": ["ECS Task State Change"],
-                    "detail": {"clusterArn": [cluster_arn]},
+                    "source": ["aws.ecs", "aws.states"],
+                    "detail-type": [
+                        "ECS Task State Change",
+                        "Step Functions Execution Status Change",
+                    ],
+                    "detail": {
+                        "$or": [
+                            {"clusterArn": [cluster_arn]},
+                            {
+                                "stateMachineArn": [
+                                    {"prefix": arn("states", f"stateMachine:{prefix}{kind}-")}
+                                    for kind in ("job", "pipeline")
+                                ]
+                            },
+                        ]
+                    },
                 }
             ),
             opts=child,

@@ -1,10 +1,11 @@
 # ruff: noqa: INP001 - Lambda imports this file as the top-level module "handler"
-"""ECS Task State Change events from EventBridge become one JSON line each on standard output.
+"""State changes of tasks and executions become one JSON line each on standard output.
 
 Lambda passes standard output on to the function's log group (its log format must be Text). The
 line is plain ASCII, so neither a newline nor a Unicode line separator in a value can split it.
 
-Event: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
+Events: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html and
+https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 """
 
 import json
@@ -12,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypedDict, cast
 
 # CloudWatch Logs takes events of 1 MB since April 2025, but what forwards them (agents, older
@@ -43,6 +44,7 @@ STOPPED_BY_REQUEST = frozenset(("UserInitiated", "ServiceSchedulerInitiated"))
 # What a task is stopped with that outlived its job's timeout, before the number of seconds.
 TIMED_OUT = "Timed out after "
 EXECUTION_GROUP = "execution:"
+CAUSE_LIMIT = 2000
 EXIT_CODES = {
     65: "bad data",
     66: "object gone",
@@ -63,10 +65,17 @@ _SCALARS = frozenset((bool, int, float))
 
 
 class Trigger(TypedDict):
-    """Who started a task: `kind` is execution, rule, schedule or other."""
+    """Who started it: `kind` is execution, rule, schedule, upload (of an execution) or other."""
 
     kind: str
     name: str | None
+
+
+class Object(TypedDict):
+    """The S3 object that it is about."""
+
+    bucket: str
+    key: str
 
 
 class Container(TypedDict):
@@ -85,10 +94,14 @@ def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda pa
     otherwise, WARN for a status this program does not know), `message`, `time`, `taskId`,
     `taskArn`, `cluster`, `family`, `revision`, `job`, `lastStatus`, `desiredStatus`, `version`,
     `outcome`, `exitCode`, `stopCode`, `stoppedReason`, `containers`, `startedBy`, `trigger`,
-    `waitedSeconds`, `pulledSeconds`, `ranSeconds` and, unless the environment has
-    KEEP_EVENT=false, the whole `event`. Anything else has `level` WARN, `message` and `event`.
-    A line that would be too long is shortened and has `cut`: true. Values of the environment in
-    overrides are `***`, in texts that are JSON too; commands are arguments and stay.
+    `object`, `waitedSeconds`, `pulledSeconds`, `ranSeconds`, `cpu`, `memory`, `architecture`,
+    `capacityProvider` and, unless the environment has KEEP_EVENT=false, the whole `event`. A
+    change of an execution's status has `level`, `message`, `time`, `execution` (its name),
+    `executionArn`, `machine`, `status`, `error`, `cause`, `trigger`, `object`, `startedAt`,
+    `stoppedAt`, and never its input or output. Anything else has `level` WARN, `message` and
+    `event`. A line that would be too long is shortened and has `cut`: true. Values of the
+    environment in overrides are `***`, in texts that are JSON too, but for the object that a task
+    is about; commands are arguments and stay.
     """
     try:
         line = _line(event)
@@ -104,8 +117,11 @@ def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda pa
 
 
 def _line(event: object) -> str:
+    execution = _detail(event, "executionArn", "status")
+    if execution is not None:
+        return _fitted(_execution(cast("dict[str, object]", event), execution))
     safe = _safe(event)
-    detail = _task_detail(safe)
+    detail = _detail(safe, "taskArn", "lastStatus")
     if detail is None:
         record: dict[str, object] = {
             "level": "WARN",
@@ -113,7 +129,7 @@ def _line(event: object) -> str:
             "event": safe,
         }
     else:
-        record = _record(cast("dict[str, object]", safe), detail)
+        record = _record(cast("dict[str, object]", safe), detail, _object_of_task(event))
         if os.environ.get("KEEP_EVENT", "true").lower() != "false":
             # Last, because Logs Insights discovers only the first 200 fields of a line.
             record["event"] = safe
@@ -227,18 +243,95 @@ def _valid_unicode(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _task_detail(event: object) -> dict[str, object] | None:
+def _detail(event: object, *required: str) -> dict[str, object] | None:
+    """Return an event's detail if it has these texts."""
     if not isinstance(event, dict):
         return None
     detail = cast("dict[str, object]", event).get("detail")
     if not isinstance(detail, dict):
         return None
     detail = cast("dict[str, object]", detail)
-    understood = _text(detail.get("taskArn")) and _text(detail.get("lastStatus"))
-    return detail if understood else None
+    return detail if all(_text(detail.get(name)) for name in required) else None
 
 
-def _record(event: dict[str, object], detail: dict[str, object]) -> dict[str, object]:
+def _execution(event: dict[str, object], detail: dict[str, object]) -> dict[str, object]:
+    arn, status, error, cause = (
+        _safe_or_none(detail.get(key)) for key in ("executionArn", "status", "error", "cause")
+    )
+    machine, _, name = (arn or "").rpartition(":")
+    machine = machine.rpartition(":")[2]
+    why = ": ".join(text for text in (error, cause) if text)
+    trigger, about = _origin(_text(detail.get("input")))
+    happened = (status or "").lower().replace("_", " ")
+    return {
+        "level": "INFO" if status in ("RUNNING", "SUCCEEDED") else "ERROR",
+        "message": f"Execution {name} ({machine}) {happened}{': ' if why else '.'}{why}",
+        "time": _safe_or_none(event.get("time")),
+        "execution": name,
+        "executionArn": arn,
+        "machine": machine,
+        "status": status,
+        "error": error,
+        "cause": cause,
+        "trigger": trigger,
+        "object": about,
+        "startedAt": _from_millis(detail.get("startDate")),
+        "stoppedAt": _from_millis(detail.get("stopDate")),
+    }
+
+
+def _safe_or_none(value: object) -> str | None:
+    """Copy a text of at most 2,000 characters, its environment masked."""
+    return cast("str", _cut(_safe(value), CAUSE_LIMIT, 0)) if isinstance(value, str) else None
+
+
+def _origin(text: str | None) -> tuple[Trigger, Object | None]:
+    """Tell what started an execution from its input, of which nothing else is kept."""
+    try:
+        given = json.loads(text or "")
+    except (ValueError, RecursionError):
+        given = None
+    match given:
+        case {"detail": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}}}:
+            about: Object = {"bucket": _valid_unicode(bucket), "key": _valid_unicode(key)}
+            return {"kind": "upload", "name": None}, about
+        # Where Step Functions' console, too, looks for what started an execution.
+        case {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": str(parent)}:
+            return {"kind": "execution", "name": _valid_unicode(parent)}, None
+        case {"schedule": str(schedule), "scheduledTime": _}:
+            return {"kind": "schedule", "name": _last_part(_valid_unicode(schedule))}, None
+        case _:
+            return {"kind": "other", "name": None}, None
+
+
+def _object_of_task(event: object) -> Object | None:
+    """Find the object in the variables that a trigger gave the task, before they are masked."""
+    detail = _detail(event, "taskArn") or {}
+    overrides = detail.get("overrides")
+    match overrides:
+        case {"containerOverrides": [{"environment": [*pairs]}, *_]}:
+            values = {
+                pair.get("name"): _text(pair.get("value"))
+                for pair in cast("list[object]", pairs)
+                if isinstance(pair, dict)
+            }
+        case _:
+            return None
+    bucket, key = values.get("BUCKET"), values.get("OBJECT_KEY")
+    if bucket is None or key is None:
+        return None
+    return {"bucket": _valid_unicode(bucket), "key": _valid_unicode(key)}
+
+
+def _from_millis(value: object) -> str | None:
+    if not isinstance(value, int | float) or not 0 <= value < 1e14:
+        return None
+    return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _record(
+    event: dict[str, object], detail: dict[str, object], about: Object | None
+) -> dict[str, object]:
     task_arn = cast("str", detail["taskArn"])
     status = cast("str", detail["lastStatus"])
     family, revision = _family_and_revision(_text(detail.get("taskDefinitionArn")))
@@ -273,12 +366,17 @@ def _record(event: dict[str, object], detail: dict[str, object]) -> dict[str, ob
         "containers": containers,
         "startedBy": started_by,
         "trigger": _trigger(started_by, _text(detail.get("group"))),
+        "object": about,
         "waitedSeconds": _seconds(_instant(detail, "createdAt"), pull_started),
         "pulledSeconds": _seconds(pull_started, _instant(detail, "pullStoppedAt")),
         "ranSeconds": _seconds(
             _instant(detail, "startedAt"),
             _instant(detail, "executionStoppedAt") or _instant(detail, "stoppedAt"),
         ),
+        "cpu": _number(detail.get("cpu")),
+        "memory": _number(detail.get("memory")),
+        "architecture": _architecture(detail.get("attributes")),
+        "capacityProvider": _text(detail.get("capacityProviderName")),
     }
     record["message"] = _message(record, essential)
     return record
@@ -407,6 +505,20 @@ def _seconds(start: datetime | None, end: datetime | None) -> float | None:
         return None
     seconds = round((end - start).total_seconds(), 3)
     return seconds if seconds >= 0 else None
+
+
+def _architecture(attributes: object) -> str | None:
+    match attributes:
+        case [{"name": "ecs.cpu-architecture", "value": str(value)}, *_]:
+            return value
+        case _:
+            return None
+
+
+def _number(value: object) -> int | None:
+    """Read CPU units or MiB, which an event has as text."""
+    text = _text(value)
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _text(value: object) -> str | None:

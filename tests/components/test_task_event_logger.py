@@ -22,11 +22,13 @@ def logger(*, keep_event: bool = True) -> Recording:
     )
 
 
-def test_only_task_events_of_this_cluster_are_logged() -> None:
+def test_only_tasks_of_this_cluster_and_executions_of_this_stack_are_logged() -> None:
+    machine = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:fargate-batch-dev"
+    machines = [{"prefix": f"{machine}-job-"}, {"prefix": f"{machine}-pipeline-"}]
     assert one(logger().resources, type="EventRule").document("eventPattern") == {
-        "source": ["aws.ecs"],
-        "detail-type": ["ECS Task State Change"],
-        "detail": {"clusterArn": [CLUSTER]},
+        "source": ["aws.ecs", "aws.states"],
+        "detail-type": ["ECS Task State Change", "Step Functions Execution Status Change"],
+        "detail": {"$or": [{"clusterArn": [CLUSTER]}, {"stateMachineArn": machines}]},
     }
 
 

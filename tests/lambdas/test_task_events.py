@@ -92,9 +92,14 @@ SUCCEEDED = {
     "containers": [{"name": "ingest", "exitCode": 0, "reason": None, "lastStatus": "STOPPED"}],
     "startedBy": EXECUTION,
     "trigger": {"kind": "execution", "name": EXECUTION},
+    "object": {"bucket": "uploads-dev-0a1b2c", "key": "target/sales 2026.csv"},
     "waitedSeconds": 22.5,
     "pulledSeconds": 8.25,
     "ranSeconds": 42.75,
+    "cpu": 512,
+    "memory": 1024,
+    "architecture": "arm64",
+    "capacityProvider": "FARGATE",
 }
 
 
@@ -165,6 +170,7 @@ def test_a_task_that_failed_is_an_error_that_says_what_its_exit_code_means(log: 
         "containers": [{"name": "ingest", "exitCode": 65, "reason": None, "lastStatus": "STOPPED"}],
         "startedBy": "events-rule/batch-dev-complete-uplo",
         "trigger": {"kind": "rule", "name": "batch-dev-complete-uplo"},
+        "object": {"bucket": "uploads-dev-0a1b2c", "key": "test/aaa/complete.txt"},
     }
 
 
@@ -188,6 +194,7 @@ def test_a_task_that_never_started_is_an_error_that_says_why(log: Log) -> None:
         ],
         "startedBy": "chronos-schedule/hello-every-minute-",
         "trigger": {"kind": "schedule", "name": "hello-every-minute-"},
+        "object": None,
         "pulledSeconds": 20.38,
         "ranSeconds": None,
     }
@@ -206,6 +213,7 @@ def test_a_task_that_spot_took_back_is_interrupted(log: Log) -> None:
         ],
         "startedBy": "AWS Step Functions",
         "trigger": {"kind": "execution", "name": None},
+        "capacityProvider": "FARGATE_SPOT",
     }
 
 
@@ -314,6 +322,86 @@ def test_the_group_tells_the_execution_that_started_by_does_not(log: Log) -> Non
 def test_any_other_group_leaves_it_to_started_by(log: Log, group: object) -> None:
     event = changed("running", startedBy="events-rule/uploads", group=group)
     assert log.line(event)["trigger"] == {"kind": "rule", "name": "uploads"}
+
+
+MACHINE = "arn:aws:states:ap-northeast-1:111122223333:execution:batch-dev-job-ingest"
+UPLOAD = {"source": "aws.s3", "detail": {"bucket": {"name": "b"}, "object": {"key": "in/日 本\n"}}}
+PARENT = "arn:aws:states:ap-northeast-1:111122223333:execution:batch-dev-pipeline-nightly:5c1"
+SCHEDULE = "arn:aws:scheduler:ap-northeast-1:111122223333:schedule/batch-dev/nightly"
+
+
+def execution(status: str, given: object = None, **detail: object) -> dict[str, Any]:
+    return {
+        "source": "aws.states",
+        "detail-type": "Step Functions Execution Status Change",
+        "time": "2026-03-02T01:11:38Z",
+        "detail": {
+            "executionArn": f"{MACHINE}:{EXECUTION}",
+            "status": status,
+            "startDate": 1772413798120,
+            "stopDate": None if status == "RUNNING" else 1772413898300,
+            "input": json.dumps(given),
+            "output": '{"secret": 1}',
+            **detail,
+        },
+    }
+
+
+def test_an_execution_is_a_line_without_what_passes_through_it(log: Log) -> None:
+    line = log.line(execution("FAILED", UPLOAD, error="Batch.BadData", cause="Job ingest: no."))
+    assert line == {
+        "level": "ERROR",
+        "message": f"Execution {EXECUTION} (batch-dev-job-ingest) failed: Batch.BadData: "
+        "Job ingest: no.",
+        "time": "2026-03-02T01:11:38Z",
+        "execution": EXECUTION,
+        "executionArn": f"{MACHINE}:{EXECUTION}",
+        "machine": "batch-dev-job-ingest",
+        "status": "FAILED",
+        "error": "Batch.BadData",
+        "cause": "Job ingest: no.",
+        "trigger": {"kind": "upload", "name": None},
+        "object": {"bucket": "b", "key": "in/日 本\n"},
+        "startedAt": "2026-03-02T01:09:58.120+00:00",
+        "stoppedAt": "2026-03-02T01:11:38.300+00:00",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "trigger"),
+    [
+        (UPLOAD, {"kind": "upload", "name": None}),
+        (
+            {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": PARENT, "commands": []},
+            {"kind": "execution", "name": PARENT},
+        ),
+        (
+            {"schedule": SCHEDULE, "scheduledTime": "2026-03-02T01:00:00Z"},
+            {"kind": "schedule", "name": "nightly"},
+        ),
+        ({"commands": ["a"]}, {"kind": "other", "name": None}),
+        ([], {"kind": "other", "name": None}),
+    ],
+)
+def test_the_trigger_of_an_execution_comes_from_its_input(
+    log: Log, given: object, trigger: object
+) -> None:
+    line = log.line(execution("RUNNING", given))
+    assert (line["level"], line["trigger"], line["stoppedAt"]) == ("INFO", trigger, None)
+
+
+def test_an_execution_whose_input_is_too_large_for_its_event_is_logged(log: Log) -> None:
+    line = log.line(execution("SUCCEEDED", input=None))
+    assert (line["level"], line["trigger"]["kind"], line["object"]) == ("INFO", "other", None)
+
+
+def test_a_cause_is_cut_and_its_environment_masked(log: Log) -> None:
+    child = json.dumps({"Input": json.dumps({"environment": {"PASSWORD": "hidden"}})})
+    line = log.line(execution("FAILED", error="States.TaskFailed", cause=child))
+    assert "hidden" not in json.dumps(line)
+    assert "PASSWORD" in line["cause"]
+    line = log.line(execution("FAILED", error="States.Runtime", cause="x" * 5000))
+    assert line["cause"] == "x" * 2000 + "... (3,000 more characters)"
 
 
 def test_a_task_that_outlived_its_timeout_is_an_error(log: Log) -> None:
@@ -439,9 +527,14 @@ def test_values_of_a_wrong_type_become_null(log: Log) -> None:
         "containers": [{"name": None, "exitCode": None, "reason": None, "lastStatus": None}],
         "startedBy": None,
         "trigger": {"kind": "other", "name": None},
+        "object": None,
         "waitedSeconds": None,
         "pulledSeconds": None,
         "ranSeconds": None,
+        "cpu": None,
+        "memory": None,
+        "architecture": None,
+        "capacityProvider": None,
         "event": event,
     }
 
@@ -620,6 +713,7 @@ def test_a_256_kb_reason_is_cut_and_counted(log: Log) -> None:
         "containers": [{"name": "ingest", "exitCode": 65, "reason": None, "lastStatus": "STOPPED"}],
         "startedBy": "events-rule/batch-dev-complete-uplo",
         "trigger": {"kind": "rule", "name": "batch-dev-complete-uplo"},
+        "object": {"bucket": "uploads-dev-0a1b2c", "key": "test/aaa/complete.txt"},
         "cut": True,
     }
     expected = changed("failed", stoppedReason=cut)
@@ -799,8 +893,24 @@ task_details = st.fixed_dictionaries(
 )
 
 
+execution_details = st.fixed_dictionaries(
+    {"executionArn": texts, "status": texts},
+    optional={
+        "input": anything | hidden.map(json.dumps),
+        "cause": anything | hidden.map(json.dumps),
+        "error": anything,
+        "startDate": scalars,
+        "stopDate": scalars,
+    },
+)
+
+
 @settings(deadline=None)  # a busy machine is no failure
-@given(event=anything | hidden | st.fixed_dictionaries({"detail": task_details}))
+@given(
+    event=anything
+    | hidden
+    | st.fixed_dictionaries({"detail": task_details | execution_details})
+)
 def test_any_json_makes_one_strict_line_that_gives_no_environment_away(event: object) -> None:
     with pytest.MonkeyPatch.context() as patch:
         printed: list[str] = []
