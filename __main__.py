@@ -38,16 +38,14 @@ schedules = {
     name: c.ScheduledTask(name, args.scheduled_task(config, name, group, jobs, places))
     for name in config.schedules
 }
-told = (cluster, events, reaper, group, machines, triggers, pipelines, schedules)
-alerts = c.FailureAlerts("alerts", args.alerts(config, *told))
+told = args.alerts(config, cluster, events, reaper, group, machines, triggers, pipelines, schedules)
+alerts = c.FailureAlerts("alerts", told)
 
 outputs = {
     "uploadBucket": uploads.bucket_name,
     "resultsBucket": results.bucket_name,
     "clusterArn": cluster.cluster_arn,
-    "vpcId": network.vpc_id,
-    "subnetIds": network.subnet_ids,
-    "securityGroupId": network.security_group_id,
+    **network.outputs,
     "jobs": {name: machine.outputs for name, machine in machines.items()},
     "pipelines": {name: pipeline.outputs for name, pipeline in pipelines.items()},
     "schedules": {name: schedule.schedule_arn for name, schedule in schedules.items()},
@@ -55,5 +53,6 @@ outputs = {
     "taskEventLogGroup": events.log_group_name,
     "alertsTopicArn": alerts.topic_arn,
 }
+c.StackIndex("index", args.stack_index(config, outputs, told, alerts))
 for name, value in outputs.items():
     pulumi.export(name, value)

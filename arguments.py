@@ -84,6 +84,23 @@ def alerts(
     )
 
 
+def stack_index(
+    config: Settings,
+    outputs: Mapping[str, object],
+    told: c.FailureAlertsArgs,
+    alerts: c.FailureAlerts,
+) -> c.StackIndexArgs:
+    """What an operator's tools find of the stack."""
+    return {
+        "outputs": dict(outputs),
+        "dead_letter_queue_names": {
+            **told["dead_letter_queue_names"],
+            "alerts": alerts.dead_letter_queue_name,
+        },
+        "protect": config.protect,
+    }
+
+
 def _named(kind: str, components: Mapping[str, Component]) -> dict[str, Component]:
     """An upload, a pipeline and a schedule may have one name."""
     return {f"{kind}-{name}": component for name, component in components.items()}

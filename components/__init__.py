@@ -12,6 +12,7 @@ from .network import Network, NetworkArgs
 from .results_bucket import ResultsBucket, ResultsBucketArgs
 from .scheduled_pipeline import ScheduledPipeline, ScheduledPipelineArgs, StepArgs
 from .scheduled_task import ScheduledTask, ScheduledTaskArgs
+from .stack_index import StackIndex, StackIndexArgs
 from .task_event_logger import TaskEventLogger, TaskEventLoggerArgs
 from .task_reaper import TaskReaper, TaskReaperArgs
 from .upload_bucket import UploadBucket, UploadBucketArgs
@@ -40,6 +41,8 @@ __all__ = [
     "ScheduledPipelineArgs",
     "ScheduledTask",
     "ScheduledTaskArgs",
+    "StackIndex",
+    "StackIndexArgs",
     "StepArgs",
     "TaskArgs",
     "TaskEventLogger",

@@ -907,9 +907,7 @@ execution_details = st.fixed_dictionaries(
 
 @settings(deadline=None)  # a busy machine is no failure
 @given(
-    event=anything
-    | hidden
-    | st.fixed_dictionaries({"detail": task_details | execution_details})
+    event=anything | hidden | st.fixed_dictionaries({"detail": task_details | execution_details})
 )
 def test_any_json_makes_one_strict_line_that_gives_no_environment_away(event: object) -> None:
     with pytest.MonkeyPatch.context() as patch:

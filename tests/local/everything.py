@@ -139,6 +139,9 @@ table = aws.dynamodb.Table(
 
 queue = aws.sqs.Queue("dead", message_retention_seconds=1209600, sqs_managed_sse_enabled=True)
 fifo = aws.sqs.Queue("fifo", fifo_queue=True)
+parameter = aws.ssm.Parameter(
+    "note", name="/everything/note", type="String", tier="Intelligent-Tiering", value=queue.name,
+)
 aws.sqs.QueuePolicy("dead", queue_url=queue.url, policy=policy(
     {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"},
      "Action": "sqs:SendMessage", "Resource": queue.arn}

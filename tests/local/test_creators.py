@@ -430,3 +430,12 @@ def test_a_context_that_is_not_there_is_refused(tmp_path: Path, made: Made) -> N
 
 def test_the_endpoint_is_on_loopback(made: Made) -> None:
     assert made.cloud.endpoint.startswith("http://127.0.0.1:")
+
+
+def test_a_parameter_is_read_by_its_path(made: Made) -> None:
+    ssm = made.api("ssm")
+    [found] = ssm.get_parameters_by_path(Path="/everything")["Parameters"]
+    assert (found["Name"], found["Type"]) == ("/everything/note", "String")
+    assert found["Value"] == made.out("queue").rpartition("/")[2]
+    tags = ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId="/everything/note")
+    assert sort_pairs(tags["TagList"]) == PAIRS

@@ -18,6 +18,7 @@ from local.engine.resources import (
     messages,
     network,
     observability,
+    parameters,
     storage,
 )
 from local.engine.resources.context import Clients, Context, Creator, RegisterImage
@@ -32,6 +33,7 @@ CREATORS: dict[str, Creator] = {
     **messages.CREATORS,
     **network.CREATORS,
     **observability.CREATORS,
+    **parameters.CREATORS,
     **storage.CREATORS,
 }
 """The resource types that the local cloud knows."""

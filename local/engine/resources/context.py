@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_ssm import SSMClient
     from mypy_boto3_stepfunctions import SFNClient
 
 
@@ -121,6 +122,11 @@ class Context:
     def sqs(self) -> "SQSClient":
         """Amazon SQS."""
         return self._client("sqs")
+
+    @cached_property
+    def ssm(self) -> "SSMClient":
+        """AWS Systems Manager."""
+        return self._client("ssm")
 
     @cached_property
     def stepfunctions(self) -> "SFNClient":

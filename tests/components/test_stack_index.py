@@ -1,0 +1,70 @@
+"""The stack's index: every output and queue under one path, in parts that fit a parameter."""
+
+from typing import Any
+
+from components import StackIndex
+from tests.recorder import Recording, deploy, deploy_stack, every, the_stack
+
+
+def index(recording: Recording) -> dict[str, Any]:
+    """The whole, as the parameters together have it."""
+    whole: dict[str, Any] = {}
+    for parameter in every(recording.resources, type="aws:ssm/parameter:Parameter"):
+        for key, value in parameter.document("value").items():
+            if isinstance(value, dict):
+                assert not value.keys() & whole.get(key, {}).keys()
+                whole.setdefault(key, {}).update(value)
+            else:
+                assert key not in whole
+                whole[key] = value
+    return whole
+
+
+def test_the_index_has_every_output_and_the_queue_of_every_trigger() -> None:
+    recording = the_stack("dev")
+    found = index(recording)
+    assert found.pop("deadLetters") == {
+        name: f"{queue}-dead-letters-1a2b3c4"
+        for name, queue in {
+            "alerts": "alerts",
+            "pipeline-nightly": "nightly",
+            "schedule-hello": "hello",
+            "task-events": "task-events",
+            "task-reaper": "task-reaper",
+            "upload-complete": "complete",
+            "upload-target": "target",
+        }.items()
+    }
+    assert found.pop("protect") is False
+    assert found == recording.exports
+
+
+def test_the_parameters_are_below_the_stack_and_take_the_tier_they_need() -> None:
+    recording = deploy(
+        lambda: StackIndex("index", {"outputs": {"a": 1, "jobs": {str(n): n for n in range(11)}}})
+    )
+    parameters = every(recording.resources, type="aws:ssm/parameter:Parameter")
+    assert {one.inputs["name"]: one.document("value") for one in parameters} == {
+        "/fargate-batch/dev/index/stack": {"a": 1, "protect": True},
+        "/fargate-batch/dev/index/jobs/0": {"jobs": {str(n): n for n in range(10)}},
+        "/fargate-batch/dev/index/jobs/1": {"jobs": {"10": 10}},
+    }
+    assert {(one.inputs["type"], one.inputs["tier"]) for one in parameters} == {
+        ("String", "Intelligent-Tiering")
+    }
+
+
+def test_no_part_is_larger_than_a_parameter_of_the_longest_names() -> None:
+    names = [f"n{'-x' * 18}-{n:02}" for n in range(11)]
+    recording = deploy_stack(
+        "dev",
+        jobs={name: {} for name in names},
+        uploads={name: {"job": name, "prefix": f"{name}/"} for name in names},
+        pipelines={name: {"schedule": "rate(1 day)", "steps": [{"job": name}]} for name in names},
+        schedules={f"s{name[1:]}": {"job": name, "schedule": "rate(1 day)"} for name in names},
+    )
+    parameters = every(recording.resources, type="aws:ssm/parameter:Parameter")
+    sizes = [len(one.inputs["value"].encode()) for one in parameters]
+    # A stack whose own name takes the 40 characters that are left adds two of them to each ARN.
+    assert max(sizes) + 10 * 3 * 40 < 8 * 1024
+    assert len(sizes) == 1 + 2 * 4 + 4
