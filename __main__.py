@@ -10,15 +10,13 @@ import settings
 config = settings.load()
 
 network = c.Network("network", args.network(config))
-cluster = c.BatchCluster("cluster", config.given("container_insights"))
+cluster = c.BatchCluster("cluster", args.cluster(config))
 uploads = c.UploadBucket("uploads", args.upload_bucket(config))
 results = c.ResultsBucket("results", args.results_bucket(config))
 events = c.TaskEventLogger("task-events", args.task_events(config, cluster))
 reaper = c.TaskReaper("task-reaper", args.task_reaper(config, cluster))
 group = ScheduleGroup("schedules")
-image = (
-    c.BatchImage("batch", config.given("architecture", "protect")) if config.builds_image else None
-)
+image = c.BatchImage("batch", args.image(config)) if config.builds_image else None
 
 jobs, places, machines = {}, {}, {}
 for name in config.jobs:

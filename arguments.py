@@ -1,9 +1,14 @@
-"""What the settings say, as the arguments of the components: settings in, Args out."""
+"""What the settings say, as the arguments of the components: settings in, Args out.
+
+Every key is written here once, as an attribute of the settings: what is misspelt or of another type
+does not pass the type checker.
+"""
 
 import re
 from collections.abc import Mapping
 from typing import TypeVar
 
+import pulumi
 from pulumi_aws.scheduler import ScheduleGroup
 
 import components as c
@@ -17,7 +22,18 @@ Places = Mapping[str, c.PlacementArgs]
 
 def network(config: Settings) -> c.NetworkArgs:
     """An existing network's ids, or how to make a new one."""
-    return config.network.given("cidr", "nat", "vpc_id", "subnet_ids", region=config.region)
+    return {
+        "region": config.region,
+        "cidr": config.network.cidr,
+        "nat": config.network.nat,
+        "vpc_id": config.network.vpc_id,
+        "subnet_ids": config.network.subnet_ids,
+    }
+
+
+def cluster(config: Settings) -> c.BatchClusterArgs:
+    """Where the tasks run."""
+    return {"container_insights": config.container_insights}
 
 
 def upload_bucket(config: Settings) -> c.UploadBucketArgs:
@@ -31,25 +47,34 @@ def results_bucket(config: Settings) -> c.ResultsBucketArgs:
 
 
 def _bucket(config: Settings, bucket: BucketSettings) -> c.ResultsBucketArgs:
-    return bucket.given("bucket", "retention_days", protect=config.protect)
+    return {
+        "bucket": bucket.bucket,
+        "retention_days": bucket.retention_days,
+        "protect": config.protect,
+    }
+
+
+def image(config: Settings) -> c.BatchImageArgs:
+    """The image of the jobs that name none."""
+    return {"architecture": config.architecture, "protect": config.protect}
 
 
 def task_events(config: Settings, cluster: c.BatchCluster) -> c.TaskEventLoggerArgs:
     """The log of task events."""
-    return config.given(
-        "log_retention_days",
-        cluster_arn=cluster.cluster_arn,
-        keep_event=config.task_events.keep_event,
-    )
+    return {
+        "cluster_arn": cluster.cluster_arn,
+        "keep_event": config.task_events.keep_event,
+        "log_retention_days": config.log_retention_days,
+    }
 
 
 def task_reaper(config: Settings, cluster: c.BatchCluster) -> c.TaskReaperArgs:
     """How long the tasks of each job may run."""
-    return config.given(
-        "log_retention_days",
-        cluster_arn=cluster.cluster_arn,
-        timeouts={name: job.timeout for name, job in config.jobs.items()},
-    )
+    return {
+        "cluster_arn": cluster.cluster_arn,
+        "timeouts": {name: job.timeout for name, job in config.jobs.items()},
+        "log_retention_days": config.log_retention_days,
+    }
 
 
 def alerts(
@@ -69,19 +94,21 @@ def alerts(
     rules = rules | _named("upload", uploads) | _named("limit", limits)
     queues = rules | _named("pipeline", pipelines) | _named("schedule", schedules)
     with_machines = {**machines, **_named("pipeline", pipelines)}
-    return config.alerts.given(
-        "emails",
-        "https_endpoints",
-        "runbook",
-        log_retention_days=config.log_retention_days,
-        cluster_arn=cluster.cluster_arn,
-        machine_arns={name: one.state_machine_arn for name, one in with_machines.items()},
-        rule_names={name: one.rule_name for name, one in rules.items()},
-        dead_letter_queue_names={name: one.dead_letter_queue_name for name, one in queues.items()},
-        schedule_group_name=group.name,
-        task_event_function_name=events.function_name,
-        task_event_log_group_name=events.log_group_name,
-    )
+    return {
+        "cluster_arn": cluster.cluster_arn,
+        "machine_arns": {name: one.state_machine_arn for name, one in with_machines.items()},
+        "rule_names": {name: one.rule_name for name, one in rules.items()},
+        "dead_letter_queue_names": {
+            name: one.dead_letter_queue_name for name, one in queues.items()
+        },
+        "schedule_group_name": group.name,
+        "task_event_function_name": events.function_name,
+        "task_event_log_group_name": events.log_group_name,
+        "emails": config.alerts.emails,
+        "https_endpoints": config.alerts.https_endpoints,
+        "runbook": config.alerts.runbook,
+        "log_retention_days": config.log_retention_days,
+    }
 
 
 def stack_index(
@@ -110,14 +137,14 @@ def placement(
     config: Settings, name: str, cluster: c.BatchCluster, net: c.Network
 ) -> c.PlacementArgs:
     """Where the tasks of the job `name` run."""
-    return config.jobs[name].given(
-        "spot",
-        cluster_arn=cluster.cluster_arn,
-        subnet_ids=net.subnet_ids,
-        security_group_ids=[net.security_group_id],
-        assign_public_ip=config.network.public_ip,
-        platform_version=config.platform_version,
-    )
+    return {
+        "cluster_arn": cluster.cluster_arn,
+        "subnet_ids": net.subnet_ids,
+        "security_group_ids": [net.security_group_id],
+        "assign_public_ip": config.network.public_ip,
+        "platform_version": config.platform_version,
+        "spot": config.jobs[name].spot,
+    }
 
 
 def job(
@@ -125,29 +152,32 @@ def job(
     name: str,
     uploads: c.UploadBucket,
     results: c.ResultsBucket,
-    image: c.BatchImage | None,
+    built: c.BatchImage | None,
 ) -> c.FargateJobArgs:
     """The container of the job `name`; its own image goes before the stack's, that before ours."""
     job = config.jobs[name]
-    container = config.given("architecture", "log_retention_days", "image")
-    if image is not None and job.image is None:
-        container |= {"image": image.image_uri, "repository_arn": image.repository_arn}
-    own = job.given(
-        "cpu", "memory", "ephemeral_storage", "environment", "secrets", "secrets_key", "image"
-    )
-    named = (container | own).get("image")
-    if isinstance(named, str) and (repository := repository_arn(named)) is not None:
-        container |= {"repository_arn": repository}
-    return (
-        container
-        | own
-        | {
-            "source_bucket_arns": [uploads.bucket_arn],
-            "results_bucket_name": results.bucket_name,
-            "results_bucket_arn": results.bucket_arn,
-            "results_prefix": f"{config.results_bucket.prefix}{name}/",
-        }
-    )
+    image: pulumi.Input[str] | None = job.image or config.image
+    repository: pulumi.Input[str] | None = None
+    if isinstance(image, str):
+        repository = repository_arn(image)
+    elif built is not None:
+        image, repository = built.image_uri, built.repository_arn
+    return {
+        "image": image,
+        "repository_arn": repository,
+        "cpu": job.cpu,
+        "memory": job.memory,
+        "ephemeral_storage": job.ephemeral_storage,
+        "architecture": config.architecture,
+        "environment": job.environment,
+        "secrets": job.secrets,
+        "secrets_key": job.secrets_key,
+        "source_bucket_arns": [uploads.bucket_arn],
+        "results_bucket_name": results.bucket_name,
+        "results_bucket_arn": results.bucket_arn,
+        "results_prefix": f"{config.results_bucket.prefix}{name}/",
+        "log_retention_days": config.log_retention_days,
+    }
 
 
 def repository_arn(image: str) -> str | None:
@@ -168,14 +198,15 @@ def state_machine(
 ) -> c.BatchStateMachineArgs:
     """The state machine that runs the job `name`."""
     job = config.jobs[name]
-    return config.given("log_retention_days") | job.given(
-        "retries",
-        "retry_exit_codes",
-        "max_concurrency",
-        timeout_seconds=job.timeout,
-        task=jobs[name].task,
-        placement=places[name],
-    )
+    return {
+        "task": jobs[name].task,
+        "placement": places[name],
+        "timeout_seconds": job.timeout,
+        "retries": job.retries,
+        "retry_exit_codes": job.retry_exit_codes,
+        "max_concurrency": job.max_concurrency,
+        "log_retention_days": config.log_retention_days,
+    }
 
 
 def upload(
@@ -188,11 +219,15 @@ def upload(
 ) -> c.UploadTriggerArgs:
     """What the upload `name` starts, and by which objects."""
     upload = config.uploads[name]
-    fields = ("prefix", "suffix", "key", "wildcard", "min_size", "max_size")
-    args: c.UploadTriggerArgs = {
-        "bucket_name": uploads.bucket_name,
-        "filter": upload.given(*fields),
+    which: c.UploadFilterArgs = {
+        "prefix": upload.prefix,
+        "suffix": upload.suffix,
+        "key": upload.key,
+        "wildcard": upload.wildcard,
+        "min_size": upload.min_size,
+        "max_size": upload.max_size,
     }
+    args: c.UploadTriggerArgs = {"bucket_name": uploads.bucket_name, "filter": which}
     if upload.via == "task":
         return {**args, "task": jobs[upload.job].task, "placement": places[upload.job]}
     return {**args, "state_machine_arn": machines[upload.job].state_machine_arn}
@@ -203,12 +238,22 @@ def pipeline(
 ) -> c.ScheduledPipelineArgs:
     """The pipeline `name` and when it starts."""
     pipeline = config.pipelines[name]
-    return config.given(
-        "log_retention_days",
-        overlap=pipeline.overlap,
-        schedule=_schedule(pipeline, group),
-        steps=[[_step(step, machines) for step in members] for members in pipeline.steps],
-    )
+    return {
+        "schedule": _schedule(pipeline, group),
+        "steps": [[_step(step, machines) for step in members] for members in pipeline.steps],
+        "overlap": pipeline.overlap,
+        "log_retention_days": config.log_retention_days,
+    }
+
+
+def _step(step: StepSettings, machines: Machines) -> c.StepArgs:
+    return {
+        "job": step.job,
+        "state_machine_arn": machines[step.job].state_machine_arn,
+        "commands": step.commands,
+        "environment": step.environment,
+        "on_failure": step.on_failure,
+    }
 
 
 def scheduled_task(
@@ -216,34 +261,24 @@ def scheduled_task(
 ) -> c.ScheduledTaskArgs:
     """The schedule `name` and the task it starts."""
     schedule = config.schedules[name]
-    return schedule.given(
-        "count",
-        "commands",
-        "environment",
-        schedule=_schedule(schedule, group),
-        task=jobs[schedule.job].task,
-        placement=places[schedule.job],
-    )
-
-
-def _step(step: StepSettings, machines: Machines) -> c.StepArgs:
-    return step.given(
-        "job",
-        "commands",
-        "environment",
-        "on_failure",
-        state_machine_arn=machines[step.job].state_machine_arn,
-    )
+    return {
+        "schedule": _schedule(schedule, group),
+        "task": jobs[schedule.job].task,
+        "placement": places[schedule.job],
+        "count": schedule.count,
+        "commands": schedule.commands,
+        "environment": schedule.environment,
+    }
 
 
 def _schedule(when: WhenSettings, group: ScheduleGroup) -> c.ScheduleArgs:
-    return when.given(
-        "timezone",
-        "enabled",
-        "flexible_minutes",
-        "start",
-        "end",
-        expression=when.schedule,
-        group_name=group.name,
-        group_arn=group.arn,
-    )
+    return {
+        "expression": when.schedule,
+        "group_name": group.name,
+        "group_arn": group.arn,
+        "timezone": when.timezone,
+        "enabled": when.enabled,
+        "flexible_minutes": when.flexible_minutes,
+        "start": when.start,
+        "end": when.end,
+    }

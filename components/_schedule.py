@@ -6,6 +6,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
 from ._dead_letters import accept_over_tls, dead_letter_queue
 from ._iam import Statement, allow, service_role
 
@@ -25,11 +26,11 @@ class ScheduleArgs(TypedDict):
     """An IANA time zone. Default: UTC."""
     enabled: NotRequired[bool]
     """Whether the schedule fires. Default: True."""
-    flexible_minutes: NotRequired[int]
+    flexible_minutes: NotRequired[int | None]
     """Within how many minutes after its time it may fire, 1 to 1440. Default: at its time."""
-    start: NotRequired[str]
+    start: NotRequired[str | None]
     """The UTC time before which it does not fire, yyyy-mm-ddThh:mm:ssZ."""
-    end: NotRequired[str]
+    end: NotRequired[str | None]
     """The UTC time after which it does not fire, yyyy-mm-ddThh:mm:ssZ."""
     retries: NotRequired[int]
     """How often a failed start is tried again, 0 to 185. Default: 185."""
@@ -66,16 +67,18 @@ def schedule(
         "role_arn": role_arn,
         "dead_letter_config": {"arn": queue.arn},
         "retry_policy": {
-            "maximum_event_age_in_seconds": args.get("maximum_age_seconds", 3600),
-            "maximum_retry_attempts": args.get("retries", 185),
+            "maximum_event_age_in_seconds": args.get(
+                "maximum_age_seconds", defaults.MAXIMUM_AGE_SECONDS
+            ),
+            "maximum_retry_attempts": args.get("retries", defaults.SCHEDULE_RETRIES),
         },
     }
     made = aws.scheduler.Schedule(
         name,
         group_name=args["group_name"],
         schedule_expression=args["expression"],
-        schedule_expression_timezone=args.get("timezone", "UTC"),
-        state="ENABLED" if args.get("enabled", True) else "DISABLED",
+        schedule_expression_timezone=args.get("timezone", defaults.TIMEZONE),
+        state="ENABLED" if args.get("enabled", defaults.ENABLED) else "DISABLED",
         flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": flexible}
         if flexible
         else {"mode": "OFF"},

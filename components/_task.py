@@ -1,8 +1,11 @@
 """What a state machine, a rule and a schedule must know to run a job's task, and where."""
 
+from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
+
+from . import defaults
 
 
 class TaskArgs(TypedDict):
@@ -25,9 +28,9 @@ class PlacementArgs(TypedDict):
 
     cluster_arn: pulumi.Input[str]
     """The ECS cluster's ARN."""
-    subnet_ids: pulumi.Input[list[str]]
+    subnet_ids: pulumi.Input[Sequence[str]]
     """The subnets a task's network interface may be in."""
-    security_group_ids: pulumi.Input[list[str]]
+    security_group_ids: pulumi.Input[Sequence[pulumi.Input[str]]]
     """The security groups of the task's network interface."""
     assign_public_ip: NotRequired[bool]
     """Whether a task gets a public IPv4 address, as in public subnets it must. Default: True."""
@@ -37,9 +40,6 @@ class PlacementArgs(TypedDict):
     """Whether tasks run on Fargate Spot. Default: False."""
 
 
-DEFAULT_PLATFORM_VERSION = "1.4.0"
-
-
 def capacity_provider(placement: PlacementArgs) -> str:
     """The capacity provider that tasks are placed with."""
-    return "FARGATE_SPOT" if placement.get("spot") else "FARGATE"
+    return "FARGATE_SPOT" if placement.get("spot", defaults.SPOT) else "FARGATE"

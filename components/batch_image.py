@@ -5,6 +5,8 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_awsx as awsx
 
+from . import defaults
+
 
 class BatchImageArgs(TypedDict):
     """What is built, and for which processor."""
@@ -35,11 +37,11 @@ class BatchImage(pulumi.ComponentResource):
         super().__init__("fargate-batch:index:BatchImage", name, dict(args), opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        arm = args.get("architecture") == "ARM64"
+        arm = args.get("architecture", defaults.ARCHITECTURE) == "ARM64"
         repository = awsx.ecr.Repository(
             name,
             image_tag_mutability="IMMUTABLE",
-            force_delete=not args.get("protect", True),
+            force_delete=not args.get("protect", defaults.PROTECT),
             lifecycle_policy=awsx.ecr.LifecyclePolicyArgs(
                 rules=[
                     awsx.ecr.LifecyclePolicyRuleArgs(
@@ -53,7 +55,7 @@ class BatchImage(pulumi.ComponentResource):
         image = awsx.ecr.Image(
             name,
             repository_url=repository.url,
-            context=args.get("context", "batch"),
+            context=args.get("context", defaults.CONTEXT),
             platform="linux/arm64" if arm else "linux/amd64",
             opts=child,
         )

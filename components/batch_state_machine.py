@@ -1,9 +1,11 @@
 """A state machine that runs one job's task to its end."""
 
+from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
 
+from . import defaults
 from ._iam import allow, instances_of, managed_rule, run_task, tasks_of
 from ._machine import machine_prefix, state_machine
 from ._task import PlacementArgs, TaskArgs
@@ -24,11 +26,11 @@ class BatchStateMachineArgs(TypedDict):
     retries: NotRequired[int]
     """How often a task that was interrupted, never started or ended with an exit code of
     `retry_exit_codes` is started anew. Default: 5."""
-    retry_exit_codes: NotRequired[list[int]]
+    retry_exit_codes: NotRequired[Sequence[int]]
     """Exit codes that ask for another try. Default: 75."""
     spot_interruptions: NotRequired[int]
     """After how many interruptions a Spot task is started on demand. Default: 2."""
-    max_concurrency: NotRequired[int]
+    max_concurrency: NotRequired[int | None]
     """How many executions may run the task at once, 1 to 1000: see `ConcurrencyLimit`. Default: as
     many as there are."""
     log_retention_days: NotRequired[int]
@@ -64,18 +66,18 @@ class BatchStateMachine(pulumi.ComponentResource):
         definition = run_job(
             task,
             placement,
-            timeout_seconds=args.get("timeout_seconds", 3600),
+            timeout_seconds=args.get("timeout_seconds", defaults.TIMEOUT_SECONDS),
             retry=RetryPolicy(
-                attempts=args.get("retries", 5),
-                exit_codes=args.get("retry_exit_codes", [75]),
-                spot_interruptions=args.get("spot_interruptions", 2),
+                attempts=args.get("retries", defaults.RETRIES),
+                exit_codes=args.get("retry_exit_codes", defaults.RETRY_EXIT_CODES),
+                spot_interruptions=args.get("spot_interruptions", defaults.SPOT_INTERRUPTIONS),
             ),
         )
         definition = stopping_own_task(
             definition,
             cluster_arn=cluster_arn,
             task_definition_arn=task["task_definition_arn"],
-            timeout_seconds=args.get("timeout_seconds", 3600),
+            timeout_seconds=args.get("timeout_seconds", defaults.TIMEOUT_SECONDS),
         )
         limit = args.get("max_concurrency")
         self._concurrency = None
@@ -85,7 +87,9 @@ class BatchStateMachine(pulumi.ComponentResource):
                 {
                     "state_machine_name": f"{machine_prefix()}job-{name}",
                     "limit": limit,
-                    "log_retention_days": args.get("log_retention_days", 30),
+                    "log_retention_days": args.get(
+                        "log_retention_days", defaults.LOG_RETENTION_DAYS
+                    ),
                 },
                 pulumi.ResourceOptions(parent=self),
             )
@@ -114,7 +118,7 @@ class BatchStateMachine(pulumi.ComponentResource):
                 managed_rule("StepFunctionsGetEventsForECSTaskRule"),
                 *(self._concurrency.statements if self._concurrency else []),
             ],
-            log_retention_days=args.get("log_retention_days", 30),
+            log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.state_machine_arn = machine.arn

@@ -5,6 +5,8 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
+
 
 class BatchClusterArgs(TypedDict):
     """A cluster has one knob."""
@@ -31,7 +33,10 @@ class BatchCluster(pulumi.ComponentResource):
         cluster = aws.ecs.Cluster(
             name,
             settings=[
-                {"name": "containerInsights", "value": args.get("container_insights", "enabled")}
+                {
+                    "name": "containerInsights",
+                    "value": args.get("container_insights", defaults.CONTAINER_INSIGHTS),
+                }
             ],
             opts=child,
         )

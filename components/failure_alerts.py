@@ -1,11 +1,12 @@
 """Failures become messages to the people who must know: executions, tasks, deliveries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
 from ._alarms import Watched, alarms
 from ._dashboard import Shown, dashboard_body
 from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
@@ -22,11 +23,11 @@ class FailureAlertsArgs(TypedDict):
 
     cluster_arn: pulumi.Input[str]
     """The cluster whose directly started tasks are watched."""
-    machine_arns: dict[str, pulumi.Input[str]]
+    machine_arns: Mapping[str, pulumi.Input[str]]
     """The state machines on the dashboard, by the names that people know them by."""
-    rule_names: dict[str, pulumi.Input[str]]
+    rule_names: Mapping[str, pulumi.Input[str]]
     """The rules whose failed deliveries raise an alarm, by what they belong to."""
-    dead_letter_queue_names: dict[str, pulumi.Input[str]]
+    dead_letter_queue_names: Mapping[str, pulumi.Input[str]]
     """The queues whose messages raise an alarm, by what they belong to."""
     schedule_group_name: pulumi.Input[str]
     """The schedule group whose dropped and failing starts raise an alarm."""
@@ -34,9 +35,9 @@ class FailureAlertsArgs(TypedDict):
     """The function whose errors raise an alarm."""
     task_event_log_group_name: pulumi.Input[str]
     """The log group of task events, which the dashboard queries."""
-    emails: NotRequired[list[str]]
+    emails: NotRequired[Sequence[str]]
     """Addresses that get the messages once their owner has confirmed the subscription."""
-    https_endpoints: NotRequired[list[str]]
+    https_endpoints: NotRequired[Sequence[str]]
     """HTTPS URLs that get the messages; each must confirm its subscription."""
     runbook: NotRequired[str]
     """Where operations.md is read, for the links in messages. Default: docs/operations.md."""
@@ -71,7 +72,7 @@ class FailureAlerts(pulumi.ComponentResource):
     ) -> None:
         super().__init__("fargate-batch:index:FailureAlerts", name, dict(args), opts)
         child = pulumi.ResourceOptions(parent=self)
-        runbook = args.get("runbook", "docs/operations.md")
+        runbook = args.get("runbook", defaults.RUNBOOK)
 
         key = aws.kms.Key(
             name,
@@ -104,7 +105,7 @@ class FailureAlerts(pulumi.ComponentResource):
                     arn("states", f"execution:{machine_prefix()}pipeline-*:*"),
                 ),
             ],
-            log_retention_days=args.get("log_retention_days", 30),
+            log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
         rules = {

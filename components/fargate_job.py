@@ -1,11 +1,12 @@
 """A job: the task definition of one container, its two roles and its log group."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
 from ._here import here
 from ._iam import Statement, allow, arn, service_role
 from ._json import json_text
@@ -16,26 +17,26 @@ from .batch_image import BatchImage
 class FargateJobArgs(TypedDict):
     """The container of a job and what it may touch."""
 
-    image: NotRequired[pulumi.Input[str]]
+    image: NotRequired[pulumi.Input[str] | None]
     """The image's URI. Default: built from `batch/`, for this job alone."""
-    repository_arn: NotRequired[pulumi.Input[str]]
+    repository_arn: NotRequired[pulumi.Input[str] | None]
     """The ECR repository of `image`, which the job may then pull from. Not for public images."""
     cpu: NotRequired[int]
     """CPU units, 1024 a vCPU. Default: 512."""
     memory: NotRequired[int]
     """Memory in MiB; Fargate allows certain pairs with `cpu` only. Default: 1024."""
-    ephemeral_storage: NotRequired[int]
+    ephemeral_storage: NotRequired[int | None]
     """Disk in GiB, 21 to 200. Default: Fargate's 20, which are free."""
     architecture: NotRequired[str]
     """X86_64 or ARM64, as the image is built; ARM64 costs a fifth less. Default: X86_64."""
-    environment: NotRequired[dict[str, str]]
+    environment: NotRequired[Mapping[str, str]]
     """Environment variables of the container."""
-    secrets: NotRequired[dict[str, str]]
+    secrets: NotRequired[Mapping[str, str]]
     """Environment variables by ARN of a Secrets Manager secret or SSM parameter: ECS reads them as
     the task starts, and their values are never seen by Pulumi."""
-    secrets_key: NotRequired[pulumi.Input[str]]
+    secrets_key: NotRequired[pulumi.Input[str] | None]
     """The ARN of the KMS key they are encrypted with. Default: AWS's own keys."""
-    source_bucket_arns: NotRequired[list[pulumi.Input[str]]]
+    source_bucket_arns: NotRequired[Sequence[pulumi.Input[str]]]
     """Buckets whose objects the job may list and read."""
     results_bucket_name: NotRequired[pulumi.Input[str]]
     """The bucket the job writes to, told to it as RESULTS_BUCKET. Needs `results_bucket_arn`."""
@@ -67,7 +68,7 @@ class FargateJob(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         image, repository_arn = args.get("image"), args.get("repository_arn")
-        architecture = args.get("architecture", "X86_64")
+        architecture = args.get("architecture", defaults.ARCHITECTURE)
         if image is None:
             built = BatchImage(name, {"architecture": architecture}, child)
             image, repository_arn = built.image_uri, built.repository_arn
@@ -75,7 +76,7 @@ class FargateJob(pulumi.ComponentResource):
         log_group = aws.cloudwatch.LogGroup(
             name,
             name=f"/{pulumi.get_project()}/{pulumi.get_stack()}/{name}",
-            retention_in_days=args.get("log_retention_days", 30),
+            retention_in_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
         execution_role_arn = _task_role(
@@ -117,8 +118,8 @@ class FargateJob(pulumi.ComponentResource):
         task_definition = aws.ecs.TaskDefinition(
             name,
             family=f"{pulumi.get_project()}-{pulumi.get_stack()}-{name}",
-            cpu=str(args.get("cpu", 512)),
-            memory=str(args.get("memory", 1024)),
+            cpu=str(args.get("cpu", defaults.CPU)),
+            memory=str(args.get("memory", defaults.MEMORY)),
             network_mode="awsvpc",
             requires_compatibilities=["FARGATE"],
             runtime_platform={
@@ -176,7 +177,7 @@ def _task_role(
 def _execution_statements(
     log_group_arn: pulumi.Output[str],
     repository_arn: pulumi.Input[str] | None,
-    secrets: dict[str, str],
+    secrets: Mapping[str, str],
     secrets_key_arn: pulumi.Input[str] | None,
 ) -> list[Statement]:
     """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html."""

@@ -7,6 +7,8 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_awsx as awsx
 
+from . import defaults
+
 
 class NetworkArgs(TypedDict):
     """Either `region` and `cidr` (a new VPC) or `vpc_id` and `subnet_ids` (an existing one)."""
@@ -18,9 +20,9 @@ class NetworkArgs(TypedDict):
     nat: NotRequired[bool]
     """Whether tasks run in private subnets behind one NAT gateway, at about 45 USD a month and
     0.045 USD a GB, instead of in public subnets with a public address each. Default: False."""
-    vpc_id: NotRequired[pulumi.Input[str]]
+    vpc_id: NotRequired[pulumi.Input[str] | None]
     """An existing VPC to use instead of making one."""
-    subnet_ids: NotRequired[pulumi.Input[list[str]]]
+    subnet_ids: NotRequired[pulumi.Input[Sequence[str]] | None]
     """The existing VPC's subnets for the tasks. Needs `vpc_id`."""
 
 
@@ -52,7 +54,8 @@ class Network(pulumi.ComponentResource):
                 raise ValueError(f"Network {name}: give region, or vpc_id and subnet_ids")
             vpc = _new_vpc(name, args["region"], args, child)
             self.vpc_id = vpc.vpc_id
-            self.subnet_ids = vpc.private_subnet_ids if args.get("nat") else vpc.public_subnet_ids
+            nat = args.get("nat", defaults.NAT)
+            self.subnet_ids = vpc.private_subnet_ids if nat else vpc.public_subnet_ids
 
         group = aws.ec2.SecurityGroup(
             f"{name}-tasks",
@@ -98,13 +101,13 @@ class Network(pulumi.ComponentResource):
 def _new_vpc(
     name: str, region: str, args: NetworkArgs, opts: pulumi.ResourceOptions
 ) -> awsx.ec2.Vpc:
-    nat = bool(args.get("nat"))
+    nat = args.get("nat", defaults.NAT)
     subnets = [awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.PUBLIC)]
     if nat:
         subnets.append(awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.PRIVATE))
     return awsx.ec2.Vpc(
         name,
-        cidr_block=args.get("cidr", "10.0.0.0/16"),
+        cidr_block=args.get("cidr", defaults.CIDR),
         enable_dns_hostnames=True,
         number_of_availability_zones=2,
         subnet_strategy=awsx.ec2.SubnetAllocationStrategy.AUTO,

@@ -5,15 +5,16 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
 from ._bucket import hardened_bucket
 
 
 class ResultsBucketArgs(TypedDict):
     """A new bucket, or an existing one."""
 
-    bucket: NotRequired[str]
+    bucket: NotRequired[str | None]
     """The name of a bucket to use, unchanged, instead of making one."""
-    retention_days: NotRequired[int]
+    retention_days: NotRequired[int | None]
     """After how many days objects expire. Default: never."""
     protect: NotRequired[bool]
     """Whether Pulumi refuses to delete the bucket. Default: True."""
@@ -42,7 +43,7 @@ class ResultsBucket(pulumi.ComponentResource):
             bucket = hardened_bucket(
                 name,
                 retention_days=args.get("retention_days"),
-                protect=args.get("protect", True),
+                protect=args.get("protect", defaults.PROTECT),
                 opts=pulumi.ResourceOptions(parent=self),
             )
             self.bucket_name = bucket.bucket

@@ -1,11 +1,12 @@
 """A schedule that starts a state machine that runs several jobs' state machines in series."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
 
+from . import defaults
 from ._iam import Statement, allow, arn, managed_rule
 from ._machine import machine_prefix, state_machine
 from ._schedule import ScheduleArgs, schedule
@@ -19,9 +20,9 @@ class StepArgs(TypedDict):
     """The job's name, which the pipeline's output repeats."""
     state_machine_arn: pulumi.Input[str]
     """The job's state machine: `BatchStateMachine.state_machine_arn`."""
-    commands: NotRequired[list[str]]
+    commands: NotRequired[Sequence[str] | None]
     """The container's arguments instead of the task definition's."""
-    environment: NotRequired[dict[str, str]]
+    environment: NotRequired[Mapping[str, str] | None]
     """Environment variables in addition to the task definition's."""
     on_failure: NotRequired[str]
     """stop: the pipeline fails when the step does; continue: it goes on. Default: stop."""
@@ -32,7 +33,7 @@ class ScheduledPipelineArgs(TypedDict):
 
     schedule: ScheduleArgs
     """When the pipeline is started."""
-    steps: list[list[StepArgs]]
+    steps: Sequence[Sequence[StepArgs]]
     """The steps in series. The members of one step run side by side."""
     overlap: NotRequired[str]
     """skip: a run ends at once, as succeeded, while an earlier one still runs; allow: it does not.
@@ -65,7 +66,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
         super().__init__("fargate-batch:index:ScheduledPipeline", name, dict(args), opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        skip_overlap = args.get("overlap", "skip") == "skip"
+        skip_overlap = args.get("overlap", defaults.OVERLAP) == "skip"
         machine = state_machine(
             name,
             kind="pipeline",
@@ -75,7 +76,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
                 skip_overlap=skip_overlap,
             ),
             statements=_statements(name, args["steps"], skip_overlap=skip_overlap),
-            log_retention_days=args.get("log_retention_days", 30),
+            log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
         made, queue = schedule(
@@ -118,7 +119,7 @@ def _step(args: StepArgs) -> Step:
         state_machine_arn=args["state_machine_arn"],
         commands=args.get("commands"),
         environment=args.get("environment"),
-        continue_on_failure=args.get("on_failure", "stop") == "continue",
+        continue_on_failure=args.get("on_failure", defaults.ON_FAILURE) == "continue",
     )
 
 

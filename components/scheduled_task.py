@@ -1,13 +1,15 @@
 """A schedule that runs a job's task directly, without a state machine."""
 
+from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
 
+from . import defaults
 from ._iam import run_task
 from ._json import json_text
 from ._schedule import ScheduleArgs, schedule
-from ._task import DEFAULT_PLATFORM_VERSION, PlacementArgs, TaskArgs, capacity_provider
+from ._task import PlacementArgs, TaskArgs, capacity_provider
 
 
 class ScheduledTaskArgs(TypedDict):
@@ -21,9 +23,9 @@ class ScheduledTaskArgs(TypedDict):
     """Where it runs."""
     count: NotRequired[int]
     """How many tasks are started each time, 1 to 10. Default: 1."""
-    commands: NotRequired[list[str]]
+    commands: NotRequired[Sequence[str] | None]
     """The container's arguments instead of the task definition's."""
-    environment: NotRequired[dict[str, str]]
+    environment: NotRequired[Mapping[str, str] | None]
     """Environment variables in addition to the task definition's."""
 
 
@@ -53,15 +55,19 @@ class ScheduledTask(pulumi.ComponentResource):
                 "input": json_text({"containerOverrides": [_override(args)]}),
                 "ecs_parameters": {
                     "task_definition_arn": task["task_definition_arn"],
-                    "task_count": args.get("count", 1),
+                    "task_count": args.get("count", defaults.COUNT),
                     "capacity_provider_strategies": [
                         {"capacity_provider": capacity_provider(placement), "weight": 1}
                     ],
-                    "platform_version": placement.get("platform_version", DEFAULT_PLATFORM_VERSION),
+                    "platform_version": placement.get(
+                        "platform_version", defaults.PLATFORM_VERSION
+                    ),
                     "network_configuration": {
                         "subnets": placement["subnet_ids"],
                         "security_groups": placement["security_group_ids"],
-                        "assign_public_ip": placement.get("assign_public_ip", True),
+                        "assign_public_ip": placement.get(
+                            "assign_public_ip", defaults.ASSIGN_PUBLIC_IP
+                        ),
                     },
                     "propagate_tags": "TASK_DEFINITION",
                 },
@@ -85,10 +91,10 @@ class ScheduledTask(pulumi.ComponentResource):
 
 def _override(args: ScheduledTaskArgs) -> dict[str, object]:
     override: dict[str, object] = {"name": args["task"]["name"]}
-    if "commands" in args:
-        override["command"] = args["commands"]
-    if "environment" in args:
+    if (commands := args.get("commands")) is not None:
+        override["command"] = commands
+    if (environment := args.get("environment")) is not None:
         override["environment"] = [
-            {"name": key, "value": value} for key, value in sorted(args["environment"].items())
+            {"name": key, "value": value} for key, value in sorted(environment.items())
         ]
     return override

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
 from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._iam import allow, arn, service_role
 from ._json import json_text
@@ -52,7 +53,7 @@ class TaskEventLogger(pulumi.ComponentResource):
         log_group = aws.cloudwatch.LogGroup(
             name,
             name=f"/{pulumi.get_project()}/{pulumi.get_stack()}/{name}",
-            retention_in_days=args.get("log_retention_days", 30),
+            retention_in_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
         queue = dead_letter_queue(name, child)
@@ -82,7 +83,9 @@ class TaskEventLogger(pulumi.ComponentResource):
             memory_size=128,
             timeout=10,
             environment={
-                "variables": {"KEEP_EVENT": "true" if args.get("keep_event", True) else "false"}
+                "variables": {
+                    "KEEP_EVENT": "true" if args.get("keep_event", defaults.KEEP_EVENT) else "false"
+                }
             },
             logging_config={"log_format": "Text", "log_group": log_group.name},
             opts=child,

@@ -1,10 +1,12 @@
 """A task that a rule or a schedule started is stopped when it outlives its job's timeout."""
 
+from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
 from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._iam import allow, arn, service_role, tasks_of
 from ._json import json_text
@@ -17,7 +19,7 @@ class TaskReaperArgs(TypedDict):
 
     cluster_arn: pulumi.Input[str]
     """The cluster: tasks of others are left alone."""
-    timeouts: dict[str, int]
+    timeouts: Mapping[str, int]
     """After how many seconds a task is stopped, by the name of its job."""
     log_retention_days: NotRequired[int]
     """For how many days the execution log is kept. Default: 30."""
@@ -49,7 +51,7 @@ class TaskReaper(pulumi.ComponentResource):
             kind="reaper",
             definition=reap_task(families, cluster_arn),
             statements=[allow("ecs:StopTask", tasks_of(cluster_arn))],
-            log_retention_days=args.get("log_retention_days", 30),
+            log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
         rule = aws.cloudwatch.EventRule(

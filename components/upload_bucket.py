@@ -5,16 +5,17 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
 from ._bucket import hardened_bucket
 
 
 class UploadBucketArgs(TypedDict):
     """A new bucket, or an existing one."""
 
-    bucket: NotRequired[str]
+    bucket: NotRequired[str | None]
     """The name of a bucket to use instead of making one. Its notification configuration becomes
     this component's: whatever it had is replaced, for S3 keeps only one."""
-    retention_days: NotRequired[int]
+    retention_days: NotRequired[int | None]
     """After how many days objects expire. Default: never."""
     protect: NotRequired[bool]
     """Whether Pulumi refuses to delete the bucket. Default: True."""
@@ -47,7 +48,7 @@ class UploadBucket(pulumi.ComponentResource):
             bucket = hardened_bucket(
                 name,
                 retention_days=args.get("retention_days"),
-                protect=args.get("protect", True),
+                protect=args.get("protect", defaults.PROTECT),
                 opts=child,
             )
             bucket_name = bucket.bucket

@@ -6,10 +6,11 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
 from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
 from ._iam import allow, run_task, service_role
 from ._json import json_text
-from ._task import DEFAULT_PLATFORM_VERSION, PlacementArgs, TaskArgs, capacity_provider
+from ._task import PlacementArgs, TaskArgs, capacity_provider
 
 
 class UploadFilterArgs(TypedDict):
@@ -19,17 +20,17 @@ class UploadFilterArgs(TypedDict):
     match; a `suffix` or `key` that does not end in "/" lets empty files through as well.
     """
 
-    prefix: NotRequired[str]
+    prefix: NotRequired[str | None]
     """What the key begins with."""
-    suffix: NotRequired[str]
+    suffix: NotRequired[str | None]
     """What the key ends with."""
-    key: NotRequired[str]
+    key: NotRequired[str | None]
     """The whole key."""
-    wildcard: NotRequired[str]
+    wildcard: NotRequired[str | None]
     """The whole key, with * for any characters."""
-    min_size: NotRequired[int]
+    min_size: NotRequired[int | None]
     """The least size in bytes."""
-    max_size: NotRequired[int]
+    max_size: NotRequired[int | None]
     """The greatest size in bytes."""
 
 
@@ -153,11 +154,11 @@ def event_pattern(bucket_name: pulumi.Input[str], filter_: UploadFilterArgs) -> 
 
 
 def _key_condition(filter_: UploadFilterArgs) -> str | dict[str, str] | None:
-    prefix, suffix = filter_.get("prefix", ""), filter_.get("suffix", "")
-    if "key" in filter_:
-        return filter_["key"]
-    if "wildcard" in filter_:
-        return {"wildcard": filter_["wildcard"]}
+    if (key := filter_.get("key")) is not None:
+        return key
+    if (wildcard := filter_.get("wildcard")) is not None:
+        return {"wildcard": wildcard}
+    prefix, suffix = filter_.get("prefix"), filter_.get("suffix")
     # Two conditions on one field are alternatives, so prefix and suffix become one wildcard.
     if prefix and suffix:
         return {"wildcard": f"{_escaped(prefix)}*{_escaped(suffix)}"}
@@ -171,15 +172,15 @@ def _escaped(text: str) -> str:
 
 
 def _size_condition(filter_: UploadFilterArgs) -> list[str | int]:
-    minimum = filter_.get("min_size", 0)
+    minimum, maximum = filter_.get("min_size") or 0, filter_.get("max_size")
     if minimum == 0 and _may_match_folder_markers(filter_):
         minimum = 1
-    if minimum == filter_.get("max_size"):
+    if minimum == maximum:
         # A range whose bottom is its top is refused.
         return ["=", minimum]
     condition: list[str | int] = [">=", minimum] if minimum > 0 else []
-    if "max_size" in filter_:
-        condition += ["<=", filter_["max_size"]]
+    if maximum is not None:
+        condition += ["<=", maximum]
     return condition
 
 
@@ -206,11 +207,11 @@ def _task_target(task: TaskArgs, placement: PlacementArgs) -> dict[str, Any]:
             "capacity_provider_strategies": [
                 {"capacity_provider": capacity_provider(placement), "weight": 1}
             ],
-            "platform_version": placement.get("platform_version", DEFAULT_PLATFORM_VERSION),
+            "platform_version": placement.get("platform_version", defaults.PLATFORM_VERSION),
             "network_configuration": {
                 "subnets": placement["subnet_ids"],
                 "security_groups": placement["security_group_ids"],
-                "assign_public_ip": placement.get("assign_public_ip", True),
+                "assign_public_ip": placement.get("assign_public_ip", defaults.ASSIGN_PUBLIC_IP),
             },
             "propagate_tags": "TASK_DEFINITION",
         },

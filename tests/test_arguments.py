@@ -1,8 +1,17 @@
 """The settings become the components' arguments."""
 
-import pytest
+import ast
+import inspect
+import re
+from collections.abc import Iterator
 
+import pytest
+from pulumi.provider.experimental.analyzer import Analyzer
+
+import arguments
+import components
 from arguments import repository_arn
+from components import defaults
 from tests.recorder import deploy_stack, one
 
 DIGEST = "sha256:" + "0" * 64
@@ -51,3 +60,74 @@ def test_a_configured_image_of_ecr_may_be_pulled_by_its_own_job_only() -> None:
     }
     assert pulls["theirs"] == ["arn:aws:ecr:ap-northeast-1:111122223333:repository/own"]
     assert pulls["ours"] != pulls["theirs"]
+
+
+# The Args of components, and the keys among them that a stack's file does not set.
+OF_PACKAGE_ALONE = {
+    "BatchImageArgs": {"context"},
+    "BatchStateMachineArgs": {"spot_interruptions"},
+    "ScheduleArgs": {"retries", "maximum_age_seconds"},
+}
+
+
+def _given() -> dict[str, set[str]]:
+    """The keys in the dicts of each function of arguments.py, by the Args it returns."""
+    given: dict[str, set[str]] = {}
+    functions = ast.parse(inspect.getsource(arguments)).body
+    for function in functions:
+        if not isinstance(function, ast.FunctionDef) or function.returns is None:
+            continue
+        for node in ast.walk(function):
+            name = ast.unparse(function.returns)
+            if isinstance(node, ast.AnnAssign):
+                name = ast.unparse(node.annotation)
+            value = node.value if isinstance(node, ast.AnnAssign | ast.Return) else None
+            if isinstance(value, ast.Dict) and name.startswith("c."):
+                keys = {key.value for key in value.keys if isinstance(key, ast.Constant)}
+                given.setdefault(name.removeprefix("c."), set()).update(map(str, keys))
+    return given
+
+
+def test_every_key_of_the_components_arguments_is_given_or_is_of_the_package_alone() -> None:
+    given = _given()
+    assert {"FargateJobArgs", "UploadFilterArgs", "StepArgs", "ScheduleArgs"} <= given.keys()
+    for name, keys in given.items():
+        declared = set(getattr(components, name).__annotations__)
+        assert keys == declared - OF_PACKAGE_ALONE.get(name, set()), name
+
+
+def docstrings(args: type) -> Iterator[tuple[str, str]]:
+    """The docstring of each key, as the package's schema takes them."""
+    analyzer = Analyzer("fargate-batch")
+    for key in args.__annotations__:
+        yield key, analyzer.get_docstring(args, key) or ""
+
+
+DOCUMENTED = [
+    (name, key, match[1])
+    for name in components.__all__
+    if name.endswith("Args")
+    for key, text in docstrings(getattr(components, name))
+    if (match := re.search(r"Default:\s+(.+?)(?:,|:|\.(?:\s|$))", text, re.DOTALL))
+]
+
+
+def test_the_docstrings_name_defaults() -> None:
+    assert len(DOCUMENTED) > 30
+    constants = {name for name in vars(defaults) if name.isupper()}
+    assert constants <= {word for name, key, _ in DOCUMENTED for word in _constants(name, key)}
+
+
+def _constants(args: str, key: str) -> list[str]:
+    return [f"{args.removesuffix('Args')}_{key}".upper(), key.upper()]
+
+
+@pytest.mark.parametrize(("name", "key", "default"), DOCUMENTED)
+def test_a_default_in_a_docstring_is_the_default(name: str, key: str, default: str) -> None:
+    values = [getattr(defaults, word, None) for word in _constants(name, key)]
+    value = next((value for value in values if value is not None), None)
+    if value is None:
+        # What has no constant is left out, and the docstring says what that means.
+        assert not re.fullmatch(r"[\d.]+|True|False", default), (name, key)
+    else:
+        assert default == (str(value[0]) if isinstance(value, tuple) else str(value))

@@ -10,9 +10,8 @@ import pytest
 from pulumi.provider.experimental.component import ComponentProvider
 
 import components
-import settings
 from local.engine import project
-from settings import SettingsError
+from settings import SettingsError, across
 from tests.recorder import (
     ACCOUNT,
     REGION,
@@ -248,7 +247,7 @@ def test_the_longest_names_fit_aws() -> None:
 def test_the_rules_that_are_counted_are_the_rules_there_are() -> None:
     rules = every(the_stack("dev").resources, type="EventRule")
     uploads = len(the_stack("dev").exports["uploads"])
-    room = settings.RULES_PER_BUS - (len(rules) - uploads)
+    room = across.RULES_PER_BUS - (len(rules) - uploads)
     with pytest.raises(SettingsError, match=f"{room + 1} uploads take 301 rules"):
         deploy_stack("dev", uploads=_uploads(room + 1))
 

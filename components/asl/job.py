@@ -12,7 +12,8 @@ from typing import Any
 
 import pulumi
 
-from .._task import DEFAULT_PLATFORM_VERSION, PlacementArgs, TaskArgs
+from .. import defaults
+from .._task import PlacementArgs, TaskArgs
 
 Definition = dict[str, Any]
 
@@ -255,7 +256,7 @@ def _run_task(
 ) -> dict[str, Any]:
     on_demand, spot = "FARGATE", "FARGATE_SPOT"
     provider: str = on_demand
-    if placement.get("spot"):
+    if placement.get("spot", defaults.SPOT):
         provider = expression(
             f'$interruptions >= {retry.spot_interruptions} ? "{on_demand}" : "{spot}"'
         )
@@ -266,7 +267,7 @@ def _run_task(
             "Cluster": placement["cluster_arn"],
             "TaskDefinition": task["task_definition_arn"],
             "CapacityProviderStrategy": [{"CapacityProvider": provider, "Weight": 1}],
-            "PlatformVersion": placement.get("platform_version", DEFAULT_PLATFORM_VERSION),
+            "PlatformVersion": placement.get("platform_version", defaults.PLATFORM_VERSION),
             # The task's events carry its group: by it a task is found from its execution.
             "Group": expression('"execution:" & $states.context.Execution.Name'),
             "NetworkConfiguration": {
@@ -274,7 +275,9 @@ def _run_task(
                     "Subnets": placement["subnet_ids"],
                     "SecurityGroups": placement["security_group_ids"],
                     "AssignPublicIp": (
-                        "ENABLED" if placement.get("assign_public_ip", True) else "DISABLED"
+                        "ENABLED"
+                        if placement.get("assign_public_ip", defaults.ASSIGN_PUBLIC_IP)
+                        else "DISABLED"
                     ),
                 }
             },

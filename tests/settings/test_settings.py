@@ -10,6 +10,7 @@ import pytest
 import settings
 from components.asl.job import Step, run_pipeline
 from settings import Settings, SettingsError
+from settings.across import STEP_BYTES
 from tests.recorder import deploy, deploy_stack
 
 Config = dict[str, Any]
@@ -630,4 +631,4 @@ def test_no_step_takes_more_of_a_definition_than_is_counted_for_it(
         definition = run_pipeline("nightly", [[step] * side_by_side] * steps, skip_overlap=True)
         return len(json.dumps(definition))
 
-    assert (size(20) - size(10)) / (10 * side_by_side) <= settings.STEP_BYTES
+    assert (size(20) - size(10)) / (10 * side_by_side) <= STEP_BYTES

@@ -1,0 +1,131 @@
+"""What no section of the configuration can tell by itself: a line for each refusal."""
+
+import json
+from collections.abc import Iterable
+
+import pulumi
+
+from .refusals import PROJECT
+from .stack import Settings
+
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+RULES_PER_BUS = 300
+PATTERN_CHARACTERS = 2048
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
+TASK_DEFINITION_BYTES = 64 * 1024
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+ROLE_POLICY_CHARACTERS = 10_240
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+STATE_MACHINE_NAME_CHARACTERS = 80
+DEFINITION_BYTES = 1024 * 1024
+# The most that one step takes in a definition, beside its commands and environment.
+STEP_BYTES = 2700
+
+
+def disagreements(settings: Settings) -> Iterable[str]:
+    """What no part of the configuration can tell by itself."""
+    yield from _unknown_jobs(settings)
+    yield from _same_physical_names(settings)
+    yield from _own_results(settings)
+    yield from _quotas(settings)
+
+
+def _unknown_jobs(settings: Settings) -> Iterable[str]:
+    named = [(f"uploads.{name}.job", upload.job) for name, upload in settings.uploads.items()]
+    named += [(f"schedules.{name}.job", it.job) for name, it in settings.schedules.items()]
+    for name, pipeline in settings.pipelines.items():
+        for number, members in enumerate(pipeline.steps):
+            for member, step in enumerate(members):
+                place = f"[{number}]" if len(members) == 1 else f"[{number}][{member}]"
+                named.append((f"pipelines.{name}.steps{place}.job", step.job))
+    for key, job in named:
+        if job not in settings.jobs:
+            jobs = ", ".join(sorted(settings.jobs))
+            yield f"{PROJECT}:{key}: there is no job {job!r}; the jobs are {jobs}"
+
+
+def _same_physical_names(settings: Settings) -> Iterable[str]:
+    """Pipelines and schedules share the namespace of the stack's schedule group."""
+    if "task-events" in settings.jobs:
+        yield (
+            f"{PROJECT}:jobs.task-events: the log of task events has the log group of that name; "
+            "call the job something else"
+        )
+    for name in sorted(settings.pipelines.keys() & settings.schedules.keys()):
+        yield (
+            f"{PROJECT}:schedules.{name}: there is a pipeline of that name, and two schedules "
+            "cannot have one name; rename either"
+        )
+    longest = max((f"pipeline-{name}" for name in settings.pipelines), key=len, default="")
+    longest = max([longest, *(f"job-{name}" for name in settings.jobs)], key=len)
+    limited = [name for name, job in settings.jobs.items() if job.max_concurrency]
+    longest = max([longest, *(f"limit-{name}" for name in limited)], key=len)
+    name = f"{pulumi.get_project()}-{pulumi.get_stack()}-{longest}"
+    if len(name) > STATE_MACHINE_NAME_CHARACTERS:
+        yield (
+            f"{PROJECT}:jobs, pipelines: the state machine's name {name} has {len(name)} "
+            f"characters, AWS allows {STATE_MACHINE_NAME_CHARACTERS}; shorten either"
+        )
+
+
+def _own_results(settings: Settings) -> Iterable[str]:
+    """Uploads that a job's own results would match, over and over."""
+    bucket, results = settings.uploads_bucket.bucket, settings.results_bucket
+    if bucket is None or bucket != results.bucket:
+        return
+    for name, upload in settings.uploads.items():
+        folder = f"{results.prefix}{upload.job}/"
+        if upload.may_match_under(folder):
+            yield (
+                f"{PROJECT}:uploads.{name}: the job {upload.job} writes its results to "
+                f"s3://{bucket}/{folder}, which this filter would match, so each result would "
+                "start it again; use another bucket, or a prefix that is not above or below that"
+            )
+
+
+def _quotas(settings: Settings) -> Iterable[str]:
+    # One rule each for the log of task events and the reaper, two for the alerts and for each job
+    # that has a limit.
+    limited = sum(job.max_concurrency is not None for job in settings.jobs.values())
+    rules = len(settings.uploads) + 2 * limited + 4
+    if rules > RULES_PER_BUS:
+        yield (
+            f"{PROJECT}:uploads: {len(settings.uploads)} uploads take {rules} rules, an event bus "
+            f"has room for {RULES_PER_BUS}; let one upload start a job for several prefixes"
+        )
+    for name, upload in settings.uploads.items():
+        # A bucket's name has at most 63 characters, the pattern around it about 120.
+        parts = (upload.prefix, upload.suffix, upload.key, upload.wildcard)
+        characters = 250 + len(json.dumps([part for part in parts if part]))
+        if characters > PATTERN_CHARACTERS:
+            yield (
+                f"{PROJECT}:uploads.{name}: its event pattern takes about {characters} characters, "
+                f"EventBridge allows {PATTERN_CHARACTERS}; use a shorter prefix, suffix or key"
+            )
+    for name, job in settings.jobs.items():
+        size = len(json.dumps({**job.environment, **job.secrets}).encode())
+        if size > TASK_DEFINITION_BYTES - 4096:
+            yield (
+                f"{PROJECT}:jobs.{name}.environment: takes {size} bytes, a task definition has "
+                f"room for {TASK_DEFINITION_BYTES}; put it into an object or a parameter"
+            )
+    for name, pipeline in settings.pipelines.items():
+        steps = [step for members in pipeline.steps for step in members]
+        given = [
+            step.model_dump(include={"commands", "environment"}, exclude_none=True)
+            for step in steps
+        ]
+        size = len(json.dumps(given).encode()) + STEP_BYTES * len(steps)
+        if size > DEFINITION_BYTES:
+            yield (
+                f"{PROJECT}:pipelines.{name}.steps: take a definition of about {size} bytes, Step "
+                f"Functions allows {DEFINITION_BYTES}; shorten their commands or split the pipeline"
+            )
+        jobs = {step.job for members in pipeline.steps for step in members}
+        # Each job's state machine and its executions' pattern are named in the role's policy.
+        characters = 2000 + sum(2 * (80 + len(f"fargate-batch-job-{job}") + 20) for job in jobs)
+        if characters > ROLE_POLICY_CHARACTERS:
+            yield (
+                f"{PROJECT}:pipelines.{name}.steps: {len(jobs)} different jobs take a role policy "
+                f"of about {characters} characters, IAM allows {ROLE_POLICY_CHARACTERS}; split it"
+            )

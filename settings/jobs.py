@@ -1,0 +1,82 @@
+"""`jobs`: containers, and how each is run."""
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from components import defaults
+
+from .values import EnvironmentName, Image, Seconds, Section, Text, matching, one_of
+
+# CPU units to the MiB of memory Fargate pairs with them:
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
+FARGATE_SIZES: Mapping[int, tuple[int, ...]] = {
+    256: (512, 1024, 2048),
+    512: tuple(range(1024, 4096 + 1, 1024)),
+    1024: tuple(range(2048, 8192 + 1, 1024)),
+    2048: tuple(range(4096, 16384 + 1, 1024)),
+    4096: tuple(range(8192, 30720 + 1, 1024)),
+    8192: tuple(range(16384, 61440 + 1, 4096)),
+    16384: tuple(range(32768, 122880 + 1, 8192)),
+}
+
+# What the program tells a container, by which it finds its work.
+GIVEN_VARIABLES = {"JOB", "BUCKET", "OBJECT_KEY", "RESULTS_BUCKET", "RESULTS_PREFIX"}
+
+
+def _retryable(exit_code: int) -> int:
+    if exit_code in {65, 66, 78}:
+        raise ValueError("this exit code means that a retry cannot help")
+    return exit_code
+
+
+SecretArn = Annotated[
+    str,
+    matching(
+        r"arn:[a-z-]+:(secretsmanager|ssm):[^:]+:\d{12}:.+",
+        "must be the ARN of a Secrets Manager secret or an SSM parameter",
+    ),
+]
+KeyArn = Annotated[
+    str,
+    matching(r"arn:[a-z-]+:kms:[^:]+:\d{12}:key/\S+", "must be the ARN of a KMS key"),
+]
+
+
+class JobSettings(Section):
+    """One container and how it is run."""
+
+    image: Image | None = None
+    cpu: Annotated[int, AfterValidator(one_of(FARGATE_SIZES))] = defaults.CPU
+    memory: int = defaults.MEMORY
+    ephemeral_storage: Annotated[int, Field(ge=21, le=200)] | None = None
+    timeout: Seconds = defaults.TIMEOUT_SECONDS
+    environment: dict[EnvironmentName, Text] = Field(default_factory=dict)
+    secrets: dict[EnvironmentName, SecretArn] = Field(default_factory=dict)
+    secrets_key: KeyArn | None = None
+    retries: Annotated[int, Field(ge=0, le=20)] = defaults.RETRIES
+    retry_exit_codes: tuple[
+        Annotated[int, Field(ge=1, le=255), AfterValidator(_retryable)], ...
+    ] = defaults.RETRY_EXIT_CODES
+    max_concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
+    spot: bool = defaults.SPOT
+
+    @model_validator(mode="after")
+    def _fits_fargate(self) -> Self:
+        allowed = FARGATE_SIZES[self.cpu]
+        if self.memory not in allowed:
+            raise ValueError(
+                f"memory {self.memory} does not go with cpu {self.cpu}; Fargate allows "
+                + ", ".join(map(str, allowed))
+            )
+        if twice := sorted(self.environment.keys() & self.secrets.keys()):
+            raise ValueError(f"{', '.join(twice)} is in both environment and secrets")
+        if given := sorted(GIVEN_VARIABLES & (self.environment.keys() | self.secrets.keys())):
+            raise ValueError(
+                f"{', '.join(given)}: the program sets this itself; "
+                "a pipeline's step or a schedule may set BUCKET and OBJECT_KEY"
+            )
+        if self.secrets_key and not self.secrets:
+            raise ValueError("secretsKey decrypts secrets, and there are none")
+        return self

@@ -1,0 +1,46 @@
+"""`network`: a new VPC, or an existing one."""
+
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from components import defaults
+
+from .values import Section, matching
+
+
+def _cidr(value: str) -> str:
+    try:
+        network = IPv4Network(value)
+    except (AddressValueError, NetmaskValueError, ValueError):
+        network = None
+    if network is None or not 16 <= network.prefixlen <= 24:
+        raise ValueError("must be an IPv4 range from /16 to /24, such as 10.0.0.0/16")
+    return value
+
+
+SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", "must be a subnet's id, subnet-…")]
+
+
+class NetworkSettings(Section):
+    """A new VPC, or the ids of an existing one."""
+
+    cidr: Annotated[str, AfterValidator(_cidr)] = defaults.CIDR
+    nat: bool = defaults.NAT
+    vpc_id: Annotated[str, matching(r"vpc-[0-9a-f]+", "must be a VPC's id, vpc-…")] | None = None
+    subnet_ids: Annotated[tuple[SubnetId, ...], Field(min_length=1, max_length=16)] | None = None
+    assign_public_ip: bool | None = None
+
+    @model_validator(mode="after")
+    def _is_new_or_existing(self) -> Self:
+        if (self.vpc_id is None) != (self.subnet_ids is None):
+            raise ValueError("an existing network needs both vpcId and subnetIds")
+        if self.vpc_id is not None and self.model_fields_set & {"cidr", "nat"}:
+            raise ValueError("cidr and nat are for a new network, vpcId for an existing one")
+        return self
+
+    @property
+    def public_ip(self) -> bool:
+        """Whether tasks get a public address: in public subnets they reach nothing without."""
+        return not self.nat if self.assign_public_ip is None else self.assign_public_ip

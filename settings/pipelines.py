@@ -1,0 +1,79 @@
+"""`pipelines` and `schedules`: what is started when."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from components import defaults
+
+from .expressions import Moment, ScheduleExpression, Timezone
+from .values import EnvironmentName, Name, Section, Text, check_overrides
+
+# As many as an inline Map state runs at a time, and as a person can follow.
+STEPS_SIDE_BY_SIDE = 40
+
+
+class WhenSettings(Section):
+    """When something is started."""
+
+    schedule: ScheduleExpression
+    timezone: Timezone = defaults.TIMEZONE
+    enabled: bool = defaults.ENABLED
+    flexible_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
+    start: Moment | None = None
+    end: Moment | None = None
+
+    @model_validator(mode="after")
+    def _starts_before_it_ends(self) -> Self:
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError(f"start {self.start} is not before end {self.end}")
+        return self
+
+
+class StepSettings(Section):
+    """One job of a pipeline."""
+
+    job: Name
+    commands: tuple[Text, ...] | None = None
+    environment: dict[EnvironmentName, Text] | None = None
+    on_failure: Literal["stop", "continue"] = defaults.ON_FAILURE
+
+    @model_validator(mode="after")
+    def _fits_run_task(self) -> Self:
+        check_overrides(self.job, self.commands, self.environment)
+        return self
+
+
+def _as_steps(value: object) -> object:
+    """Every step as the list of what runs side by side in it."""
+    if isinstance(value, list):
+        return [step if isinstance(step, list) else [step] for step in value]  # pyright: ignore[reportUnknownVariableType] not yet validated
+    return value
+
+
+class PipelineSettings(WhenSettings):
+    """Jobs in series, on a schedule."""
+
+    steps: Annotated[
+        tuple[
+            Annotated[tuple[StepSettings, ...], Field(min_length=1, max_length=STEPS_SIDE_BY_SIDE)],
+            ...,
+        ],
+        BeforeValidator(_as_steps),
+        Field(min_length=1, max_length=100),
+    ]
+    overlap: Literal["skip", "allow"] = defaults.OVERLAP
+
+
+class ScheduleSettings(WhenSettings):
+    """A job's task, on a schedule."""
+
+    job: Name
+    count: Annotated[int, Field(ge=1, le=10)] = defaults.COUNT
+    commands: tuple[Text, ...] | None = None
+    environment: dict[EnvironmentName, Text] | None = None
+
+    @model_validator(mode="after")
+    def _fits_run_task(self) -> Self:
+        check_overrides(self.job, self.commands, self.environment)
+        return self

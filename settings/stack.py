@@ -1,0 +1,53 @@
+"""Everything that a stack's file says under `fargate-batch:`."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from components import defaults
+
+from .alerts import AlertSettings, TaskEventSettings
+from .buckets import BucketSettings, ResultsSettings
+from .jobs import JobSettings
+from .network import NetworkSettings
+from .pipelines import PipelineSettings, ScheduleSettings
+from .uploads import UploadSettings
+from .values import Image, Name, Section, matching, one_of
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+LOG_RETENTION_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+
+
+class Settings(Section):
+    """Everything that `Pulumi.STACK.yaml` says under `fargate-batch:`."""
+
+    network: NetworkSettings = NetworkSettings()
+    uploads_bucket: BucketSettings = BucketSettings()
+    results_bucket: ResultsSettings = ResultsSettings()
+    image: Image | None = None
+    architecture: Literal["X86_64", "ARM64"] = defaults.ARCHITECTURE
+    platform_version: Literal["1.4.0", "LATEST"] = defaults.PLATFORM_VERSION
+    container_insights: Literal["enabled", "enhanced", "disabled"] = defaults.CONTAINER_INSIGHTS
+    log_retention_days: Annotated[int, AfterValidator(one_of(LOG_RETENTION_DAYS))] = (
+        defaults.LOG_RETENTION_DAYS
+    )
+    protect: bool = defaults.PROTECT
+    jobs: Annotated[dict[Name, JobSettings], Field(min_length=1)]
+    uploads: dict[Name, UploadSettings] = Field(default_factory=dict)
+    pipelines: dict[Name, PipelineSettings] = Field(default_factory=dict)
+    schedules: dict[Name, ScheduleSettings] = Field(default_factory=dict)
+    alerts: AlertSettings = AlertSettings()
+    task_events: TaskEventSettings = TaskEventSettings()
+
+    region: Annotated[
+        str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "must be a Region, such as ap-northeast-1")
+    ]
+    """Not of this namespace: `aws:region`."""
+
+    @property
+    def builds_image(self) -> bool:
+        """Whether some job's image is to be built from `batch/`."""
+        return self.image is None and any(job.image is None for job in self.jobs.values())
