@@ -34,26 +34,28 @@ LOCK = $(BIN)/uv pip compile -q --no-header --no-emit-index-url --universal --ge
 lock: ## pin the dependencies again, with hashes
 	$(LOCK) --python-version 3.11 policy/requirements.in -o policy/requirements.txt
 	$(LOCK) --python-version 3.11 pyproject.toml -c policy/requirements.txt -o requirements.txt
-	$(LOCK) --python-version 3.11 --extra local pyproject.toml batch/requirements.in -c requirements.txt -o requirements-local.txt
-	$(LOCK) --python-version 3.11 --extra local --extra dev pyproject.toml batch/requirements.in -c requirements-local.txt -o requirements-dev.txt
+	$(LOCK) --python-version 3.11 --extra local --group build pyproject.toml batch/requirements.in -c requirements.txt -o requirements-local.txt
+	$(LOCK) --python-version 3.11 --extra local --extra dev --group build pyproject.toml batch/requirements.in -c requirements-local.txt -o requirements-dev.txt
 	$(LOCK) --python-version 3.13 batch/requirements.in -c requirements-dev.txt -o batch/requirements.txt
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 
 # A lock is complete, so nothing is resolved: a release that came out after it cannot change a thing.
-# pip compiles the bytecode as it installs, so the first run is as fast as the second.
+# pip compiles the bytecode as it installs, so the first run is as fast as the second. The clone itself
+# is installed with what is there by then.
 define install
 @echo "Installing $< into $(VENV) (once) ..."
 @$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $<
-@$(BIN)/python -m pip check >&2
+@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+@broken=$$($(BIN)/python -m pip check) || { echo "$$broken" >&2; exit 1; }
 endef
 
-$(VENV)/.local: requirements-local.txt | $(VENV)/bin/python
+$(VENV)/.local: requirements-local.txt pyproject.toml | $(VENV)/bin/python
 	$(install)
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt | $(VENV)/bin/python
+$(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 	$(install)
 	@touch $@ $(VENV)/.local
 

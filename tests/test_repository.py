@@ -35,7 +35,7 @@ def _files() -> dict[str, str]:
     for name in names:
         try:
             texts[name] = (ROOT / name).read_text(encoding="utf-8")
-        except (UnicodeDecodeError, FileNotFoundError):
+        except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):
             continue
     return texts
 

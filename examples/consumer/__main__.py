@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components import UploadTrigger
+from fargate_batch.components import UploadTrigger
 
 config = pulumi.Config()
 platform = pulumi.StackReference(config.require("platform"))
