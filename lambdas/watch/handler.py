@@ -1,0 +1,282 @@
+"""Look, every few minutes, at what nothing else tells of; publish what is new; remember it.
+
+What to look at is in stack.json beside this file, what was told of in a table, an item a subject.
+"""
+
+import json
+import os
+import time
+import zoneinfo
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from . import letters, runs
+from .tell import Message, chat, mail
+
+Json = Any
+
+# A letter is hidden from others for so long while it is read.
+HIDDEN_SECONDS = 10
+# What is not read by then is at the next look.
+READING_SECONDS = 120
+# Once the first are visible again, all have been seen.
+BATCHES_WITHOUT_NEW = 3
+# Of what happened while nobody looked.
+LONGEST_LOOK_BACK = timedelta(days=2)
+# A line of the log may be seen a little later than its time says.
+OVERLAP = timedelta(minutes=2)
+RUNNING_AT_MOST = 2000
+
+
+def handler(event: object, context: object) -> Json:  # noqa: ARG001 - Lambda passes two
+    """Look once; answers how many messages were published.
+
+    Raises whatever AWS refused, once everything else has been looked at: the alarm on the
+    function's errors tells of that.
+    """
+    here = Path(__file__).parent
+    # The zones of the schedules, for the runtime is not documented to have any.
+    zoneinfo.reset_tzpath([str(here / "zones"), *zoneinfo.TZPATH])
+    stack = json.loads((here / "stack.json").read_text())
+    return {"published": Watch(stack).look(datetime.now(UTC))}
+
+
+class Watch:
+    """One look at a stack. `stack` is what the program writes: see components/watcher.py."""
+
+    def __init__(self, stack: Mapping[str, Json]) -> None:
+        self._stack = stack
+        self._clients: dict[str, Json] = {}
+        self._memory: dict[str, dict[str, Json]] = {}
+        self._published = 0
+
+    def look(self, now: datetime) -> int:
+        """Look at everything; the number of messages that were published."""
+        self._memory = {item["subject"]: item for item in self._remembered()}
+        last = self._memory.get("look", {}).get("at")
+        since = max(
+            datetime.fromisoformat(last) - OVERLAP if last else now, now - LONGEST_LOOK_BACK
+        )
+        looks = [
+            *((self._letters, name) for name in self._stack["queues"]),
+            *((self._executions, name) for name in self._stack["machines"]),
+        ]
+        failures: list[Exception] = []
+        for look, name in looks:
+            try:
+                look(name, now)
+            except Exception as error:  # noqa: BLE001 - one that fails must not hide the others
+                failures.append(error)
+        for of_many in (self._schedules, self._tasks):
+            try:
+                of_many(since, now)
+            except Exception as error:  # noqa: BLE001
+                failures.append(error)
+        self._keep("look", {"at": now.isoformat(timespec="seconds")})
+        if failures:
+            raise ExceptionGroup("not everything could be looked at", failures)
+        return self._published
+
+    def _client(self, service: str) -> Json:
+        if service not in self._clients:
+            make: Json = boto3.client
+            self._clients[service] = make(service, region_name=os.environ["AWS_REGION"])
+        return self._clients[service]
+
+    def _remembered(self) -> Iterator[dict[str, Json]]:
+        pages = self._client("dynamodb").get_paginator("scan")
+        for page in pages.paginate(TableName=self._stack["table"], ConsistentRead=True):
+            for item in page["Items"]:
+                yield {"subject": item["subject"]["S"], **json.loads(item["memory"]["S"])}
+
+    def _of(self, subject: str) -> dict[str, Json]:
+        kept = self._memory.get(subject, {})
+        return {key: value for key, value in kept.items() if key != "subject"}
+
+    def _keep(self, subject: str, memory: Mapping[str, Json]) -> None:
+        if memory == self._of(subject):
+            return
+        table, key = self._stack["table"], {"subject": {"S": subject}}
+        if memory:
+            text = json.dumps(memory, separators=(",", ":"))
+            self._client("dynamodb").put_item(TableName=table, Item={**key, "memory": {"S": text}})
+        else:
+            self._client("dynamodb").delete_item(TableName=table, Key=key)
+
+    def _settle(self, subject: str, messages: list[Message], memory: Mapping[str, Json]) -> None:
+        """Publish, then remember: what could not be remembered is told again, not lost."""
+        for message in messages:
+            self._publish(message)
+        self._keep(subject, memory)
+
+    def _publish(self, message: Message) -> None:
+        about = {"project": self._stack["project"], "stack": self._stack["stack"]}
+        subject, text = mail(message, **about, runbook=self._stack["runbook"])
+        sns = self._client("sns")
+        sns.publish(TopicArn=self._stack["topic"], Subject=subject, Message=text)
+        if "chat" in self._stack:
+            sns.publish(TopicArn=self._stack["chat"], Message=chat(message, **about))
+        self._published += 1
+        print(json.dumps({"published": subject, "subject": message.subject}))  # noqa: T201
+
+    def _letters(self, name: str, now: datetime) -> None:  # noqa: ARG002 - as every look
+        url = self._stack["queues"][name]
+        seen: dict[str, letters.Letter] = {}
+        waiting = self._waiting(url)
+        deadline = time.monotonic() + READING_SECONDS
+        nothing_new = 0
+        while waiting and nothing_new < BATCHES_WITHOUT_NEW and time.monotonic() < deadline:
+            batch = self._receive(url)
+            if not batch:
+                break
+            new = {letter.id: letter for letter in batch if letter.id not in seen}
+            nothing_new = 0 if new else nothing_new + 1
+            seen |= new
+        subject = f"queue/{name}"
+        told, memory = letters.look(
+            name,
+            list(seen.values()),
+            self._of(subject),
+            waiting=waiting,
+            whole=len(seen) >= waiting,
+        )
+        self._settle(subject, told, memory)
+
+    def _waiting(self, url: str) -> int:
+        names = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ]
+        answer = self._client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    def _receive(self, url: str) -> list[letters.Letter]:
+        answer = self._client("sqs").receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=HIDDEN_SECONDS,
+            # So that all servers are asked, not some:
+            # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
+            WaitTimeSeconds=1,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["SentTimestamp"],
+        )
+        return [
+            letters.Letter(
+                id=message["MessageId"],
+                body=message["Body"],
+                attributes={
+                    name: value.get("StringValue", "")
+                    for name, value in message.get("MessageAttributes", {}).items()
+                },
+                sent=int(message.get("Attributes", {}).get("SentTimestamp", "0")) / 1000,
+            )
+            for message in answer.get("Messages", [])
+        ]
+
+    def _executions(self, name: str, now: datetime) -> None:
+        """Executions of one state machine that go on."""
+        machine = self._stack["machines"][name]
+        subject = f"long/{name}"
+        running = [
+            runs.Running(one["executionArn"], one["startDate"])
+            for one in self._listed(machine["arn"], "RUNNING", RUNNING_AT_MOST)
+        ]
+        if not running and not self._of(subject):
+            return
+        usual = [
+            one["stopDate"] - one["startDate"]
+            for one in self._listed(machine["arn"], "SUCCEEDED", runs.USUAL_RUNS)
+        ]
+        timeout = timedelta(seconds=machine["timeout"]) if "timeout" in machine else None
+        self._settle(
+            subject,
+            *runs.too_long(
+                subject, name, running, self._of(subject), now, timeout=timeout, usual=usual
+            ),
+        )
+
+    def _listed(self, machine_arn: str, status: str, at_most: int) -> list[dict[str, Json]]:
+        pages = self._client("stepfunctions").get_paginator("list_executions")
+        found = pages.paginate(
+            stateMachineArn=machine_arn,
+            statusFilter=status,
+            PaginationConfig={"MaxItems": at_most, "PageSize": min(at_most, 1000)},
+        )
+        return [one for page in found for one in page["executions"]]
+
+    def _schedules(self, since: datetime, now: datetime) -> None:
+        schedules = self._stack["schedules"]
+        of_tasks = [name for name, one in schedules.items() if "machine" not in one]
+        started = self._started_tasks(since, now) if of_tasks else {}
+        for name, one in schedules.items():
+            schedule = runs.schedule_of(name, one)
+            subject = f"schedule/{name}"
+            found = (
+                self._started_executions(one["machine"], since)
+                if "machine" in one
+                else [runs.Run(at) for at in started.get(name, [])]
+            )
+            self._settle(subject, *runs.missed(schedule, found, self._of(subject), now))
+
+    def _started_executions(self, machine_arn: str, since: datetime) -> list[runs.Run]:
+        """Executions of a pipeline that its schedule started: those know when they were due."""
+        client = self._client("stepfunctions")
+        found: list[runs.Run] = []
+        pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine_arn)
+        for page in pages:
+            for one in page["executions"]:
+                if one["startDate"] < since:
+                    return found
+                execution = client.describe_execution(executionArn=one["executionArn"])
+                run = runs.run_of(execution)
+                if run is not None:
+                    found.append(run)
+        return found
+
+    def _started_tasks(self, since: datetime, now: datetime) -> dict[str, list[datetime]]:
+        """When tasks were started, by schedule, as the log of task events has it."""
+        pages = self._client("logs").get_paginator("filter_log_events")
+        found: dict[str, dict[str, datetime]] = {}
+        for page in pages.paginate(
+            logGroupName=self._stack["taskEvents"],
+            startTime=int(since.timestamp() * 1000),
+            endTime=int(now.timestamp() * 1000),
+            filterPattern='"chronos-schedule/"',
+        ):
+            for event in page["events"]:
+                task = runs.scheduled_task(event["message"])
+                if task is not None:
+                    name, task_id, at = task
+                    first = found.setdefault(name, {}).get(task_id, at)
+                    found[name][task_id] = min(first, at)
+        return {name: sorted(tasks.values()) for name, tasks in found.items()}
+
+    def _tasks(self, since: datetime, now: datetime) -> None:  # noqa: ARG002 - as every look
+        """Tasks that no state machine stops, by job: the reaper may have missed one."""
+        ecs, cluster = self._client("ecs"), self._stack["cluster"]
+        for job, timeout in self._stack["tasks"].items():
+            subject = f"task/{job}"
+            arns = [
+                arn
+                for page in ecs.get_paginator("list_tasks").paginate(
+                    cluster=cluster, family=timeout["family"], desiredStatus="RUNNING"
+                )
+                for arn in page["taskArns"]
+            ]
+            running = [
+                runs.Running(task["taskArn"], task["startedAt"])
+                for first in range(0, len(arns), 100)
+                for task in ecs.describe_tasks(cluster=cluster, tasks=arns[first : first + 100])[
+                    "tasks"
+                ]
+                if task.get("startedAt") and not task.get("group", "").startswith("execution:")
+            ]
+            limit = timedelta(seconds=timeout["seconds"]) + runs.TO_STOP
+            told = runs.too_long(subject, job, running, self._of(subject), now, timeout=limit)
+            self._settle(subject, *told)
