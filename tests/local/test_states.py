@@ -1,5 +1,6 @@
 """Step Functions in the laptop's cloud, against what AWS was recorded to do."""
 
+import hashlib
 import json
 import threading
 import time
@@ -302,38 +303,47 @@ def test_output_and_assign_of_one_state_see_the_variables_before_it(machines: Ma
     assert machines.outcome(states) == [[1, 2], 2, 1]
 
 
-def test_json_path_states_merge_select_and_choose(machines: Machines) -> None:
-    states = {
-        "Make": {
-            "Type": "Pass",
-            "Parameters": {"sum.$": "States.MathAdd($.n, 1)"},
-            "ResultPath": "$.made",
-            "Next": "Choose",
-        },
-        "Choose": {
-            "Type": "Choice",
-            "Choices": [{"Variable": "$.made.sum", "NumericEquals": 3, "Next": "Each"}],
-        },
-        "Each": {
-            "Type": "Map",
-            "ItemsPath": "$.items",
-            "ItemProcessor": {
-                "StartAt": "One",
-                "States": {
-                    "One": {"Type": "Pass", "Result": "x", "ResultPath": "$.r", "End": True}
-                },
-            },
-            "ResultPath": "$.each",
-            "OutputPath": "$.each",
-            "End": True,
-        },
-    }
-    data = {"n": 2, "items": [{"i": 1}, {"i": 2}]}
-    outcome = machines.outcome(states, data, QueryLanguage="JSONPath")
-    assert outcome == [{"i": 1, "r": "x"}, {"i": 2, "r": "x"}]
-    assert machines.outcome(states, data | {"n": 5}, QueryLanguage="JSONPath")[1] == (
-        "States.NoChoiceMatched"
+def test_what_only_json_path_has_is_refused_by_name(machines: Machines) -> None:
+    refused = machines.cloud.client("stepfunctions").exceptions.InvalidDefinition
+    inner = {"StartAt": "In", "States": {"In": {"Type": "Pass", "ResultPath": "$.r", "End": True}}}
+    for state, found in (
+        ({"Type": "Succeed", "OutputPath": "$.a"}, "One.OutputPath"),
+        ({"Type": "Choice", "Choices": [{"Variable": "$.a", "Next": "One"}]}, "One.Variable"),
+        ({"Type": "Parallel", "Branches": [inner], "End": True}, "In.ResultPath"),
+        ({"Type": "Map", "ItemProcessor": inner, "End": True}, "In.ResultPath"),
+    ):
+        with pytest.raises(refused, match=f"runs JSONata, and {found} is of JSONPath"):
+            machines.create("m", {"One": state})
+
+
+def test_functions_of_step_functions_are_there_and_null_is_a_value(machines: Machines) -> None:
+    texts = (
+        "{% $partition([1..5], 2) %}",
+        "{% $range(0, 5, 2) %}",
+        "{% $hash('a', 'SHA-256') %}",
+        "{% $parse('{\"a\":[null]}') %}",
+        "{% $random(3) = $random(3) and $length($uuid()) = 36 %}",
+        "{% $states.input.none %}",
+        "{% null %}",
+        "{% $exists($none) %}",
     )
+    states = {
+        "One": {"Type": "Pass", "Assign": {"none": None}, "Next": "Two"},
+        "Two": {"Type": "Succeed", "Output": list(texts)},
+    }
+    assert machines.outcome(states, {"none": None}) == [
+        [[1, 2], [3, 4], [5]],
+        [0, 2, 4],
+        hashlib.sha256(b"a").hexdigest(),
+        {"a": [None]},
+        True,
+        None,
+        None,
+        True,
+    ]
+    for text in ("$toMillis('2030-01-01 00:00:00')", "$replace('a', /b*/, 'c')", "$range(1, 2, 0)"):
+        states = {"One": {"Type": "Succeed", "Output": f"{{% {text} %}}"}}
+        assert machines.outcome(states)[1] == "States.QueryEvaluationError"
 
 
 def test_the_branch_that_fails_stops_the_others(machines: Machines, stack: Stack) -> None:

@@ -1,6 +1,6 @@
 """The Amazon States Language: walks a definition's states from input to output, error or abort.
 
-MiniStack evaluates expressions and paths; what a task state calls is in `local.integrations`.
+Definitions are written in JSONata; what a task state calls is in `integrations`.
 https://states-language.net/ and https://docs.aws.amazon.com/step-functions/latest/dg/
 """
 
@@ -17,8 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from local.clock import Aborted, Cancellation, Clock
-from local.services.iam.policies import internal
-from local.services.stepfunctions import tokens
+from local.services.stepfunctions import expressions, tokens
 from local.services.stepfunctions.history import Details, History
 
 Json = Any
@@ -72,7 +71,6 @@ class Walk:
     execution_arn: str
     region: str
     wait_scale: float
-    query_language: str
 
 
 @dataclass
@@ -118,18 +116,34 @@ class Branch:
         return data
 
 
+# https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+_OF_JSON_PATH = {
+    *("InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "Result"),
+    *("ItemsPath", "SecondsPath", "TimestampPath", "TimeoutSecondsPath", "HeartbeatSecondsPath"),
+    *("ErrorPath", "CausePath", "MaxConcurrencyPath", "Variable", "And", "Or", "Not"),
+}
+
+
+def in_json_path(definition: State) -> str | None:
+    """The first field of a definition that only JSONPath has, as `State.Field`; None if none."""
+    for name, state in cast("dict[str, State]", definition.get("States") or {}).items():
+        rules = [*state.get("Choices", []), *state.get("Catch", [])]
+        for fields in (state, *rules):
+            for found in sorted(_OF_JSON_PATH & fields.keys()):
+                return f"{name}.{found}"
+        inner = [state.get("ItemProcessor"), state.get("Iterator"), *state.get("Branches", [])]
+        for line in inner:
+            if found := in_json_path(line or {}):
+                return found
+    return None
+
+
 @contextmanager
-def _errors() -> Generator[None]:
-    engine_error = internal("services.stepfunctions", "_ExecutionError")
+def _queries() -> Generator[None]:
     try:
         yield
-    except engine_error as error:
-        raise StateError(error.error, error.cause or "") from None
-
-
-def _engine(name: str, *arguments: Json) -> Json:
-    with _errors():
-        return internal("services.stepfunctions", name)(*arguments)
+    except expressions.QueryError as error:
+        raise StateError("States.QueryEvaluationError", str(error)) from None
 
 
 def text_of(value: Json) -> str:
@@ -152,13 +166,10 @@ class _Visit:
         self.state = state
         self.input = data
         self.kind: str = state.get("Type", "")
-        self.jsonata = (state.get("QueryLanguage") or self.walk.query_language) == "JSONata"
         self.retries: dict[int, int] = {}
         self.context: dict[str, Json] = {
             **branch.context,
             "State": {"Name": name, "EnteredTime": now(), "RetryCount": 0},
-            "QueryLanguage": "JSONata" if self.jsonata else "JSONPath",
-            "variables": branch.variables,
         }
 
     def run(self) -> tuple[Json, str | None]:
@@ -210,19 +221,23 @@ class _Visit:
     # Expressions
 
     def _evaluate(
-        self, template: Json, result: Json = None, error: Json = None, data: Json = None
+        self,
+        template: Json,
+        result: Json = None,
+        error: Json = None,
+        context: Mapping[str, Json] | None = None,
     ) -> Json:
-        source = self.input if data is None else data
-        return _engine("_apply_jsonata_template", template, source, self.context, result, error)
+        with _queries():
+            return expressions.evaluate(
+                template, self.input, context or self.context, self.branch.variables, result, error
+            )
 
     def _field(self, name: str, json_type: str, default: Json = None) -> Json:
         if name not in self.state:
             return default
-        if not self.jsonata:
-            return self.state[name]
-        return _engine(
-            "_jsonata_state_field", self.state, name, json_type, self.input, self.context
-        )
+        value = self._evaluate(self.state[name])
+        with _queries():
+            return expressions.field(name, json_type, value)
 
     def _out(self, at: State, default: Json, result: Json = None, error: Json = None) -> Json:
         """A state's Output, with its Assign: both see the variables as they were before."""
@@ -234,57 +249,27 @@ class _Visit:
         self.branch.variables.update(assigned)
         return output
 
-    def _effective(self) -> Json:
-        return _engine("_apply_input_path", self.state, self.input, self.context)
-
     def _arguments(self) -> Json:
-        if self.jsonata:
-            return (
-                self._evaluate(self.state["Arguments"]) if "Arguments" in self.state else self.input
-            )
-        return _engine("_apply_parameters", self.state, self._effective(), self.context)
-
-    def _result(self, result: Json) -> Json:
-        """What a result makes of the state's input."""
-        if self.jsonata:
-            return self._out(self.state, result, result)
-        selected = _engine("_apply_result_selector", self.state, result)
-        merged = _engine("_apply_result_path", self.state, self.input, selected)
-        return _engine("_apply_output_path", self.state, merged, self.context)
+        return self._evaluate(self.state["Arguments"]) if "Arguments" in self.state else self.input
 
     # States without Retry
 
     def _pass(self) -> tuple[Json, str | None]:
-        if self.jsonata:
-            return self._out(self.state, self.input), self._next
-        effective = _engine("_apply_parameters", self.state, self._effective(), self.context)
-        result = self.state.get("Result", effective)
-        merged = _engine("_apply_result_path", self.state, self.input, result)
-        return _engine("_apply_output_path", self.state, merged, self.context), self._next
+        return self._out(self.state, self.input), self._next
 
     def _succeed(self) -> tuple[Json, str | None]:
-        if self.jsonata:
-            return self._out(self.state, self.input), None
-        return _engine("_apply_output_path", self.state, self._effective(), self.context), None
+        return self._out(self.state, self.input), None
 
     def _fail(self) -> tuple[Json, str | None]:
-        error, cause = _engine("_fail_state_error", self.state, self.input, self.context)
-        raise StateError(error, cause)
+        error = self._field("Error", "string", "States.Fail")
+        raise StateError(error, self._field("Cause", "string", ""))
 
     def _choice(self) -> tuple[Json, str | None]:
-        choices: list[State] = self.state.get("Choices", [])
-        effective = self.input if self.jsonata else self._effective()
-        for choice in choices:
-            if self.jsonata:
-                if self._condition(choice):
-                    return self._out(choice, self.input), choice["Next"]
-            elif _engine("_evaluate_rule", choice, effective, self.context):
-                output = _engine("_apply_output_path", self.state, effective, self.context)
-                return output, choice["Next"]
+        for choice in cast("list[State]", self.state.get("Choices", [])):
+            if self._condition(choice):
+                return self._out(choice, self.input), choice["Next"]
         if default := self.state.get("Default"):
-            if self.jsonata:
-                return self._out(self.state, self.input), default
-            return _engine("_apply_output_path", self.state, effective, self.context), default
+            return self._out(self.state, self.input), default
         raise StateError("States.NoChoiceMatched", "No choice matched, and there is no Default.")
 
     def _condition(self, choice: State) -> bool:
@@ -299,37 +284,24 @@ class _Visit:
 
     def _wait(self) -> tuple[Json, str | None]:
         self._sleep(self._wait_seconds())
-        if self.jsonata:
-            return self._out(self.state, self.input), self._next
-        output = _engine("_apply_output_path", self.state, self._effective(), self.context)
-        return output, self._next
+        return self._out(self.state, self.input), self._next
 
     def _wait_seconds(self) -> float:
-        state, seconds, until = self.state, 0.0, None
-        if "Seconds" in state:
-            seconds = float(
-                _engine("_jsonata_wait_seconds", state, self.input, self.context)
-                if self.jsonata
-                else state["Seconds"]
-            )
-        elif "Timestamp" in state:
-            until = self._field("Timestamp", "string")
-        elif "SecondsPath" in state:
-            seconds = float(
-                _engine(
-                    "_resolve_path_or_ctx", state["SecondsPath"], self._effective(), self.context
-                )
-            )
-        elif "TimestampPath" in state:
-            until = _engine(
-                "_resolve_path_or_ctx", state["TimestampPath"], self._effective(), self.context
-            )
-        if until is not None:
-            try:
-                seconds = (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds()
-            except (TypeError, ValueError):
-                raise StateError("States.Runtime", f"{until!r} is no timestamp.") from None
-        return max(seconds, 0.0)
+        if "Seconds" in self.state:
+            seconds = self._field("Seconds", "number")
+            if not float(seconds).is_integer():
+                cause = f"The Seconds field cannot be parsed as an integer: {seconds}"
+                raise StateError("States.QueryEvaluationError", cause)
+            if seconds < 0:
+                cause = f"Seconds cannot be negative but was: {seconds}"
+                raise StateError("States.QueryEvaluationError", cause)
+            return float(seconds)
+        until = self._field("Timestamp", "string", "")
+        try:
+            left = (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError):
+            raise StateError("States.Runtime", f"{until!r} is no timestamp.") from None
+        return max(left, 0.0)
 
     def _sleep(self, seconds: float) -> None:
         if self.branch.cancelled.wait(seconds * self.walk.wait_scale):
@@ -343,7 +315,7 @@ class _Visit:
             try:
                 result = attempt()
                 self._measured(result)
-                return self._result(result), self._next
+                return self._out(self.state, result, result), self._next
             except StateError as error:
                 if self.branch.cancelled:
                     raise Aborted from None
@@ -375,11 +347,7 @@ class _Visit:
         for catcher in cast("list[State]", self.state.get("Catch", [])):
             if matches(catcher["ErrorEquals"], error.error):
                 document = {"Error": error.error, "Cause": error.cause}
-                if self.jsonata:
-                    return self._out(catcher, document, error=document), catcher["Next"]
-                path = catcher.get("ResultPath", "$")
-                output = _engine("_apply_result_path_raw", path, self.input, document)
-                return output, catcher["Next"]
+                return self._out(catcher, document, error=document), catcher["Next"]
         raise error
 
     # Task
@@ -409,8 +377,7 @@ class _Visit:
             token=token,
         )
         try:
-            with _errors():
-                result = self.walk.integrate(call)
+            result = self.walk.integrate(call)
             cancelled.check()
             self._measured(result)
         except Aborted:
@@ -429,9 +396,6 @@ class _Visit:
         return result
 
     def _timeout(self) -> float | None:
-        if "TimeoutSecondsPath" in self.state:
-            path = self.state["TimeoutSecondsPath"]
-            return float(_engine("_resolve_path_or_ctx", path, self.input, self.context))
         seconds = self._field("TimeoutSeconds", "number")
         return None if seconds is None else float(seconds)
 
@@ -455,12 +419,7 @@ class _Visit:
         return results
 
     def _map(self) -> Json:
-        effective = self.input if self.jsonata else self._effective()
-        if self.jsonata:
-            items = self._field("Items", "array", self.input)
-        else:
-            path = self.state.get("ItemsPath", "$")
-            items = _engine("_resolve_path_or_ctx", path, effective, self.context)
+        items = self._field("Items", "array", self.input)
         if not isinstance(items, list):
             raise StateError("States.Runtime", "What a Map goes through must be an array.")
         processor: State = self.state.get("ItemProcessor") or self.state.get("Iterator") or {}
@@ -468,9 +427,7 @@ class _Visit:
             raise StateError("States.Runtime", "This cloud has no distributed Map.")
         items = cast("list[Json]", items)
         self.branch.add("MapStateStarted", {"length": len(items)})
-        selector = self.state.get("ItemSelector") or (
-            None if self.jsonata else self.state.get("Parameters")
-        )
+        selector = self.state.get("ItemSelector")
 
         def iterate(index: int, item: Json) -> Callable[[Branch], Json]:
             def run(inner: Branch) -> Json:
@@ -478,12 +435,7 @@ class _Visit:
                 inner.add("MapIterationStarted", details)
                 data = item
                 if selector is not None:
-                    context = {**self.context, **inner.context, "variables": inner.variables}
-                    data = (
-                        _engine("_apply_jsonata_template", selector, self.input, context)
-                        if self.jsonata
-                        else _engine("_resolve_params_obj", selector, effective, context)
-                    )
+                    data = self._evaluate(selector, context={**self.context, **inner.context})
                 try:
                     output = inner.run(processor["States"], processor["StartAt"], data)
                 except StateError:

@@ -259,6 +259,7 @@ def _blocking(call: Call) -> Json:
     """Make a call that cannot be cancelled, and leave it alone when it is no longer wanted."""
     done: list[Callable[[], Json]] = []
     either = threading.Event()
+    engine_error = internal("services.stepfunctions", "_ExecutionError")
 
     def make() -> None:
         # What AWS's services call of each other has TLS, as policies of topics and queues demand.
@@ -268,6 +269,8 @@ def _blocking(call: Call) -> Json:
                 call.resource, call.arguments
             )
             done.append(lambda: result)
+        except engine_error as error:
+            done.append(_raiser(StateError(error.error, error.cause or "")))
         except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
             done.append(_raiser(error))
         finally:
@@ -303,11 +306,10 @@ def _sdk(call: Call) -> Json:
         arguments = shapes.to_api("ecs", operation, arguments)
     _allowed_in_sdk(call, service, operation)
     call.started()
-    engine_error = internal("services.stepfunctions", "_ExecutionError")
     try:
         result = _blocking(dataclasses.replace(call, arguments=arguments))
-    except engine_error as error:
-        name: str = error.error
+    except StateError as error:
+        name = error.error
         if not name.startswith("States."):
             name = name.removesuffix("Exception") + "Exception"
         raise StateError(name, error.cause) from None

@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from typing import Any
+from typing import Any, cast
 
 from local.clock import Aborted, Cancellation, Clock
 from local.ministack import patch
@@ -22,6 +22,7 @@ from local.services.stepfunctions.asl import (
     Json,
     StateError,
     Walk,
+    in_json_path,
     now,
     payload_details,
 )
@@ -32,21 +33,8 @@ _MODULE = "ministack.services.stepfunctions"
 _NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}")
 _LEANS_ON: dict[str, tuple[str, ...] | None] = {
     "_ExecutionError": None,
-    "_apply_input_path": ("state_def", "data", "ctx"),
-    "_apply_jsonata_template": ("value", "raw_input", "ctx", "result", "error_output"),
-    "_apply_output_path": ("state_def", "data", "ctx"),
-    "_apply_parameters": ("state_def", "data", "ctx"),
-    "_apply_result_path": ("state_def", "original", "result"),
-    "_apply_result_path_raw": ("result_path", "original", "result"),
-    "_apply_result_selector": ("state_def", "data"),
-    "_evaluate_rule": ("rule", "data", "ctx"),
     "_executions": None,
-    "_fail_state_error": ("state_def", "raw_input", "ctx"),
     "_invoke_resource": ("resource", "input_data"),
-    "_jsonata_state_field": ("state_def", "field", "expected", "raw_input", "ctx"),
-    "_jsonata_wait_seconds": ("state_def", "raw_input", "ctx"),
-    "_resolve_params_obj": ("template", "data", "ctx"),
-    "_resolve_path_or_ctx": ("path", "data", "ctx"),
     "_resolve_state_machine_arn": ("arn",),
     "_state_machines": None,
     "_task_tokens": None,
@@ -62,17 +50,21 @@ def install(cloud: Runtime) -> None:
     patch.replace(_MODULE, "_start_execution", executions.start_execution, ("data",))
     for name in ("_create_state_machine", "_update_state_machine"):
         original = internal("services.stepfunctions", name)
-        patch.replace(_MODULE, name, _with_log_checked(original, cloud.region), ("data",))
+        patch.replace(_MODULE, name, _checked(original, cloud.region), ("data",))
     patch.replace(_MODULE, "_stop_execution", executions.stop_execution, ("data",))
     patch.replace(_MODULE, "_emit_execution_status_event", _tell_status, ("execution",))
 
 
-def _with_log_checked(
+def _checked(
     original: Callable[[dict[str, Any]], Json], region: str
 ) -> Callable[[dict[str, Any]], Json]:
     # A machine that logs is refused at once if its role may not set the log up:
     # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
     def checked(data: dict[str, Any]) -> Json:
+        if (found := _in_json_path(data.get("definition"))) is not None:
+            return internal("core.responses", "error_response_json")(
+                "InvalidDefinition", f"This cloud runs JSONata, and {found} is of JSONPath.", 400
+            )
         arn = str(data.get("stateMachineArn") or "")
         known: dict[str, Any] = internal("services.stepfunctions", "_state_machines").get(arn) or {}
         role = str(data.get("roleArn") or known.get("roleArn") or "")
@@ -92,6 +84,14 @@ def _with_log_checked(
         return original(data)
 
     return checked
+
+
+def _in_json_path(definition: object) -> str | None:
+    try:
+        parsed: object = json.loads(str(definition))
+    except ValueError:
+        return None
+    return in_json_path(cast("dict[str, Any]", parsed)) if isinstance(parsed, dict) else None
 
 
 class Execution:
@@ -256,7 +256,6 @@ class _Executions:
                 execution_arn=record["executionArn"],
                 region=self._region,
                 wait_scale=self._wait_scale,
-                query_language=parsed.get("QueryLanguage", "JSONPath"),
             )
             context = {
                 "Execution": {
