@@ -235,6 +235,35 @@ def due(expression: str, zone: str, after: str, anchor: str = "2026-01-01T00:00:
     return moment.isoformat() if moment else "never"
 
 
+@pytest.mark.parametrize(
+    ("fields", "days"),
+    [
+        ("L * ? *", ["2026-02-28", "2026-03-31"]),
+        ("LW * ? *", ["2026-02-27", "2026-03-31"]),
+        ("1W * ? *", ["2026-02-02", "2026-03-02"]),
+        ("15W * ? *", ["2026-02-16", "2026-03-16"]),
+        ("3-3 * ? *", ["2026-02-03", "2026-03-03"]),
+        ("? * 2 *", ["2026-02-02", "2026-02-09"]),
+        ("? * SAT-SUN *", ["2026-02-01", "2026-02-07"]),
+        ("? * 6L *", ["2026-02-27", "2026-03-27"]),
+        ("? * FRIL *", ["2026-02-27", "2026-03-27"]),
+        ("? * L *", ["2026-02-07", "2026-02-14"]),
+        ("? * 2#5 *", ["2026-03-30", "2026-06-29"]),
+        ("? * WED#1 *", ["2026-02-04", "2026-03-04"]),
+        ("29 FEB ? *", ["2028-02-29", "2032-02-29"]),
+        ("1 JAN ? 2027/3", ["2027-01-01", "2030-01-01"]),
+        ("1 JAN ? 2098-2199", ["2098-01-01", "2099-01-01"]),
+        ("1 1 ? 2020-2021", ["never", "never"]),
+    ],
+)
+def test_every_wildcard_of_a_cron_leads_to_its_days(fields: str, days: list[str]) -> None:
+    expression = f"cron(30 9 {fields})"
+    assert problem(expression) is None
+    first = due(expression, "UTC", "2026-01-31T23:00:00+00:00")
+    second = "never" if first == "never" else due(expression, "UTC", first)
+    assert [moment.removesuffix("T09:30:00+00:00") for moment in (first, second)] == days
+
+
 def test_a_cron_is_due_by_the_clock_of_its_zone() -> None:
     after = "2026-03-01T00:00:00+00:00"
     assert due("cron(0 10 * * ? *)", "UTC", after) == "2026-03-01T10:00:00+00:00"

@@ -5,15 +5,13 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from aws_cron_expression_validator.validator import (
     AWSCronExpressionError,
     AWSCronExpressionValidator,
 )
-
-from local.services.iam.policies import internal
+from croniter import CroniterBadDateError, croniter
 
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)(s?)\)")
 _CRON = re.compile(r"cron\(([^()]+)\)")
@@ -59,19 +57,41 @@ def next_due(expression: str, zone: ZoneInfo, after: datetime, anchor: datetime)
     if found := _AT.fullmatch(expression):
         moment = _moment(datetime.fromisoformat(found[1]), zone)
         return moment if moment is not None and moment > after else None
-    fields: Any = internal("services.eventbridge", "_parse_cron_fields")(expression)
     wall = after.astimezone(zone).replace(tzinfo=None)
+    times = croniter(_fields(expression), wall, max_years_between_matches=_LAST_YEAR - wall.year)
     while True:
-        # MiniStack counts on the clock it is given, from the minute after.
-        found_wall: datetime | None = internal("services.eventbridge", "_cron_next_fire")(
-            fields, wall.replace(tzinfo=UTC)
-        )
-        if found_wall is None:
+        try:
+            moment = _moment(times.get_next(datetime), zone)
+        except CroniterBadDateError:
             return None
-        wall = found_wall.replace(tzinfo=None)
-        moment = _moment(wall, zone)
         if moment is not None and moment > after:
             return moment
+
+
+_LAST_YEAR = 2099
+_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_WEEKDAY = re.compile(rf"(?<![#/])([1-7]|{'|'.join(_WEEKDAYS)})", re.IGNORECASE)
+
+
+def _from_zero(weekday: re.Match[str]) -> str:
+    text = weekday[0].upper()
+    return str(int(text) - 1 if text.isdigit() else _WEEKDAYS.index(text))
+
+
+def _fields(expression: str) -> str:
+    """AWS's six fields as croniter has them: weekdays from 0, then seconds, the year at the end.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
+    """
+    minute, hour, day, month, weekday, year = expression[len("cron(") : -1].split()
+    if day.upper() == "LW":
+        day = "31W"
+    if weekday.upper() == "L":
+        weekday = "7"
+    weekday = re.sub(r"(\d)L", r"L\1", _WEEKDAY.sub(_from_zero, weekday.upper()))
+    year = re.sub(r"\d{4}", lambda one: str(min(int(one[0]), _LAST_YEAR)), year)
+    # croniter takes 3-3 for a range that goes once round.
+    return re.sub(r"\b(\w+)-\1\b", r"\1", f"{minute} {hour} {day} {month} {weekday} 0 {year}")
 
 
 def _moment(wall: datetime, zone: ZoneInfo) -> datetime | None:
