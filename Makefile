@@ -16,6 +16,7 @@ test: lint types unit ## everything that must be green
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/zizmor --offline --no-progress --quiet .
 
 types: $(VENV)/.dev
 	$(BIN)/basedpyright
