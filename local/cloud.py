@@ -21,7 +21,7 @@ from botocore.config import Config
 from local import control
 from local.faults import Faults
 from local.ministack.server import HOST, CloudError, PortInUse, Server
-from local.services.cloudwatch import alarms
+from local.services.cloudwatch import alarms, queries
 from local.services.ecs import ecs
 from local.services.ecs.images import Images
 from local.services.events import events
@@ -45,7 +45,7 @@ ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
 SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's documentation key
 
 # Closed in the other order: what starts tasks stops before the tasks do.
-_PARTS = (ecs, functions, states, events, schedules, alarms, iam)
+_PARTS = (ecs, functions, states, events, schedules, alarms, queries, iam)
 _open: list["Cloud"] = []
 _opening = threading.Lock()
 

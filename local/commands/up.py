@@ -15,9 +15,10 @@ from local.commands.errors import CommandError
 from local.commands.hints import SAMPLE, upload
 from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
-from local.engine.monitor import Evaluation, EvaluationError
+from local.engine.deployment import Evaluation
 from local.engine.project import ProjectError, load
 from local.engine.resources import create_stack
+from local.engine.state import EvaluationError
 from local.faults import FAULTS, FaultError, Faults, parse
 
 

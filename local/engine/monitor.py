@@ -1,6 +1,6 @@
-"""The Pulumi program → its resources, created one by one by a `Provider` → the stack's outputs.
+"""The Pulumi program → its registrations, each handed to an `Update` → the stack's outputs.
 
-This is what `pulumi up` does with the program, without the Pulumi command line and its state.
+This is what `pulumi up` does with the program, without the Pulumi command line.
 """
 
 import asyncio
@@ -10,112 +10,83 @@ import gc
 import hashlib
 import json
 import logging
+import re
 import runpy
 import sys
-import threading
 import traceback
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import pulumi
 from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime import Mocks, get_root_resource, resource, rpc, set_mocks
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
-from pulumi.runtime.proto import resource_pb2, source_pb2
+from pulumi.runtime.proto import alias_pb2, resource_pb2, source_pb2
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
+from local.engine.deployment import Deployment, Evaluation, Made, Options, Provider, Update
 from local.engine.project import Project
-
-Properties = dict[str, Any]
-"""Inputs or outputs of a resource, with the provider's own (camelCase) keys, as JSON has them."""
-
-
-class EvaluationError(Exception):
-    """One or more one-line messages: what the program or the cloud refused, and where."""
-
-
-@dataclass(frozen=True)
-class Registration:
-    """A resource as the program declared it. A component of the program's own is never one."""
-
-    type: str
-    name: str
-    urn: str
-    inputs: Properties
+from local.engine.state import (
+    Created,
+    Diff,
+    EvaluationError,
+    Make,
+    Properties,
+    Registration,
+    State,
+    autoname,
+)
 
 
-@dataclass(frozen=True)
-class Child:
-    """A resource inside a remote component, handed out by it as an output."""
+class UpdateError(EvaluationError):
+    """An update that was refused or failed; `done` is what it had done by then, in order."""
 
-    type: str
-    name: str
-    id: str
-    outputs: Properties
+    def __init__(self, message: str, done: Sequence[str]) -> None:
+        super().__init__(message)
+        self.done = tuple(done)
 
 
-@dataclass(frozen=True)
-class Created:
-    """A resource as the cloud made it: its id, and the outputs that are not among its inputs.
+def update(project: Project, deployment: Deployment, provider: Provider) -> Evaluation:
+    """Run the project's program and have `deployment` become what it declares.
 
-    An output may be a `Child`.
+    Raises:
+        UpdateError: the program refused its configuration or failed, or a resource could not be
+            made, changed or deleted. The deployment has all that was done.
     """
-
-    id: str
-    outputs: Properties
-
-
-@dataclass(frozen=True)
-class Resource:
-    """An entry of the stack. A component has no id."""
-
-    type: str
-    name: str
-    urn: str
-    id: str
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What came of a program: its outputs as JSON has them, and its resources as registered."""
-
-    outputs: Properties
-    resources: tuple[Resource, ...]
-    not_honoured: tuple[str, ...] = ()
-
-
-class Provider(Protocol):
-    """What makes the resources. Called from several threads at once."""
-
-    def create(self, registration: Registration) -> Created:
-        """Make one resource; any exception ends the evaluation and is reported with the URN."""
-        ...
-
-    def invoke(self, token: str, arguments: Properties) -> Properties:
-        """Answer a function call, like `aws:index/getRegion:getRegion`."""
-        ...
+    step = Update(deployment, provider)
+    # Pulumi keeps its settings in context variables: an empty context is a fresh Pulumi.
+    with _no_garbage_collection():
+        try:
+            outputs = contextvars.Context().run(asyncio.run, _evaluate(project, provider, step))
+            step.finish()
+        except EvaluationError as error:
+            raise UpdateError(str(error), step.done) from error
+    return Evaluation(outputs, step.resources, tuple(provider.not_honoured()), step.counts)
 
 
 def evaluate(project: Project, provider: Provider) -> Evaluation:
-    """Run the project's program and have each resource it declares made by `provider`.
+    """Run the project's program where nothing is deployed yet.
 
     Raises:
-        EvaluationError: the program refused its configuration or failed, or a resource could not
-            be made.
+        UpdateError: as of `update`.
     """
-    # Pulumi keeps its settings in context variables: an empty context is a fresh Pulumi.
-    with _no_garbage_collection():
-        return contextvars.Context().run(asyncio.run, _evaluate(project, provider))
+    return update(project, Deployment(), provider)
 
 
 def evaluate_dry(project: Project) -> Evaluation:
     """Run the project's program with made-up ids in place of a cloud, to see what it declares."""
-    return evaluate(project, DryProvider(project))
+    return evaluate(project, DryProvider(project.region))
+
+
+def forget_program(root: Path) -> None:
+    """Have the modules of the program in `root` read from disk again by the next evaluation."""
+    for name, module in list(sys.modules.items()):
+        if name != "__main__" and _is_in(root, getattr(module, "__file__", None)):
+            del sys.modules[name]
 
 
 MADE_UP_ACCOUNT = "123456789012"
@@ -124,12 +95,20 @@ MADE_UP_ACCOUNT = "123456789012"
 class DryProvider:
     """Makes up ids, ARNs and names, and creates nothing."""
 
-    def __init__(self, project: Project) -> None:
-        self._region = project.region
+    def __init__(self, region: str) -> None:
+        self._region = region
+
+    def check(self, registration: Registration, before: Properties | None, seed: str) -> Properties:  # noqa: ARG002 -- as Provider has it
+        """Leave the inputs as they are."""
+        return registration.inputs
+
+    def diff(self, before: State, inputs: Properties) -> Diff:
+        """Tell an update by any difference."""
+        return Diff(frozenset(k for k in inputs if inputs[k] != before.inputs.get(k)))
 
     def create(self, registration: Registration) -> Created:
         """Answer with the identifiers that most AWS resources have."""
-        name = autoname(registration)
+        name = autoname(registration.name, registration.urn)
         service = registration.type.split(":")[1].split("/")[0]
         arn = f"arn:aws:{service}:{self._region}:{MADE_UP_ACCOUNT}:{name}"
         outputs: Properties = {
@@ -137,27 +116,43 @@ class DryProvider:
             "arnWithoutRevision": arn,
             "name": registration.inputs.get("name", name),
             "bucket": registration.inputs.get("bucket", name),
+            "digest": f"sha256:{hashlib.sha256(name.encode()).hexdigest()}",
             "url": f"https://{service}.{self._region}.amazonaws.com/{name}",
         }
+        return Created(name, outputs)
+
+    def update(self, registration: Registration, before: State) -> Properties:  # noqa: ARG002 -- as Provider has it
+        """Answer with the outputs that there were."""
+        return before.outputs
+
+    def delete(self, state: State) -> None:
+        """Delete nothing."""
+
+    def construct(self, registration: Registration, make: Make) -> Properties:
+        """Answer with what is asked of the remote components of awsx."""
+        name = autoname(registration.name, registration.urn)
+        url = f"{MADE_UP_ACCOUNT}.dkr.ecr.{self._region}.amazonaws.com/{name}"
         match registration.type:
             case "awsx:ec2:Vpc":
                 ids = [f"{name}-{n}" for n in (1, 2)]
                 kinds = ("public", "private", "isolated")
-                outputs = {"vpcId": name, **{f"{kind}SubnetIds": ids for kind in kinds}}
+                return {"vpcId": name, **{f"{kind}SubnetIds": ids for kind in kinds}}
             case "awsx:ecr:Repository":
-                outputs["repository"] = Child(
-                    "aws:ecr/repository:Repository", registration.name, name, {"arn": arn}
-                )
+                made = make("aws:ecr/repository:Repository", registration.name, {}, ("arn",))
+                return {"url": url, "repository": made}
             case "awsx:ecr:Image":
                 digest = hashlib.sha256(name.encode()).hexdigest()
-                outputs["imageUri"] = f"{name}@sha256:{digest}"
+                return {"imageUri": f"{url}@sha256:{digest}"}
             case _:
-                pass
-        return Created(name, outputs)
+                return {}
 
     def invoke(self, token: str, arguments: Properties) -> Properties:  # noqa: ARG002 -- as Provider has it
         """Answer the calls that say where the program runs."""
         return who_and_where(token, MADE_UP_ACCOUNT, self._region)
+
+    def not_honoured(self) -> tuple[str, ...]:
+        """Nothing: no cloud was asked."""
+        return ()
 
 
 def who_and_where(token: str, account: str, region: str) -> Properties:
@@ -189,28 +184,17 @@ def who_and_where(token: str, account: str, region: str) -> Properties:
             )
 
 
-def autoname(registration: Registration) -> str:
-    """`<logical name>-<7 hex digits>`, as Pulumi names; the same URN has the same name."""
-    return f"{registration.name}-{hashlib.sha256(registration.urn.encode()).hexdigest()[:7]}"
-
-
 class _Monitor(MockMonitor):
     """Stands where Pulumi's engine does: hears of each resource, and answers with its outputs.
 
     The base class would start, and leave open, an event loop in each thread it is called from.
     """
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, step: Update) -> None:
         super().__init__(_NoMocks())
         self._provider = provider
-        self._lock = threading.Lock()
-        self._registered: dict[str, Resource] = {}
-        self._order: list[str] = []
+        self._step = step
         self._children: dict[str, Properties] = {}
-
-    @property
-    def registered(self) -> tuple[Resource, ...]:
-        return tuple(self._registered[urn] for urn in self._order if urn in self._registered)
 
     def RegisterResource(  # noqa: N802 -- gRPC's name
         self, request: resource_pb2.RegisterResourceRequest
@@ -218,40 +202,72 @@ class _Monitor(MockMonitor):
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == "pulumi:pulumi:Stack":
             return resource_pb2.RegisterResourceResponse(urn=urn)
-        with self._lock:
-            if urn in self._order:
-                raise EvaluationError(f"{urn}: two resources have this name: rename one.")
-            self._order.append(urn)
-        if request.custom or request.remote:
-            registration = Registration(request.type, request.name, urn, _plain(request.object))
-            created = self._create(registration)
+        registration = Registration(request.type, request.name, urn, _plain(request.object))
+        options = self._options(request)
+        created = Created("", {})
+        if request.remote:
+            made = self._step.construct(registration, options, _Inside(self, urn))
+            created = Created("", self._referring(made))
+        elif request.custom:
+            created = self._step.resource(registration, options)
         else:
-            created = Created("", {})
-        with self._lock:
-            self._registered[urn] = Resource(request.type, request.name, urn, created.id)
+            self._step.component(registration, options)
         return resource_pb2.RegisterResourceResponse(
-            urn=urn, id=created.id, object=_struct(self._referring(urn, created.outputs))
+            urn=urn, id=created.id, object=_struct(created.outputs)
         )
 
-    def _referring(self, urn: str, outputs: Properties) -> Properties:
-        """Outputs with each child as Pulumi refers to a resource: by URN, to be asked for later."""
-        referring = dict(outputs)
-        for key, child in outputs.items():
-            if isinstance(child, Child):
-                child_urn = self.make_urn(urn, child.type, child.name)
-                identity = {"urn": child_urn, "id": child.id}
-                self._children[child_urn] = identity | {"state": child.outputs}
-                referring[key] = identity | {_SIGNATURE: _RESOURCE}
-        return referring
+    def _options(self, request: resource_pb2.RegisterResourceRequest) -> Options:
+        return Options(
+            frozenset({*request.dependencies, request.parent} - {""}),
+            tuple(self._aliases(request)),
+            frozenset(request.ignoreChanges),
+            request.deleteBeforeReplace,
+            request.protect,
+            request.retainOnDelete,
+            _seconds(request.customTimeouts.delete),
+        )
 
-    def _create(self, registration: Registration) -> Created:
-        try:
-            return self._provider.create(registration)
-        except EvaluationError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise EvaluationError(f"{registration.urn}: {reason}") from error
+    def _aliases(self, request: resource_pb2.RegisterResourceRequest) -> Generator[str]:
+        """The URNs a resource may have had: by its own aliases, and by those of its parent."""
+        parents = {request.parent, self._step.was(request.parent)}
+        yield from request.aliasURNs
+        names, kinds = [request.name], [request.type]
+        for alias in request.aliases:
+            if alias.WhichOneof("alias") == "urn":
+                yield alias.urn
+                continue
+            spec: alias_pb2.Alias.Spec = alias.spec
+            names.append(spec.name or request.name)
+            kinds.append(spec.type or request.type)
+            if spec.parentUrn:
+                parents.add(spec.parentUrn)
+            elif spec.noParent:
+                parents.add("")
+        for parent in sorted(parents, reverse=True):
+            for kind, name in zip(kinds, names, strict=True):
+                yield self.make_urn(parent, kind, name)
+
+    def inside(
+        self, parent: str, kind: str, name: str, inputs: Properties, after: set[str]
+    ) -> Made:
+        """Register a resource inside a remote component."""
+        urn = self.make_urn(parent, kind, name)
+        aliases = (self.make_urn(self._step.was(parent), kind, name),)
+        options = Options(frozenset({parent, *after}), aliases)
+        made = Made(urn, self._step.resource(Registration(kind, name, urn, inputs), options))
+        outputs = inputs | made.created.outputs
+        self._children[urn] = {"urn": urn, "id": made.created.id, "state": outputs}
+        return made
+
+    def _referring(self, outputs: Properties) -> Properties:
+        """Outputs with each child as Pulumi refers to a resource: by URN, to be asked for later."""
+
+        def refer(value: object) -> Any:  # noqa: ANN401 -- JSON
+            if not isinstance(value, Made):
+                return value
+            return {_SIGNATURE: _RESOURCE, "urn": value.urn, "id": value.created.id}
+
+        return {key: refer(value) for key, value in outputs.items()}
 
     def ReadResource(  # noqa: N802 -- gRPC's name
         self, request: resource_pb2.ReadResourceRequest
@@ -276,6 +292,39 @@ class _Monitor(MockMonitor):
         request: resource_pb2.RegisterResourceOutputsRequest,  # noqa: ARG002 -- the base class's signature
     ) -> empty_pb2.Empty:
         return empty_pb2.Empty()
+
+
+class _Inside(Make):
+    """Makes resources inside one remote component.
+
+    Each depends on those that were made before it there: they are made, and deleted, one by one.
+    """
+
+    def __init__(self, monitor: _Monitor, parent: str) -> None:
+        self._monitor = monitor
+        self._parent = parent
+        self._made: set[str] = set()
+
+    def __call__(
+        self,
+        kind: str,
+        name: str,
+        inputs: Properties,
+        /,
+        outputs: Sequence[str] = (),  # noqa: ARG002 -- as Make has it: here all are there
+    ) -> Made:
+        made = self._monitor.inside(self._parent, kind, name, inputs, self._made)
+        self._made.add(made.urn)
+        return made
+
+    def join(self, *parts: str) -> str:
+        return "".join(parts)
+
+
+def _seconds(duration: str) -> float:
+    """A duration as Go writes it, `1h30m`; 0 of an empty text."""
+    units = {"h": 3600, "m": 60, "s": 1}
+    return sum(float(n) * units[unit] for n, unit in re.findall(r"([0-9.]+)([hms])", duration))
 
 
 # https://pulumi-developer-docs.readthedocs.io/latest/developer-docs/providers/implementers-guide.html
@@ -315,12 +364,12 @@ def _struct(properties: Mapping[str, Any]) -> struct_pb2.Struct:
     return struct
 
 
-async def _evaluate(project: Project, provider: Provider) -> Evaluation:
+async def _evaluate(project: Project, provider: Provider, step: Update) -> Properties:
     # A resource that failed fails all that wait for it; the first of them is told, once, below.
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     # One that failed leaves outputs behind, whose event loop is closed.
     _outputs().clear()
-    monitor = _Monitor(provider)
+    monitor = _Monitor(provider, step)
     set_all_config(project.config)
     logger = logging.getLogger("pulumi.program")
     set_mocks(
@@ -329,12 +378,11 @@ async def _evaluate(project: Project, provider: Provider) -> Evaluation:
     try:
         with _no_source_positions():
             await run_pulumi_func(lambda: _run_and_settle(project.root))
-        outputs = await _stack_outputs()
+        return await _stack_outputs()
     except EvaluationError:
         raise
     except (Exception, SystemExit) as error:
         raise _explained(error, project.root) from error
-    return Evaluation(outputs, monitor.registered)
 
 
 @contextlib.contextmanager

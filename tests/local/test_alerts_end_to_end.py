@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
-from local.engine.monitor import Evaluation
+from local.engine.deployment import Evaluation
 from local.engine.project import load
 from local.engine.resources import create_stack
 from local.services.ecs.images import Images

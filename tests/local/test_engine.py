@@ -8,24 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from local.engine.monitor import (
-    Created,
-    EvaluationError,
-    Properties,
-    Registration,
-    Resource,
-    evaluate,
-    evaluate_dry,
-    who_and_where,
-)
+from local.engine.deployment import Resource
+from local.engine.monitor import DryProvider, evaluate, evaluate_dry, who_and_where
 from local.engine.project import ProjectError, load
+from local.engine.state import Created, EvaluationError, Properties, Registration
 from tests.local.programs import REGION, STACK_FILE, write_files, write_project
 
 
-class Recorder:
+class Recorder(DryProvider):
     """Makes nothing, and keeps what it was asked to make."""
 
     def __init__(self) -> None:
+        super().__init__(REGION)
         self.asked: list[Registration] = []
         self._lock = threading.Lock()
 
@@ -336,7 +330,8 @@ def test_a_dry_evaluation_makes_up_what_a_cloud_would_answer(tmp_path: Path) -> 
     assert found.outputs["subnets"] == 2
     assert found.outputs["topic"] == "fixed"
     assert found.outputs["repository"].startswith("arn:aws:ecr:ap-northeast-1:123456789012:")
-    assert len(found.resources) == 3
+    # Of the repository, what is in it counts as well.
+    assert len(found.resources) == 4
 
 
 def test_a_dry_evaluation_imports_no_cloud(tmp_path: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from local.cloud import ACCOUNT, Cloud
-from local.engine.monitor import Created, Properties, Registration, evaluate, who_and_where
+from local.engine.monitor import evaluate
 from local.engine.project import Project, load
-from local.engine.resources import CREATORS
+from local.engine.resources import CloudProvider
 from local.engine.resources.context import Context
+from local.engine.state import Created, Properties, Registration
 from local.services.iam import iam
 from tests.local.probe import REGION, eventually
 from tests.recorder import ROOT
@@ -46,24 +47,24 @@ class Values:
         return texts + [base64.b64encode(text.encode()).decode()[:30] for text in texts]
 
 
-class Recorder:
+class Recorder(CloudProvider):
     """Makes the resources of a stack, and keeps all that Pulumi would hear of them."""
 
     def __init__(self, cloud: Cloud, project: Project) -> None:
-        self._context = Context(cloud, project, cloud.images.add)
+        super().__init__(
+            Context(cloud, project.root, project.region, project.default_tags, cloud.images.add)
+        )
         self.heard: list[str] = []
 
     def create(self, registration: Registration) -> Created:
         self.heard.append(repr(registration))
-        if registration.type.startswith("pulumi:providers:"):
-            return Created(registration.name, {})
-        created = CREATORS[registration.type](self._context, registration)
+        created = super().create(registration)
         self.heard.append(repr(created))
         return created
 
     def invoke(self, token: str, arguments: Properties) -> Properties:
         self.heard.append(repr((token, arguments)))
-        return who_and_where(token, self._context.account, self._context.region)
+        return super().invoke(token, arguments)
 
 
 @dataclasses.dataclass

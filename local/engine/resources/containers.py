@@ -5,22 +5,53 @@ import json
 from pathlib import Path
 from typing import Any
 
-from local.engine.monitor import Child, Created, Properties, Registration
-from local.engine.resources.context import Context, Creator, capacity_providers, given
+from local.engine.resources.context import (
+    Context,
+    capacity_providers,
+    document,
+    given,
+    lower_pairs,
+    pairs,
+)
+from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.state import Created, Make, Properties, Registration, State
 
 
 def cluster(context: Context, registration: Registration) -> Created:
     """An ECS cluster."""
     inputs = registration.inputs
-    name = context.name(registration, limit=255)
-    settings: list[Any] = inputs.get("settings") or []
-    if any(s["name"] == "containerInsights" and s["value"] != "disabled" for s in settings):
-        context.not_honoured("Container Insights collects nothing", registration)
+    name: str = inputs["name"]
+    settings = _settings(context, registration)
     made = context.ecs.create_cluster(
-        clusterName=name, settings=settings, tags=context.lower_pairs(inputs)
+        clusterName=name, settings=settings, tags=lower_pairs(inputs["tags"])
     )["cluster"]
     arn = made.get("clusterArn", "")
     return Created(arn, {"arn": arn, "name": name})
+
+
+def _settings(context: Context, registration: Registration) -> list[Any]:
+    settings: list[Any] = registration.inputs.get("settings") or []
+    if any(s["name"] == "containerInsights" and s["value"] != "disabled" for s in settings):
+        context.not_honoured("Container Insights collects nothing", registration)
+    return settings
+
+
+def _update_cluster(context: Context, registration: Registration, before: State) -> None:
+    settings = _settings(context, registration)
+    context.ecs.update_cluster(
+        cluster=before.id, settings=settings or [{"name": "containerInsights", "value": "disabled"}]
+    )
+    added, gone = retagged(registration, before)
+    if added:
+        context.ecs.tag_resource(resourceArn=before.id, tags=lower_pairs(added))
+    if gone:
+        context.ecs.untag_resource(resourceArn=before.id, tagKeys=gone)
+
+
+def _cluster_exists(context: Context, state: State) -> None:
+    found = context.ecs.describe_clusters(clusters=[state.id])["clusters"]
+    if not any(one.get("status") == "ACTIVE" for one in found):
+        raise LookupError(state.id)
 
 
 def cluster_capacity_providers(context: Context, registration: Registration) -> Created:
@@ -55,7 +86,7 @@ def task_definition(context: Context, registration: Registration) -> Created:
             ephemeralStorage=storage and {"sizeInGiB": storage["sizeInGib"]},
             runtimePlatform=runtime,
             volumes=_volumes(context, registration),
-            tags=context.lower_pairs(inputs) or None,
+            tags=lower_pairs(inputs["tags"]) or None,
         ),
     )
     made = answer["taskDefinition"]
@@ -64,6 +95,46 @@ def task_definition(context: Context, registration: Registration) -> Created:
         inputs["family"],
         {"arn": arn, "arnWithoutRevision": arn.rpartition(":")[0], "revision": revision},
     )
+
+
+# A revision never changes: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-task-definition-console-v2.html
+_EVERYTHING_BUT_TAGS = frozenset(
+    {
+        "containerDefinitions",
+        "cpu",
+        "enableFaultInjection",
+        "ephemeralStorage",
+        "executionRoleArn",
+        "family",
+        "memory",
+        "networkMode",
+        "requiresCompatibilities",
+        "runtimePlatform",
+        "taskRoleArn",
+        "volumes",
+    }
+)
+
+
+def _tag_task_definition(context: Context, registration: Registration, before: State) -> None:
+    added, gone = retagged(registration, before)
+    arn = before.outputs["arn"]
+    if added:
+        context.ecs.tag_resource(resourceArn=arn, tags=lower_pairs(added))
+    if gone:
+        context.ecs.untag_resource(resourceArn=arn, tagKeys=gone)
+
+
+def _deregister(context: Context, state: State) -> None:
+    if not state.inputs.get("skipDestroy"):
+        context.ecs.deregister_task_definition(taskDefinition=state.outputs["arn"])
+
+
+def _task_definition_exists(context: Context, state: State) -> None:
+    arn = state.outputs["arn"]
+    found = context.ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    if found.get("status") != "ACTIVE":
+        raise LookupError(arn)
 
 
 def _text(value: object) -> str | None:
@@ -78,24 +149,80 @@ def _volumes(context: Context, registration: Registration) -> list[dict[str, Any
 
 
 def repository(context: Context, registration: Registration) -> Created:
-    """A registry's repository: here only its URL."""
-    name = context.name(registration, limit=256).lower()
-    url = f"{context.account}.dkr.ecr.{context.region}.amazonaws.com/{name}"
-    outputs = {"arn": context.arn("ecr", f"repository/{name}"), "name": name, "repositoryUrl": url}
-    child = Child("aws:ecr/repository:Repository", registration.name, name, outputs)
-    return Created(name, {"url": url, "repository": child})
+    """A repository of the registry; its id is its name."""
+    inputs = registration.inputs
+    made = context.ecr.create_repository(
+        repositoryName=inputs["name"],
+        imageTagMutability=inputs.get("imageTagMutability") or "MUTABLE",
+        tags=pairs(inputs["tags"]),
+    )["repository"]
+    name: str = made["repositoryName"]
+    return Created(
+        name,
+        {
+            "arn": made["repositoryArn"],
+            "name": name,
+            "registryId": context.account,
+            "repositoryUrl": made["repositoryUri"],
+        },
+    )
+
+
+def _update_repository(context: Context, registration: Registration, before: State) -> None:
+    context.ecr.put_image_tag_mutability(
+        repositoryName=before.id,
+        imageTagMutability=registration.inputs.get("imageTagMutability") or "MUTABLE",
+    )
+    added, gone = retagged(registration, before)
+    if added:
+        context.ecr.tag_resource(resourceArn=before.outputs["arn"], tags=pairs(added))
+    if gone:
+        context.ecr.untag_resource(resourceArn=before.outputs["arn"], tagKeys=gone)
+
+
+def lifecycle_policy(context: Context, registration: Registration) -> Created:
+    """Which images of a repository go, and when."""
+    inputs = registration.inputs
+    context.ecr.put_lifecycle_policy(
+        repositoryName=inputs["repository"], lifecyclePolicyText=document(inputs["policy"])
+    )
+    context.not_honoured("Lifecycle rules expire nothing", registration)
+    return Created(inputs["repository"], {"registryId": context.account})
 
 
 def image(context: Context, registration: Registration) -> Created:
-    """An image: not built, but its URI is known to stand for the folder it would be built from."""
+    """An image: not built, but its URI is known to stand for the folder it would be built from.
+
+    It is pushed: with each of its tags, and by its digest alone for an export that says so.
+    """
     inputs = registration.inputs
-    folder = (context.project.root / (inputs.get("context") or ".")).resolve()
+    location: str = (inputs.get("context") or {}).get("location") or "."
+    folder = (context.root / location).resolve()
     if not folder.is_dir():
         raise FileNotFoundError(f"the image's build context {folder} is not a folder")
-    uri = f"{inputs['repositoryUrl']}@sha256:{digest(folder)}"
-    context.register_image(uri, folder)
+    found = f"sha256:{digest(folder)}"
+    exports = [e.get("image") or e.get("registry") or {} for e in inputs.get("exports") or []]
+    untagged = [name for e in exports if e.get("pushByDigest") for name in e.get("names") or []]
+    tagged: list[str] = inputs.get("tags") or []
+    for name in tagged + untagged:
+        url, _, tag = name.rpartition(":") if name in tagged else (name, "", "")
+        context.ecr.put_image(
+            repositoryName=url.partition("/")[2],
+            imageManifest=json.dumps({"schemaVersion": 2, "config": {"digest": found}}),
+            imageDigest=found,
+            **({"imageTag": tag} if tag else {}),
+        )
+        context.register_image(f"{url}@{found}", folder)
     context.not_honoured("The image is not built: its folder runs in this Python", registration)
-    return Created(uri, {"imageUri": uri})
+    references = [f"{name}@{found}" for name in tagged]
+    return Created(found, {"digest": found, "ref": references[0] if references else ""})
+
+
+def _with_context_hash(context: Context, inputs: Properties) -> Properties:
+    """The inputs with the hash of the build's folder, by which a change of it shows."""
+    location: str = (inputs.get("context") or {}).get("location") or "."
+    folder = (context.root / location).resolve()
+    return inputs | {"contextHash": digest(folder)} if folder.is_dir() else inputs
 
 
 def digest(folder: Path) -> str:
@@ -108,10 +235,112 @@ def digest(folder: Path) -> str:
     return total.hexdigest()
 
 
-CREATORS: dict[str, Creator] = {
-    "aws:ecs/cluster:Cluster": cluster,
-    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders": cluster_capacity_providers,
-    "aws:ecs/taskDefinition:TaskDefinition": task_definition,
-    "awsx:ecr:Repository": repository,
-    "awsx:ecr:Image": image,
+def awsx_repository(name: str, inputs: Properties, make: Make) -> Properties:
+    """`awsx:ecr:Repository`: a repository and, if told to, its lifecycle policy."""
+    own = {key: inputs.get(key) for key in ("forceDelete", "imageTagMutability", "name", "tags")}
+    made = make(
+        "aws:ecr/repository:Repository", name, given(**own), ("arn", "name", "repositoryUrl")
+    )
+    outputs: Properties = {"repository": made, "url": made["repositoryUrl"]}
+    policy: Properties = inputs.get("lifecyclePolicy") or {}
+    if not policy.get("skip"):
+        rules = policy.get("rules") or [{"tagStatus": "untagged", "maximumNumberOfImages": 1}]
+        outputs["lifecyclePolicy"] = make(
+            "aws:ecr/lifecyclePolicy:LifecyclePolicy",
+            name,
+            {"repository": made["name"], "policy": json.dumps({"rules": _expiring(rules)})},
+        )
+    return outputs
+
+
+def _expiring(rules: list[Properties]) -> list[Properties]:
+    return [
+        {
+            "rulePriority": number,
+            "selection": given(
+                tagStatus=rule["tagStatus"],
+                tagPrefixList=rule.get("tagPrefixList"),
+                countType="sinceImagePushed"
+                if rule.get("maximumAgeLimit")
+                else "imageCountMoreThan",
+                countUnit="days" if rule.get("maximumAgeLimit") else None,
+                countNumber=rule.get("maximumAgeLimit") or rule["maximumNumberOfImages"],
+            ),
+            "action": {"type": "expire"},
+        }
+        for number, rule in enumerate(rules, 1)
+    ]
+
+
+def awsx_image(name: str, inputs: Properties, make: Make) -> Properties:
+    """`awsx:ecr:Image`: an image whose tag, unless given, is made of the paths it is built from.
+
+    https://github.com/pulumi/pulumi-awsx/blob/master/awsx/ecr/image.ts
+    """
+    paths = [str(inputs.get(key) or "") for key in ("context", "dockerfile", "target")]
+    tag = inputs.get("imageTag") or hashlib.sha256("\0".join(paths).encode()).hexdigest()[:32]
+    reference = make.join(inputs["repositoryUrl"], f":{tag}")
+    built = make(
+        "docker-build:index:Image",
+        name,
+        given(
+            context={"location": inputs.get("context") or "."},
+            buildArgs=inputs.get("args"),
+            platforms=[inputs["platform"]] if inputs.get("platform") else None,
+            push=True,
+            tags=[reference],
+        ),
+        ("digest",),
+    )
+    return {"imageUri": make.join(inputs["repositoryUrl"], "@", built["digest"])}
+
+
+HANDLERS: dict[str, Handler] = {
+    "aws:ecs/cluster:Cluster": Handler(
+        cluster,
+        lambda c, s: c.ecs.delete_cluster(cluster=s.id),
+        _update_cluster,
+        frozenset({"name", "namePrefix"}),
+        _cluster_exists,
+        name=Name(255),
+        tagged=True,
+    ),
+    "aws:ecs/clusterCapacityProviders:ClusterCapacityProviders": Handler(
+        cluster_capacity_providers,
+        lambda c, s: c.ecs.put_cluster_capacity_providers(
+            cluster=s.id, capacityProviders=[], defaultCapacityProviderStrategy=[]
+        ),
+        put(cluster_capacity_providers),
+        frozenset({"clusterName"}),
+    ),
+    "aws:ecs/taskDefinition:TaskDefinition": Handler(
+        task_definition,
+        _deregister,
+        _tag_task_definition,
+        _EVERYTHING_BUT_TAGS,
+        _task_definition_exists,
+        tagged=True,
+    ),
+    "aws:ecr/repository:Repository": Handler(
+        repository,
+        lambda c, s: c.ecr.delete_repository(
+            repositoryName=s.id, force=bool(s.inputs.get("forceDelete"))
+        ),
+        _update_repository,
+        frozenset({"name"}),
+        lambda c, s: c.ecr.describe_repositories(repositoryNames=[s.id]),
+        name=Name(256, lower=True),
+        tagged=True,
+    ),
+    "aws:ecr/lifecyclePolicy:LifecyclePolicy": Handler(
+        lifecycle_policy,
+        lambda c, s: c.ecr.delete_lifecycle_policy(repositoryName=s.id),
+        put(lifecycle_policy),
+        frozenset({"repository"}),
+        lambda c, s: c.ecr.get_lifecycle_policy(repositoryName=s.id),
+    ),
+    # Deleting one leaves what was pushed: the repository's lifecycle policy is for that.
+    "docker-build:index:Image": Handler(
+        image, lambda _c, _s: None, put(image), check=_with_context_hash
+    ),
 }

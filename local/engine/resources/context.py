@@ -1,4 +1,4 @@
-"""What every creator needs: clients, names, tags, and a place for what cannot be honoured."""
+"""What every handler needs: clients, ARNs, and a place for what cannot be honoured."""
 
 import json
 import threading
@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from local.engine.monitor import Created, Properties, Registration, autoname
-from local.engine.project import Project
+from local.engine.state import Properties, Registration
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Clients(Protocol):
-    """A cloud, as creators see it."""
+    """A cloud, as handlers see it."""
 
     account: str
 
@@ -41,11 +40,22 @@ RegisterImage = Callable[[str, Path], None]
 
 
 class Context:
-    """The cloud in which one stack is created."""
+    """The cloud in which one stack is created.
 
-    def __init__(self, cloud: Clients, project: Project, register_image: RegisterImage) -> None:
-        self.project = project
-        self.region = project.region
+    `root` is the folder that paths of the program are relative to.
+    """
+
+    def __init__(
+        self,
+        cloud: Clients,
+        root: Path,
+        region: str,
+        default_tags: Mapping[str, str],
+        register_image: RegisterImage,
+    ) -> None:
+        self.root = root
+        self.region = region
+        self.default_tags = dict(default_tags)
         self.account = cloud.account
         self.register_image = register_image
         self._cloud = cloud
@@ -72,6 +82,11 @@ class Context:
     def ec2(self) -> "EC2Client":
         """Amazon EC2."""
         return self._client("ec2")
+
+    @cached_property
+    def ecr(self) -> Any:  # noqa: ANN401 -- no stubs are installed for it
+        """Amazon ECR."""
+        return self._client("ecr")
 
     @cached_property
     def ecs(self) -> "ECSClient":
@@ -137,42 +152,6 @@ class Context:
         """The ARN of a resource of this account and Region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
-    def name(self, registration: Registration, *, limit: int, key: str = "name") -> str:
-        """The physical name: the one given, or Pulumi's `<prefix><7 hex digits>`.
-
-        Raises:
-            ValueError: it would be longer than AWS allows, which Pulumi refuses likewise.
-        """
-        given = registration.inputs.get(key)
-        if given:
-            name = str(given)
-        else:
-            name = autoname(registration)
-            prefix = registration.inputs.get("namePrefix") or registration.inputs.get(
-                "bucketPrefix"
-            )
-            if prefix:
-                name = f"{prefix}{name.removeprefix(registration.name + '-')}"
-        if len(name) > limit:
-            raise ValueError(
-                f"the name {name!r} has {len(name)} characters, AWS allows {limit}: shorten it"
-            )
-        return name
-
-    def tags(self, inputs: Properties) -> dict[str, str]:
-        """The resource's tags over the stack's default ones."""
-        return self.project.default_tags | {
-            k: str(v) for k, v in (inputs.get("tags") or {}).items()
-        }
-
-    def pairs(self, inputs: Properties) -> list[Any]:
-        """The tags as most services want them: `[{"Key": …, "Value": …}]`."""
-        return [{"Key": key, "Value": value} for key, value in self.tags(inputs).items()]
-
-    def lower_pairs(self, inputs: Properties) -> list[Any]:
-        """The tags as Amazon ECS and Step Functions want them: `[{"key": …, "value": …}]`."""
-        return [{"key": key, "value": value} for key, value in self.tags(inputs).items()]
-
     def not_honoured(self, what: str, registration: Registration) -> None:
         """Note that a resource asks for something that this cloud only records, or leaves out."""
         with self._lock:
@@ -189,9 +168,6 @@ class Context:
             )
 
 
-Creator = Callable[[Context, Registration], Created]
-
-
 def _some(names: Sequence[str], most: int = 4) -> str:
     more = len(names) - most
     return ", ".join(names) if more <= 0 else f"{', '.join(names[:most])} and {more} more"
@@ -200,6 +176,16 @@ def _some(names: Sequence[str], most: int = 4) -> str:
 def given(**values: Any) -> dict[str, Any]:  # noqa: ANN401 -- parameters of any AWS call
     """Parameters without those that the program left out: boto3 refuses a None."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def pairs(tags: Mapping[str, str]) -> list[Any]:
+    """Tags as most services want them: `[{"Key": …, "Value": …}]`."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def lower_pairs(tags: Mapping[str, str]) -> list[Any]:
+    """Tags as Amazon ECS and Step Functions want them: `[{"key": …, "value": …}]`."""
+    return [{"key": key, "value": value} for key, value in tags.items()]
 
 
 def document(policy: object) -> str:

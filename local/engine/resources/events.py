@@ -1,15 +1,24 @@
 """Rules with targets, schedules, state machines → EventBridge, Scheduler, Step Functions."""
 
+import time
 from typing import Any
 
-from local.engine.monitor import Created, Properties, Registration
-from local.engine.resources.context import Context, Creator, awsvpc, capacity_providers, given
+from local.engine.resources.context import (
+    Context,
+    awsvpc,
+    capacity_providers,
+    given,
+    lower_pairs,
+    pairs,
+)
+from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.state import Created, Properties, Registration, State
 
 
 def event_rule(context: Context, registration: Registration) -> Created:
     """A rule of an event bus."""
     inputs = registration.inputs
-    name = context.name(registration, limit=64)
+    name: str = inputs["name"]
     state = inputs.get("state") or ("DISABLED" if inputs.get("isEnabled") is False else "ENABLED")
     bus = inputs.get("eventBusName")
     arn = context.events.put_rule(
@@ -21,17 +30,41 @@ def event_rule(context: Context, registration: Registration) -> Created:
             EventPattern=inputs.get("eventPattern"),
             ScheduleExpression=inputs.get("scheduleExpression"),
             RoleArn=inputs.get("roleArn"),
-            Tags=context.pairs(inputs) or None,
+            Tags=pairs(inputs["tags"]) or None,
         ),
     )["RuleArn"]
     identity = name if bus in {None, "default"} else f"{bus}/{name}"
     return Created(identity, {"arn": arn, "name": name})
 
 
+def _update_rule(context: Context, registration: Registration, before: State) -> None:
+    event_rule(context, registration)
+    # PutRule ignores the tags of a rule that exists:
+    # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
+    added, gone = retagged(registration, before)
+    if added:
+        context.events.tag_resource(ResourceARN=before.outputs["arn"], Tags=pairs(added))
+    if gone:
+        context.events.untag_resource(ResourceARN=before.outputs["arn"], TagKeys=gone)
+
+
+def _which_rule(state: State, key: str) -> dict[str, Any]:
+    """The rule that a rule's (`name`) or a target's (`rule`) inputs name, and its bus."""
+    return given(EventBusName=state.inputs.get("eventBusName")) | {
+        key: state.inputs["rule" if "rule" in state.inputs else "name"]
+    }
+
+
+def _target_exists(context: Context, state: State) -> None:
+    targets = context.events.list_targets_by_rule(**_which_rule(state, "Rule"))["Targets"]
+    if state.inputs["targetId"] not in {target["Id"] for target in targets}:
+        raise LookupError(state.id)
+
+
 def event_target(context: Context, registration: Registration) -> Created:
     """One target of a rule."""
     inputs = registration.inputs
-    target_id = context.name(registration, limit=64, key="targetId")
+    target_id: str = inputs["targetId"]
     transformer: Properties | None = inputs.get("inputTransformer")
     retry: Properties | None = inputs.get("retryPolicy")
     sqs: Properties | None = inputs.get("sqsTarget")
@@ -95,18 +128,37 @@ def _ecs_parameters(ecs: Properties | None) -> dict[str, Any] | None:
 
 def schedule_group(context: Context, registration: Registration) -> Created:
     """A group of schedules."""
-    name = context.name(registration, limit=64)
-    arn = context.scheduler.create_schedule_group(
-        Name=name, Tags=context.pairs(registration.inputs)
-    )["ScheduleGroupArn"]
+    inputs = registration.inputs
+    name: str = inputs["name"]
+    arn = context.scheduler.create_schedule_group(Name=name, Tags=pairs(inputs["tags"]))[
+        "ScheduleGroupArn"
+    ]
     return Created(name, {"arn": arn, "name": name, "state": "ACTIVE"})
+
+
+def _tag_group(context: Context, registration: Registration, before: State) -> None:
+    added, gone = retagged(registration, before)
+    arn = before.outputs["arn"]
+    if added:
+        context.scheduler.tag_resource(ResourceArn=arn, Tags=pairs(added))
+    if gone:
+        context.scheduler.untag_resource(ResourceArn=arn, TagKeys=gone)
 
 
 def schedule(context: Context, registration: Registration) -> Created:
     """A schedule and its one target."""
     inputs = registration.inputs
-    name = context.name(registration, limit=64)
+    name: str = inputs["name"]
     group: str = inputs.get("groupName") or "default"
+    arn = context.scheduler.create_schedule(**_schedule(inputs))["ScheduleArn"]
+    return Created(f"{group}/{name}", {"arn": arn, "name": name, "groupName": group})
+
+
+def _schedule(inputs: Properties) -> dict[str, Any]:
+    """All of a schedule: UpdateSchedule forgets what it is not given.
+
+    https://docs.aws.amazon.com/scheduler/latest/APIReference/API_UpdateSchedule.html
+    """
     window: Properties = inputs["flexibleTimeWindow"]
     target: Properties = inputs["target"]
     retry: Properties | None = target.get("retryPolicy")
@@ -114,14 +166,13 @@ def schedule(context: Context, registration: Registration) -> Created:
     if ecs and "Tags" in ecs:
         ecs["Tags"] = [{"key": tag["Key"], "value": tag["Value"]} for tag in ecs["Tags"]]
     sqs: Properties | None = target.get("sqsParameters")
-    arn = context.scheduler.create_schedule(
-        Name=name,
-        GroupName=group,
+    return dict(
+        **_which_schedule(inputs),
         ScheduleExpression=inputs["scheduleExpression"],
-        FlexibleTimeWindow=given(  # pyright: ignore[reportArgumentType] -- built by key
+        FlexibleTimeWindow=given(
             Mode=window["mode"], MaximumWindowInMinutes=window.get("maximumWindowInMinutes")
         ),
-        Target=given(  # pyright: ignore[reportArgumentType] -- built by key
+        Target=given(
             Arn=target["arn"],
             RoleArn=target["roleArn"],
             Input=target.get("input"),
@@ -142,38 +193,29 @@ def schedule(context: Context, registration: Registration) -> Created:
             Description=inputs.get("description"),
             ActionAfterCompletion=inputs.get("actionAfterCompletion"),
         ),
-    )["ScheduleArn"]
-    return Created(f"{group}/{name}", {"arn": arn, "name": name, "groupName": group})
+    )
+
+
+def _which_schedule(inputs: Properties) -> dict[str, str]:
+    return {"Name": inputs["name"], "GroupName": inputs.get("groupName") or "default"}
+
+
+def _update_schedule(context: Context, registration: Registration, _before: State) -> None:
+    context.scheduler.update_schedule(**_schedule(registration.inputs))
 
 
 def state_machine(context: Context, registration: Registration) -> Created:
     """A state machine; its id is its ARN."""
     inputs = registration.inputs
-    name = context.name(registration, limit=80)
-    logging: Properties | None = inputs.get("loggingConfiguration")
+    name: str = inputs["name"]
     tracing: Properties | None = inputs.get("tracingConfiguration")
     if tracing and tracing.get("enabled"):
         context.not_honoured("X-Ray traces nothing", registration)
     made = context.stepfunctions.create_state_machine(
         name=name,
-        definition=inputs["definition"],
-        roleArn=inputs["roleArn"],
         type=inputs.get("type") or "STANDARD",
-        **given(
-            loggingConfiguration=logging
-            and given(
-                level=logging.get("level"),
-                includeExecutionData=logging.get("includeExecutionData"),
-                destinations=[
-                    {"cloudWatchLogsLogGroup": {"logGroupArn": logging["logDestination"]}}
-                ]
-                if logging.get("logDestination")
-                else None,
-            ),
-            tracingConfiguration=tracing and given(enabled=tracing.get("enabled")),
-            publish=inputs.get("publish"),
-            tags=context.lower_pairs(inputs) or None,
-        ),
+        **_machine(inputs),
+        **given(tags=lower_pairs(inputs["tags"]) or None),
     )
     arn = made["stateMachineArn"]
     return Created(
@@ -187,10 +229,103 @@ def state_machine(context: Context, registration: Registration) -> Created:
     )
 
 
-CREATORS: dict[str, Creator] = {
-    "aws:cloudwatch/eventRule:EventRule": event_rule,
-    "aws:cloudwatch/eventTarget:EventTarget": event_target,
-    "aws:scheduler/scheduleGroup:ScheduleGroup": schedule_group,
-    "aws:scheduler/schedule:Schedule": schedule,
-    "aws:sfn/stateMachine:StateMachine": state_machine,
+def _machine(inputs: Properties) -> dict[str, Any]:
+    logging: Properties | None = inputs.get("loggingConfiguration")
+    tracing: Properties | None = inputs.get("tracingConfiguration")
+    return given(
+        definition=inputs["definition"],
+        roleArn=inputs["roleArn"],
+        loggingConfiguration=logging
+        and given(
+            level=logging.get("level"),
+            includeExecutionData=logging.get("includeExecutionData"),
+            destinations=[{"cloudWatchLogsLogGroup": {"logGroupArn": logging["logDestination"]}}]
+            if logging.get("logDestination")
+            else None,
+        ),
+        tracingConfiguration=tracing and given(enabled=tracing.get("enabled")),
+        publish=inputs.get("publish"),
+    )
+
+
+def _update_machine(
+    context: Context, registration: Registration, before: State
+) -> Properties | None:
+    states, arn = context.stepfunctions, before.id
+    off: dict[str, Any] = {"loggingConfiguration": {"level": "OFF"}}
+    answer = states.update_state_machine(stateMachineArn=arn, **off | _machine(registration.inputs))
+    added, gone = retagged(registration, before)
+    if added:
+        states.tag_resource(resourceArn=arn, tags=lower_pairs(added))
+    if gone:
+        states.untag_resource(resourceArn=arn, tagKeys=gone)
+    return given(stateMachineVersionArn=answer.get("stateMachineVersionArn"))
+
+
+DELETION_SECONDS = 300
+"""How long the deletion of a state machine may take, unless customTimeouts says otherwise.
+
+https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/sfn/state_machine.go
+"""
+
+
+def _delete_machine(context: Context, state: State) -> None:
+    """Wait until the executions under way have ended, as the provider does."""
+    states = context.stepfunctions
+    states.delete_state_machine(stateMachineArn=state.id)
+    limit = state.delete_seconds or DELETION_SECONDS
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        try:
+            states.describe_state_machine(stateMachineArn=state.id)
+        except states.exceptions.StateMachineDoesNotExist:
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"executions of {state.id} are still under way after {limit:.0f} s")
+
+
+HANDLERS: dict[str, Handler] = {
+    "aws:cloudwatch/eventRule:EventRule": Handler(
+        event_rule,
+        lambda c, s: c.events.delete_rule(**_which_rule(s, "Name")),
+        _update_rule,
+        frozenset({"name", "namePrefix", "eventBusName"}),
+        lambda c, s: c.events.describe_rule(**_which_rule(s, "Name")),
+        name=Name(64),
+        tagged=True,
+    ),
+    "aws:cloudwatch/eventTarget:EventTarget": Handler(
+        event_target,
+        lambda c, s: c.events.remove_targets(Ids=[s.inputs["targetId"]], **_which_rule(s, "Rule")),
+        put(event_target),
+        frozenset({"rule", "targetId", "eventBusName"}),
+        _target_exists,
+        name=Name(64, key="targetId"),
+    ),
+    "aws:scheduler/scheduleGroup:ScheduleGroup": Handler(
+        schedule_group,
+        lambda c, s: c.scheduler.delete_schedule_group(Name=s.id),
+        _tag_group,
+        frozenset({"name", "namePrefix"}),
+        lambda c, s: c.scheduler.get_schedule_group(Name=s.id),
+        name=Name(64),
+        tagged=True,
+    ),
+    "aws:scheduler/schedule:Schedule": Handler(
+        schedule,
+        lambda c, s: c.scheduler.delete_schedule(**_which_schedule(s.inputs)),
+        _update_schedule,
+        frozenset({"name", "namePrefix", "groupName"}),
+        lambda c, s: c.scheduler.get_schedule(**_which_schedule(s.inputs)),
+        name=Name(64),
+    ),
+    "aws:sfn/stateMachine:StateMachine": Handler(
+        state_machine,
+        _delete_machine,
+        _update_machine,
+        frozenset({"name", "namePrefix", "type"}),
+        lambda c, s: c.stepfunctions.describe_state_machine(stateMachineArn=s.id),
+        name=Name(80),
+        tagged=True,
+    ),
 }

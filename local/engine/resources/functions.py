@@ -9,48 +9,31 @@ from typing import Any
 
 import pulumi
 
-from local.engine.monitor import Created, Properties, Registration
-from local.engine.resources.context import Context, Creator, given, pascal
+from local.engine.resources.context import Context, given, pascal
+from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.state import Created, Properties, Registration, State
 
 
 def function(context: Context, registration: Registration) -> Created:
     """A function with the code that the program points at, zipped from disk."""
     inputs = registration.inputs
-    name = context.name(registration, limit=64)
-    archive = zipped(inputs["code"], context.project.root)
-    concurrency = inputs.get("reservedConcurrentExecutions")
-    dead_letters: Properties | None = inputs.get("deadLetterConfig")
-    environment: Properties | None = inputs.get("environment")
+    name: str = inputs["name"]
+    archive = zipped(inputs["code"], context.root)
     tracing: Properties | None = inputs.get("tracingConfig")
     if tracing and tracing["mode"] == "Active":
         context.not_honoured("X-Ray traces nothing", registration)
     made = context.functions.create_function(
         FunctionName=name,
-        Role=inputs["role"],
         Code={"ZipFile": archive},
         **given(
-            Handler=inputs.get("handler"),
-            Runtime=inputs.get("runtime"),
             Architectures=inputs.get("architectures"),
-            Description=inputs.get("description"),
-            MemorySize=inputs.get("memorySize"),
-            Timeout=inputs.get("timeout"),
-            Layers=inputs.get("layers"),
             Publish=inputs.get("publish"),
-            Environment=environment and {"Variables": environment.get("variables") or {}},
-            EphemeralStorage=pascal(inputs.get("ephemeralStorage")),
-            LoggingConfig=pascal(inputs.get("loggingConfig")),
-            TracingConfig=pascal(tracing),
-            DeadLetterConfig=dead_letters and {"TargetArn": dead_letters["targetArn"]},
-            Tags=context.tags(inputs) or None,
+            Tags=inputs["tags"] or None,
         ),
+        **_configuration(inputs),
     )
-    if concurrency is not None and concurrency >= 0:
-        context.functions.put_function_concurrency(
-            FunctionName=name, ReservedConcurrentExecutions=concurrency
-        )
+    _reserve(context, name, inputs)
     arn = made["FunctionArn"]
-    digest = base64.b64encode(hashlib.sha256(archive).digest()).decode()
     invoke = (
         f"arn:aws:apigateway:{context.region}:lambda:path/2015-03-31/functions/{arn}/invocations"
     )
@@ -62,11 +45,76 @@ def function(context: Context, registration: Registration) -> Created:
             "invokeArn": invoke,
             "version": made["Version"],
             "qualifiedArn": f"{arn}:{made['Version']}",
-            "codeSha256": digest,
-            "sourceCodeHash": digest,
-            "sourceCodeSize": len(archive),
+            **_code(archive),
         },
     )
+
+
+def _configuration(inputs: Properties) -> dict[str, Any]:
+    dead_letters: Properties | None = inputs.get("deadLetterConfig")
+    environment: Properties | None = inputs.get("environment")
+    return given(
+        Role=inputs["role"],
+        Handler=inputs.get("handler"),
+        Runtime=inputs.get("runtime"),
+        Description=inputs.get("description"),
+        MemorySize=inputs.get("memorySize"),
+        Timeout=inputs.get("timeout"),
+        Layers=inputs.get("layers"),
+        Environment=environment and {"Variables": environment.get("variables") or {}},
+        EphemeralStorage=pascal(inputs.get("ephemeralStorage")),
+        LoggingConfig=pascal(inputs.get("loggingConfig")),
+        TracingConfig=pascal(inputs.get("tracingConfig")),
+        DeadLetterConfig=dead_letters and {"TargetArn": dead_letters["targetArn"]},
+    )
+
+
+def _reserve(context: Context, name: str, inputs: Properties) -> None:
+    concurrency = inputs.get("reservedConcurrentExecutions")
+    if concurrency is not None and concurrency >= 0:
+        context.functions.put_function_concurrency(
+            FunctionName=name, ReservedConcurrentExecutions=concurrency
+        )
+
+
+def _code(archive: bytes) -> Properties:
+    digest = _digest(archive)
+    return {"codeSha256": digest, "sourceCodeHash": digest, "sourceCodeSize": len(archive)}
+
+
+def _digest(archive: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(archive).digest()).decode()
+
+
+def _with_hash(context: Context, inputs: Properties) -> Properties:
+    """The inputs with the hash of the code, by which a change of it shows."""
+    if inputs.get("code") is None:
+        return inputs
+    return inputs | {"sourceCodeHash": _digest(zipped(inputs["code"], context.root))}
+
+
+def _update_function(
+    context: Context, registration: Registration, before: State
+) -> Properties | None:
+    inputs, functions, name = registration.inputs, context.functions, before.id
+    emptied: dict[str, Any] = {"Environment": {"Variables": {}}, "Description": ""}
+    functions.update_function_configuration(FunctionName=name, **emptied | _configuration(inputs))
+    _reserve(context, name, inputs)
+    if inputs.get("reservedConcurrentExecutions", -1) < 0:
+        functions.delete_function_concurrency(FunctionName=name)
+    added, gone = retagged(registration, before)
+    if added:
+        functions.tag_resource(Resource=before.outputs["arn"], Tags=added)
+    if gone:
+        functions.untag_resource(Resource=before.outputs["arn"], TagKeys=gone)
+    keys = ("sourceCodeHash", "architectures")
+    if all(inputs.get(key) == before.inputs.get(key) for key in keys):
+        return None
+    archive = zipped(inputs["code"], context.root)
+    functions.update_function_code(
+        FunctionName=name, ZipFile=archive, **given(Architectures=inputs.get("architectures"))
+    )
+    return _code(archive)
 
 
 def zipped(code: object, root: Path) -> bytes:
@@ -114,7 +162,7 @@ def _files(code: object, root: Path, name: str) -> dict[str, bytes]:
 def permission(context: Context, registration: Registration) -> Created:
     """Who may invoke a function."""
     inputs = registration.inputs
-    statement = context.name(registration, limit=100, key="statementId")
+    statement: str = inputs["statementId"]
     context.functions.add_permission(
         FunctionName=inputs["function"],
         StatementId=statement,
@@ -145,8 +193,34 @@ def event_invoke_config(context: Context, registration: Registration) -> Created
     return Created(inputs["functionName"], {})
 
 
-CREATORS: dict[str, Creator] = {
-    "aws:lambda/function:Function": function,
-    "aws:lambda/permission:Permission": permission,
-    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": event_invoke_config,
+HANDLERS: dict[str, Handler] = {
+    "aws:lambda/function:Function": Handler(
+        function,
+        lambda c, s: c.functions.delete_function(FunctionName=s.id),
+        _update_function,
+        frozenset({"name", "namePrefix", "packageType"}),
+        lambda c, s: c.functions.get_function(FunctionName=s.id),
+        name=Name(64),
+        tagged=True,
+        check=_with_hash,
+    ),
+    "aws:lambda/permission:Permission": Handler(
+        permission,
+        lambda c, s: c.functions.remove_permission(
+            FunctionName=s.inputs["function"], StatementId=s.id
+        ),
+        exists=lambda c, s: c.functions.get_policy(FunctionName=s.inputs["function"]),
+        name=Name(100, key="statementId"),
+    ),
+    "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": Handler(
+        event_invoke_config,
+        lambda c, s: c.functions.delete_function_event_invoke_config(
+            FunctionName=s.inputs["functionName"], **given(Qualifier=s.inputs.get("qualifier"))
+        ),
+        put(event_invoke_config),
+        frozenset({"functionName", "qualifier"}),
+        lambda c, s: c.functions.get_function_event_invoke_config(
+            FunctionName=s.inputs["functionName"], **given(Qualifier=s.inputs.get("qualifier"))
+        ),
+    ),
 }

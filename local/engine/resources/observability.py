@@ -1,39 +1,83 @@
 """Log groups, saved queries, alarms and dashboards → Amazon CloudWatch."""
 
-import uuid
 from typing import Any
 
-from local.engine.monitor import Created, Properties, Registration
-from local.engine.resources.context import Context, Creator, given
+from local.engine.resources.context import Context, given, pairs
+from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.state import Created, Properties, Registration, State
 
 
 def log_group(context: Context, registration: Registration) -> Created:
     """A log group."""
     inputs = registration.inputs
-    name = context.name(registration, limit=512)
+    name: str = inputs["name"]
     context.logs.create_log_group(
         logGroupName=name,
-        **given(logGroupClass=inputs.get("logGroupClass"), tags=context.tags(inputs) or None),
+        **given(logGroupClass=inputs.get("logGroupClass"), tags=inputs["tags"] or None),
     )
-    if days := inputs.get("retentionInDays"):
+    _retain(context, registration)
+    return Created(name, {"arn": context.arn("logs", f"log-group:{name}"), "name": name})
+
+
+def _retain(context: Context, registration: Registration) -> None:
+    name: str = registration.inputs["name"]
+    if days := registration.inputs.get("retentionInDays"):
         context.logs.put_retention_policy(logGroupName=name, retentionInDays=days)
         context.not_honoured(
             "Logs are kept until the cloud stops, whatever their retention", registration
         )
-    return Created(name, {"arn": context.arn("logs", f"log-group:{name}"), "name": name})
+    else:
+        context.logs.delete_retention_policy(logGroupName=name)
+
+
+def _update_log_group(context: Context, registration: Registration, before: State) -> None:
+    _retain(context, registration)
+    added, gone = retagged(registration, before)
+    if added:
+        context.logs.tag_resource(resourceArn=before.outputs["arn"], tags=added)
+    if gone:
+        context.logs.untag_resource(resourceArn=before.outputs["arn"], tagKeys=gone)
+
+
+def _delete_log_group(context: Context, state: State) -> None:
+    if not state.inputs.get("skipDestroy"):
+        context.logs.delete_log_group(logGroupName=state.id)
+
+
+def _log_group_exists(context: Context, state: State) -> object:
+    return context.logs.list_tags_for_resource(resourceArn=state.outputs["arn"])
 
 
 def query_definition(context: Context, registration: Registration) -> Created:
-    """A saved query, of which this cloud keeps nothing but the id."""
-    context.not_honoured("CloudWatch Logs Insights queries are not saved", registration)
-    identity = str(uuid.uuid5(uuid.NAMESPACE_URL, registration.urn))
+    """A saved query."""
+    identity = _put_query(context, registration)
     return Created(identity, {"queryDefinitionId": identity})
+
+
+def _update_query(context: Context, registration: Registration, before: State) -> None:
+    _put_query(context, registration, queryDefinitionId=before.id)
+
+
+def _put_query(context: Context, registration: Registration, **which: Any) -> str:  # noqa: ANN401 -- the query that there is
+    inputs = registration.inputs
+    return context.logs.put_query_definition(
+        name=inputs["name"],
+        queryString=inputs["queryString"],
+        **given(logGroupNames=inputs.get("logGroupNames")),
+        **which,
+    )["queryDefinitionId"]
+
+
+def _query_exists(context: Context, state: State) -> None:
+    found = context.logs.describe_query_definitions(queryDefinitionNamePrefix=state.inputs["name"])
+    if state.id not in {one.get("queryDefinitionId") for one in found["queryDefinitions"]}:
+        raise LookupError(state.id)
 
 
 def metric_alarm(context: Context, registration: Registration) -> Created:
     """An alarm."""
     inputs = registration.inputs
-    name = context.name(registration, limit=255)
+    name: str = inputs["name"]
     queries: list[Properties] = inputs.get("metricQueries") or []
     context.cloudwatch.put_metric_alarm(
         AlarmName=name,
@@ -53,7 +97,7 @@ def metric_alarm(context: Context, registration: Registration) -> Created:
             OKActions=inputs.get("okActions"),
             Period=inputs.get("period"),
             Statistic=inputs.get("statistic"),
-            Tags=context.pairs(inputs) or None,
+            Tags=pairs(inputs["tags"]) or None,
             Threshold=inputs.get("threshold"),
             TreatMissingData=inputs.get("treatMissingData"),
             Unit=inputs.get("unit"),
@@ -93,16 +137,66 @@ def _metric_query(query: Properties) -> dict[str, Any]:
 def dashboard(context: Context, registration: Registration) -> Created:
     """A dashboard."""
     inputs = registration.inputs
-    name = context.name(registration, limit=255, key="dashboardName")
+    name: str = inputs["dashboardName"]
     context.cloudwatch.put_dashboard(DashboardName=name, DashboardBody=inputs["dashboardBody"])
     context.not_honoured("Dashboards are recorded, there is no console to show them", registration)
     arn = f"arn:aws:cloudwatch::{context.account}:dashboard/{name}"
     return Created(name, {"dashboardArn": arn, "dashboardName": name})
 
 
-CREATORS: dict[str, Creator] = {
-    "aws:cloudwatch/logGroup:LogGroup": log_group,
-    "aws:cloudwatch/queryDefinition:QueryDefinition": query_definition,
-    "aws:cloudwatch/metricAlarm:MetricAlarm": metric_alarm,
-    "aws:cloudwatch/dashboard:Dashboard": dashboard,
+def _delete_dashboard(context: Context, state: State) -> None:
+    context.cloudwatch.delete_dashboards(DashboardNames=[state.inputs["dashboardName"]])
+
+
+def _update_alarm(context: Context, registration: Registration, before: State) -> None:
+    # Tags that are given to PutMetricAlarm count only for a new alarm.
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+    metric_alarm(context, registration)
+    added, gone = retagged(registration, before)
+    arn = before.outputs["arn"]
+    if added:
+        context.cloudwatch.tag_resource(ResourceARN=arn, Tags=pairs(added))
+    if gone:
+        context.cloudwatch.untag_resource(ResourceARN=arn, TagKeys=gone)
+
+
+def _alarm_exists(context: Context, state: State) -> None:
+    if not context.cloudwatch.describe_alarms(AlarmNames=[state.id])["MetricAlarms"]:
+        raise LookupError(state.id)
+
+
+HANDLERS: dict[str, Handler] = {
+    "aws:cloudwatch/logGroup:LogGroup": Handler(
+        log_group,
+        _delete_log_group,
+        _update_log_group,
+        frozenset({"name", "namePrefix", "logGroupClass"}),
+        _log_group_exists,
+        name=Name(512),
+        tagged=True,
+    ),
+    "aws:cloudwatch/queryDefinition:QueryDefinition": Handler(
+        query_definition,
+        lambda c, s: c.logs.delete_query_definition(queryDefinitionId=s.id),
+        _update_query,
+        exists=_query_exists,
+        name=Name(255),
+    ),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": Handler(
+        metric_alarm,
+        lambda c, s: c.cloudwatch.delete_alarms(AlarmNames=[s.id]),
+        _update_alarm,
+        frozenset({"name", "namePrefix"}),
+        _alarm_exists,
+        name=Name(255),
+        tagged=True,
+    ),
+    "aws:cloudwatch/dashboard:Dashboard": Handler(
+        dashboard,
+        _delete_dashboard,
+        put(dashboard),
+        frozenset({"dashboardName"}),
+        lambda c, s: c.cloudwatch.get_dashboard(DashboardName=s.inputs["dashboardName"]),
+        name=Name(255, key="dashboardName"),
+    ),
 }

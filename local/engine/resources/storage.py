@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from local.engine.monitor import Created, Properties, Registration
-from local.engine.resources.context import Context, Creator, document, given, pascal
+from local.engine.resources.context import Context, document, given, pairs, pascal
+from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.state import Created, Properties, Registration, State
 
 
 def bucket(context: Context, registration: Registration) -> Created:
     """A bucket in the stack's Region."""
     inputs = registration.inputs
-    # Bucket names have no capitals: Pulumi lowers the logical name.
-    name = context.name(registration, limit=63, key="bucket")
-    name = name if inputs.get("bucket") else name.lower()
+    name: str = inputs["bucket"]
     elsewhere: Any = {"LocationConstraint": context.region}
     context.s3.create_bucket(
         Bucket=name,
@@ -20,8 +19,8 @@ def bucket(context: Context, registration: Registration) -> Created:
             ObjectLockEnabledForBucket=inputs.get("objectLockEnabled"),
         ),
     )
-    if tags := context.pairs(inputs):
-        context.s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
+    if inputs["tags"]:
+        context.s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": pairs(inputs["tags"])})
     return Created(
         name,
         {
@@ -33,6 +32,23 @@ def bucket(context: Context, registration: Registration) -> Created:
             "bucketRegionalDomainName": f"{name}.s3.{context.region}.amazonaws.com",
         },
     )
+
+
+def _tag_bucket(context: Context, registration: Registration, before: State) -> None:
+    if tags := registration.inputs["tags"]:
+        context.s3.put_bucket_tagging(Bucket=before.id, Tagging={"TagSet": pairs(tags)})
+    else:
+        context.s3.delete_bucket_tagging(Bucket=before.id)
+
+
+def _delete_bucket(context: Context, state: State) -> None:
+    if state.inputs.get("forceDestroy"):
+        for page in context.s3.get_paginator("list_object_versions").paginate(Bucket=state.id):
+            found: list[Any] = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+            if found:
+                objects: Any = [{"Key": o["Key"], "VersionId": o["VersionId"]} for o in found]
+                context.s3.delete_objects(Bucket=state.id, Delete={"Objects": objects})
+    context.s3.delete_bucket(Bucket=state.id)
 
 
 def bucket_versioning(context: Context, registration: Registration) -> Created:
@@ -178,7 +194,7 @@ def _key_filter(prefix: str | None, suffix: str | None) -> dict[str, Any] | None
 def table(context: Context, registration: Registration) -> Created:
     """A DynamoDB table."""
     inputs = registration.inputs
-    name = context.name(registration, limit=255)
+    name: str = inputs["name"]
     stream = inputs.get("streamEnabled")
     on_demand = inputs.get("billingMode") == "PAY_PER_REQUEST"
     indexes: list[Any] = [
@@ -208,17 +224,10 @@ def table(context: Context, registration: Registration) -> Created:
             )
             if stream
             else None,
-            Tags=context.pairs(inputs) or None,
+            Tags=pairs(inputs["tags"]) or None,
         ),
     )["TableDescription"]
-    if ttl := inputs.get("ttl"):
-        context.dynamodb.update_time_to_live(
-            TableName=name,
-            TimeToLiveSpecification={
-                "Enabled": bool(ttl.get("enabled", True)),
-                "AttributeName": ttl["attributeName"],
-            },
-        )
+    _expire(context, name, inputs.get("ttl"))
     return Created(
         name,
         {
@@ -241,16 +250,97 @@ def _throughput(of: Properties) -> dict[str, int]:
     return {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
 
 
-CREATORS: dict[str, Creator] = {
-    "aws:s3/bucket:Bucket": bucket,
-    "aws:s3/bucketVersioning:BucketVersioning": bucket_versioning,
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": (
-        bucket_encryption
+def _expire(context: Context, table: str, ttl: Properties | None) -> None:
+    if ttl:
+        context.dynamodb.update_time_to_live(
+            TableName=table,
+            TimeToLiveSpecification={
+                "Enabled": bool(ttl.get("enabled", True)),
+                "AttributeName": ttl["attributeName"],
+            },
+        )
+
+
+def _update_table(context: Context, registration: Registration, before: State) -> None:
+    inputs, arn = registration.inputs, before.outputs["arn"]
+    sizes = ("billingMode", "readCapacity", "writeCapacity")
+    if any(inputs.get(key) != before.inputs.get(key) for key in sizes):
+        on_demand = inputs.get("billingMode") == "PAY_PER_REQUEST"
+        context.dynamodb.update_table(
+            TableName=before.id,
+            BillingMode=inputs.get("billingMode") or "PROVISIONED",
+            **given(ProvisionedThroughput=None if on_demand else _throughput(inputs)),
+        )
+    _expire(context, before.id, inputs.get("ttl"))
+    added, gone = retagged(registration, before)
+    if added:
+        context.dynamodb.tag_resource(ResourceArn=arn, Tags=pairs(added))
+    if gone:
+        context.dynamodb.untag_resource(ResourceArn=arn, TagKeys=gone)
+
+
+def _side(create: Any, delete: Any, exists: Any) -> Handler:  # noqa: ANN401 -- as Handler has them
+    """A resource that sets one aspect of a bucket."""
+    return Handler(create, delete, put(create), frozenset({"bucket"}), exists)
+
+
+HANDLERS: dict[str, Handler] = {
+    "aws:s3/bucket:Bucket": Handler(
+        bucket,
+        _delete_bucket,
+        _tag_bucket,
+        frozenset({"bucket", "bucketPrefix", "objectLockEnabled"}),
+        lambda c, s: c.s3.head_bucket(Bucket=s.id),
+        # Bucket names have no capitals: Pulumi lowers the logical name.
+        name=Name(63, key="bucket", lower=True),
+        tagged=True,
     ),
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": bucket_public_access_block,
-    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": bucket_ownership_controls,
-    "aws:s3/bucketPolicy:BucketPolicy": bucket_policy,
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": bucket_lifecycle,
-    "aws:s3/bucketNotification:BucketNotification": bucket_notification,
-    "aws:dynamodb/table:Table": table,
+    "aws:s3/bucketVersioning:BucketVersioning": _side(
+        bucket_versioning,
+        lambda c, s: c.s3.put_bucket_versioning(
+            Bucket=s.id, VersioningConfiguration={"Status": "Suspended"}
+        ),
+        lambda c, s: c.s3.get_bucket_versioning(Bucket=s.id),
+    ),
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": _side(
+        bucket_encryption,
+        lambda c, s: c.s3.delete_bucket_encryption(Bucket=s.id),
+        lambda c, s: c.s3.get_bucket_encryption(Bucket=s.id),
+    ),
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _side(
+        bucket_public_access_block,
+        lambda c, s: c.s3.delete_public_access_block(Bucket=s.id),
+        lambda c, s: c.s3.get_public_access_block(Bucket=s.id),
+    ),
+    "aws:s3/bucketOwnershipControls:BucketOwnershipControls": _side(
+        bucket_ownership_controls,
+        lambda c, s: c.s3.delete_bucket_ownership_controls(Bucket=s.id),
+        lambda c, s: c.s3.get_bucket_ownership_controls(Bucket=s.id),
+    ),
+    "aws:s3/bucketPolicy:BucketPolicy": _side(
+        bucket_policy,
+        lambda c, s: c.s3.delete_bucket_policy(Bucket=s.id),
+        lambda c, s: c.s3.get_bucket_policy(Bucket=s.id),
+    ),
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _side(
+        bucket_lifecycle,
+        lambda c, s: c.s3.delete_bucket_lifecycle(Bucket=s.id),
+        lambda c, s: c.s3.get_bucket_lifecycle_configuration(Bucket=s.id),
+    ),
+    "aws:s3/bucketNotification:BucketNotification": _side(
+        bucket_notification,
+        lambda c, s: c.s3.put_bucket_notification_configuration(
+            Bucket=s.id, NotificationConfiguration={}
+        ),
+        lambda c, s: c.s3.get_bucket_notification_configuration(Bucket=s.id),
+    ),
+    "aws:dynamodb/table:Table": Handler(
+        table,
+        lambda c, s: c.dynamodb.delete_table(TableName=s.id),
+        _update_table,
+        frozenset({"name", "hashKey", "rangeKey", "attributes", "globalSecondaryIndexes"}),
+        lambda c, s: c.dynamodb.describe_table(TableName=s.id),
+        name=Name(255),
+        tagged=True,
+    ),
 }

@@ -12,10 +12,11 @@ import pulumi
 import pytest
 
 from local.cloud import Cloud
-from local.engine.monitor import Evaluation, EvaluationError
-from local.engine.resources import CREATORS, create_stack
+from local.engine.deployment import Evaluation
+from local.engine.resources import COMPONENTS, HANDLERS, create_stack
 from local.engine.resources.containers import digest
 from local.engine.resources.functions import zipped
+from local.engine.state import EvaluationError
 from tests.local.everything import PROGRAM
 from tests.local.programs import REGION, STACK_FILE, write_project
 
@@ -60,8 +61,8 @@ def refused(root: Path, program: str, cloud: Cloud) -> str:
     return str(caught.value)
 
 
-def test_the_program_declares_every_type_there_is_a_creator_for(made: Made) -> None:
-    assert {one.type for one in made.evaluation.resources} == set(CREATORS)
+def test_the_program_declares_every_type_there_is_a_handler_for(made: Made) -> None:
+    assert {one.type for one in made.evaluation.resources} == {*HANDLERS, *COMPONENTS}
 
 
 def test_what_cannot_be_honoured_is_told_once_with_who_asks_for_it(made: Made) -> None:
