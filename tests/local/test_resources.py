@@ -68,7 +68,6 @@ def test_the_program_declares_every_type_there_is_a_handler_for(made: Made) -> N
 def test_what_cannot_be_honoured_is_told_once_with_who_asks_for_it(made: Made) -> None:
     assert made.evaluation.not_honoured == (
         "Alarms stay silent: AWS services publish no metrics here (alarm, simple)",
-        "CloudWatch Logs Insights queries are not saved (failed)",
         "Container Insights collects nothing (cluster)",
         "Dashboards are recorded, there is no console to show them (board)",
         "FARGATE_SPOT interrupts a task only with --fault spot (cluster)",

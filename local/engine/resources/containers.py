@@ -206,12 +206,14 @@ def image(context: Context, registration: Registration) -> Created:
     tagged: list[str] = inputs.get("tags") or []
     for name in tagged + untagged:
         url, _, tag = name.rpartition(":") if name in tagged else (name, "", "")
-        context.ecr.put_image(
-            repositoryName=url.partition("/")[2],
-            imageManifest=json.dumps({"schemaVersion": 2, "config": {"digest": found}}),
-            imageDigest=found,
-            **({"imageTag": tag} if tag else {}),
-        )
+        registry, _, repository_name = url.partition("/")
+        if registry.startswith(f"{context.account}.dkr.ecr."):
+            context.ecr.put_image(
+                repositoryName=repository_name,
+                imageManifest=json.dumps({"schemaVersion": 2, "config": {"digest": found}}),
+                imageDigest=found,
+                **given(imageTag=tag or None),
+            )
         context.register_image(f"{url}@{found}", folder)
     context.not_honoured("The image is not built: its folder runs in this Python", registration)
     references = [f"{name}@{found}" for name in tagged]

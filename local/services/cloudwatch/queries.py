@@ -23,9 +23,9 @@ def install(cloud: Runtime) -> None:  # noqa: ARG001 - as every part
     async def handle(
         method: str,
         path: str,
-        headers: Any,
+        headers: dict[str, str],
         body: bytes,
-        query_params: Any,  # noqa: ANN401 - an internal
+        query_params: dict[str, list[str]],
     ) -> _Answer:
         match headers.get("x-amz-target", "").rpartition(".")[2]:
             case "PutQueryDefinition":
@@ -69,7 +69,7 @@ def _describe(saved: dict[str, dict[str, Any]], request: dict[str, Any]) -> _Ans
 
 
 def _ok(answer: dict[str, Any]) -> _Answer:
-    return 200, _JSON, json.dumps(answer).encode()
+    return 200, dict(_JSON), json.dumps(answer).encode()
 
 
 def _not_found(identity: str) -> _Answer:
@@ -77,4 +77,4 @@ def _not_found(identity: str) -> _Answer:
         "__type": "ResourceNotFoundException",
         "message": f"The query definition {identity} does not exist",
     }
-    return 400, _JSON, json.dumps(error).encode()
+    return 400, dict(_JSON), json.dumps(error).encode()
