@@ -9,17 +9,19 @@ import functools
 import importlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, cast
 
 import boto3
-import botocore.session
 from botocore.config import Config
 
 from local import control
 from local.faults import Faults
+from local.gate import App, Gate
+from local.instance import Instance, InstanceError
+from local.ministack import front, models
 from local.ministack.server import HOST, CloudError, PortInUse, Server
 from local.services.cloudwatch import alarms, queries
 from local.services.ecs import ecs
@@ -41,8 +43,8 @@ __all__ = [
 ]
 
 ACCOUNT = "111122223333"
-ACCESS_KEY_ID = "AKIAIOSFODNN7EXAMPLE"
-SECRET_ACCESS_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # noqa: S105 - AWS's documentation key
+ACCESS_KEY_ID = "test"
+SECRET_ACCESS_KEY = "test"  # noqa: S105 - no secret: the README tells it
 
 # Closed in the other order: what starts tasks stops before the tasks do.
 _PARTS = (ecs, functions, states, events, schedules, alarms, queries, iam)
@@ -63,6 +65,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         images: the container images that tasks can run; more can be added to `Cloud.images`.
         max_tasks: task processes at a time; more wait in PROVISIONING. Default: two per core.
         faults: what goes wrong on purpose. Default: nothing.
+        host_names: names it answers to besides loopback's; their subdomains are meant too.
 
     Raises:
         PortInUse: another process listens there.
@@ -78,6 +81,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         images: Images | None = None,
         max_tasks: int | None = None,
         faults: Faults | None = None,
+        host_names: Sequence[str] = (),
     ) -> None:
         self.region = region
         self.account = ACCOUNT
@@ -92,7 +96,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         with _opening:
             if _open:
                 raise CloudError("another cloud is open in this process: close it first")
-            server = Server(port, control.PREFIX, control.answer)
+            server = Server(port)
             _open.append(self)
         self.port = server.port
         self.endpoint = f"http://{HOST}:{self.port}"
@@ -100,13 +104,26 @@ class Cloud(AbstractContextManager["Cloud"]):
         self._undo.callback(self._close_clients)
         self._undo.callback(server.close)
         try:
-            server.load(ACCOUNT, region, (ACCESS_KEY_ID, SECRET_ACCESS_KEY))
+            self.instance = Instance(self.port)
+            self._undo.callback(self.instance.close)
+            app = server.load(ACCOUNT, region, (ACCESS_KEY_ID, SECRET_ACCESS_KEY))
+            front.install()
             for part in _PARTS:
                 part.install(self)
-            server.start()
+            server.start(self._gate(app, ("localhost", *host_names)))
+        except InstanceError as error:
+            self.close()
+            raise CloudError(str(error)) from None
         except BaseException:
             self.close()
             raise
+
+    def _gate(self, app: App, names: tuple[str, ...]) -> Gate:
+        own = control.Control(self.instance.token)
+        behind = front.Front(
+            app, self.port, names, self.scope, iam.key_problem, own, control.PREFIX
+        )
+        return Gate(behind, self.port, names, behind.shares)
 
     def on_close(self, callback: Callable[[], object]) -> None:
         """Call `callback` when the cloud closes, last registered first, before the server stops."""
@@ -162,12 +179,4 @@ class Cloud(AbstractContextManager["Cloud"]):
 
 @functools.cache
 def _session() -> boto3.Session:
-    # One for the process: it keeps the services' models, which take long to read.
-    core = botocore.session.Session(
-        session_vars={
-            "profile": (None, None, None, None),
-            "config_file": (None, None, os.devnull, None),
-            "credentials_file": (None, None, os.devnull, None),
-        }
-    )
-    return boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, botocore_session=core)
+    return boto3.Session(ACCESS_KEY_ID, SECRET_ACCESS_KEY, botocore_session=models.session())

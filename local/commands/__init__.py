@@ -12,6 +12,7 @@ from pathlib import Path
 from local.commands.errors import CommandError
 from local.commands.hints import DEFAULT_PORT, DEFAULT_STACK
 from local.commands.lifetime import Lifetime
+from local.gate import is_name
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # What ListExecutions tells of at a time:
@@ -96,6 +97,13 @@ def _stack_name(text: str) -> str:
     return text
 
 
+def _host_name(text: str) -> str:
+    name = text.lower()
+    if not is_name(name):
+        raise argparse.ArgumentTypeError("a host's name has no port, no address and no wildcard")
+    return name
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local", description="Run the stack on this machine, without AWS."
@@ -118,6 +126,15 @@ def _parser() -> argparse.ArgumentParser:
     for creating in (up, demo):
         creating.add_argument(
             "--stack", type=_stack_name, default=DEFAULT_STACK, help="default: %(default)s"
+        )
+        creating.add_argument(
+            "--host-name",
+            type=_host_name,
+            action="append",
+            default=[],
+            dest="host_names",
+            metavar="NAME",
+            help="answer to this name and its subdomains too, not only to localhost and 127.0.0.1",
         )
         # A folder other than the project this package is in: for tests of other programs.
         creating.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
         )
     on = screen()
     on.line(f"Creating the {options.stack} stack on this machine ...")
-    running = create(options.root, options.stack, 0, lifetime)
+    running = create(options.root, options.stack, 0, lifetime, host_names=options.host_names)
     show(on, running, options.stack)
     tour = Tour(
         stack.find(running.cloud.port),

@@ -17,6 +17,7 @@ from local import control
 from local.cloud import ACCESS_KEY_ID, HOST, SECRET_ACCESS_KEY
 from local.commands.errors import CommandError
 from local.commands.hints import command_line
+from local.instance import read_token
 
 SECONDS = 5
 
@@ -87,17 +88,20 @@ def find(port: int) -> Stack:
     Raises:
         CommandError: nothing runs there, or something else does.
     """
-    answer = _ask(port, urllib.request.Request(f"http://{HOST}:{port}{control.OUTPUTS}"))
+    answer = _ask(port, control.OUTPUTS)
     return Stack(answer["endpoint"], answer["region"], answer["outputs"])
 
 
 def fire(port: int, schedule_arn: str) -> None:
     """Have the cloud that runs on `port` fire a schedule now."""
-    url = f"http://{HOST}:{port}{control.FIRE}?{urllib.parse.urlencode({'name': schedule_arn})}"
-    _ask(port, urllib.request.Request(url, method="POST"))
+    _ask(port, f"{control.FIRE}?{urllib.parse.urlencode({'name': schedule_arn})}")
 
 
-def _ask(port: int, request: urllib.request.Request) -> dict[str, Any]:
+def _ask(port: int, path: str) -> dict[str, Any]:
+    token = read_token(port)
+    headers = {"Authorization": control.authorization(token)} if token else {}
+    url = f"http://{HOST}:{port}{path}"
+    request = urllib.request.Request(url, headers=headers, method="POST")
     # A proxy of the environment has nothing to do with this machine's own ports.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

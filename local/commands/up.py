@@ -5,6 +5,7 @@ import contextlib
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
         faults = Faults(parse(options.fault), options.seed) if options.fault else None
     except FaultError as error:
         raise CommandError(f"--fault: {error}") from None
-    running = create(options.root, options.stack, options.port, lifetime, faults)
+    running = create(
+        options.root, options.stack, options.port, lifetime, faults, options.host_names
+    )
     if options.json:
         sys.stdout.write(f"{json.dumps(running.contract, ensure_ascii=False)}\n")
         sys.stdout.flush()
@@ -60,7 +63,12 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
 
 
 def create(
-    root: Path, stack: str, port: int, lifetime: Lifetime, faults: Faults | None = None
+    root: Path,
+    stack: str,
+    port: int,
+    lifetime: Lifetime,
+    faults: Faults | None = None,
+    host_names: Sequence[str] = (),
 ) -> Running:
     """Open a cloud on `port` and make the stack's resources in it.
 
@@ -70,7 +78,7 @@ def create(
     began = time.monotonic()
     try:
         project = load(root.resolve(), stack)
-        cloud = Cloud(port, project.region, faults=faults)
+        cloud = Cloud(port, project.region, faults=faults, host_names=host_names)
         lifetime.opened(cloud)
         # What the program prints is not this command's answer.
         with contextlib.redirect_stdout(sys.stderr):

@@ -7,17 +7,16 @@ has one server at a time, and the next one starts empty.
 import asyncio
 import contextlib
 import importlib
-import json
 import os
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any, cast
-from urllib.parse import parse_qsl
 
+from local.gate import App, Message, Receive, Send
 from local.ministack import patch
 
 patch.leans_on("ministack.app", "app", ("scope", "receive", "send"))
@@ -28,12 +27,6 @@ patch.leans_on("ministack.app", "_MAIN_LOOP")
 HOST = "127.0.0.1"
 _JOIN_SECONDS = 1.5
 _GRACE_SECONDS = 0.3
-
-_Message = dict[str, Any]
-_Receive = Callable[[], Awaitable[_Message]]
-_Send = Callable[[_Message], Awaitable[None]]
-Answer = Callable[[str, Mapping[str, str]], tuple[int, Mapping[str, Any]]]
-"""A path and its query → a status and a JSON body."""
 
 
 class CloudError(Exception):
@@ -49,16 +42,12 @@ class Server:
 
     Args:
         port: where to listen; 0 takes a free one.
-        control_prefix: the paths that no AWS service has, and `control` answers.
-        control: answers them.
 
     Raises:
         PortInUse: another process listens there.
     """
 
-    def __init__(self, port: int, control_prefix: str, control: Answer) -> None:
-        self._control_prefix = control_prefix
-        self._control = control
+    def __init__(self, port: int) -> None:
         self._listening = _listen(port)
         self.port: int = self._listening.getsockname()[1]
         self._undo = contextlib.ExitStack()
@@ -69,26 +58,32 @@ class Server:
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="cloud", daemon=True)
 
-    def load(self, account: str, region: str, credentials: tuple[str, str]) -> None:
+    def load(self, account: str, region: str, credentials: tuple[str, str]) -> App:
         """Import MiniStack, for `credentials` (a key's id and its secret) of an account.
+
+        Returns its application, which takes whatever is asked of it: nothing may reach it but
+        through the gate.
 
         Raises:
             CloudError: it is not installed.
         """
         self._undo.enter_context(_environment(_settings(self.port, account, region, credentials)))
-        self._app = _import_ministack()
+        ministack = _import_ministack()
         _readdress(self.port, region)
-        self._undo.callback(_reset, self._app)
+        self._undo.callback(_reset, ministack)
         self._undo.callback(patch.restore)
-        patch.replace(self._app, "_collect_scripts", _no_scripts, ("dirs",))
+        patch.replace(ministack, "_collect_scripts", _no_scripts, ("dirs",))
+        _speak_http_1_1()
         self._undo.callback(self._end)
+        return cast("App", ministack.app)
 
-    def start(self) -> None:
-        """Answer requests.
+    def start(self, app: App) -> None:
+        """Answer requests by an application.
 
         Raises:
             CloudError: it did not start.
         """
+        self._app = app
         self._thread.start()
         if not self._ready.wait(10) or self._failure is not None:
             raise CloudError(f"the cloud did not start: {self._failure}")
@@ -135,35 +130,25 @@ class Server:
         config.loglevel = "ERROR"
         await serve(self._asgi, config, shutdown_trigger=self._stop.wait, mode="asgi")
 
-    async def _asgi(self, scope: _Message, receive: _Receive, send: _Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(self._control_prefix):
-            await self._send_control(scope, send)
-            return
+    async def _asgi(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            await self._app.app(scope, receive, send)
+            await self._app(scope, receive, send)
             return
 
-        async def receive_startup() -> _Message:
+        async def receive_startup() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
                 raise _Stopping
             return message
 
-        async def send_and_tell(message: _Message) -> None:
+        async def send_and_tell(message: Message) -> None:
             await send(message)
             if message["type"] == "lifespan.startup.complete":
                 self._ready.set()
 
         with contextlib.suppress(_Stopping):
-            await self._app.app(scope, receive_startup, send_and_tell)
+            await self._app(scope, receive_startup, send_and_tell)
         await send({"type": "lifespan.shutdown.complete"})
-
-    async def _send_control(self, scope: _Message, send: _Send) -> None:
-        query = dict(parse_qsl(scope["query_string"].decode()))
-        status, answer = self._control(scope["path"], query)
-        headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
 
 class _Stopping(Exception):  # noqa: N818 - says what happens
@@ -289,3 +274,40 @@ def _reset(app: ModuleType) -> None:
 def _no_scripts(*_dirs: str) -> list[str]:
     """Keep MiniStack from running start-up scripts it finds on this machine."""
     return []
+
+
+def _speak_http_1_1() -> None:
+    """Have Hypercorn speak nothing else, and ask for no body before that is wanted."""
+    h11, protocols = importlib.import_module("h11"), importlib.import_module("hypercorn.protocol")
+    patch.replace(protocols, "H11Protocol", _protocol(protocols.H11Protocol, h11))
+
+
+def _protocol(base: Any, h11: ModuleType) -> type:  # noqa: ANN401 - a class known at run time
+    class Connection(h11.Connection):
+        """A connection that is not asked to go on by whoever looks at it."""
+
+        they_are_waiting_for_100_continue = False
+        they_wait = h11.Connection.they_are_waiting_for_100_continue
+
+    class Protocol(base):
+        """One connection. Its requests' `state` has `go_on`, to be called before the body is read.
+
+        https://www.rfc-editor.org/rfc/rfc9110#name-expect
+        """
+
+        def __init__(self, *arguments: object, **named: object) -> None:
+            super().__init__(*arguments, **named)
+            self.connection = Connection(
+                h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
+            )
+            state = {**self.connection_state, "go_on": self._go_on}
+            self.connection_state = type(self.connection_state)(state)
+
+        async def _go_on(self) -> None:
+            if getattr(self.connection, "they_wait", False):
+                await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=[]))
+
+        async def _check_protocol(self, event: object) -> None:
+            """Upgrade nothing: HTTP/2 names its host elsewhere."""
+
+    return Protocol

@@ -24,6 +24,7 @@ from local.commands.hints import DEFAULT_PORT, command_line
 from local.commands.screen import PlainScreen, Screen
 from local.commands.stack import Stack
 from local.commands.terminal import RichScreen
+from local.instance import read_token
 from tests.local.programs import REGION, STACK_FILE, write_files
 
 ROOT = Path(__file__).parents[2]
@@ -230,9 +231,12 @@ def test_json_is_one_line_with_endpoint_region_and_outputs(
     assert list(contract) == ["endpoint", "region", "outputs"]
     assert contract["endpoint"] == f"http://127.0.0.1:{port}"
     assert contract["region"] == REGION
-    with urllib.request.urlopen(
-        f"http://127.0.0.1:{port}/_fargate-batch/outputs", timeout=5
-    ) as answer:
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{port}/_fargate-batch/outputs",
+        headers={"Authorization": f"Bearer {read_token(port)}"},
+        method="POST",
+    )
+    with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310 - loopback
         assert json.load(answer) == contract
 
 

@@ -915,12 +915,28 @@ def test_a_call_through_the_sdk_needs_its_grant_on_what_it_names(
     assert denied(iam.for_api_call, other, service, operation, request) == (action, resource)
 
 
-@pytest.mark.parametrize(
-    ("key", "token"), [("AKIAOFSOMEBODYELSES0", None), ("ASIAOFASSOSESSION000", "t")]
-)
-def test_a_person_needs_no_certain_credentials(cloud: Cloud, key: str, token: str | None) -> None:
-    person = client_with(cloud, "sts", key, "anything", token)
+@pytest.mark.parametrize("key", ["test", "AKIAOFSOMEBODYELSES0", "any", "a-b.c"])
+def test_a_person_needs_no_certain_credentials(cloud: Cloud, key: str) -> None:
+    person = client_with(cloud, "sts", key, "anything")
     assert person.get_caller_identity()["Arn"] == f"arn:aws:iam::{ACCOUNT}:root"
+
+
+@pytest.mark.parametrize(
+    ("key", "token"),
+    [
+        ("ASIAOFASSOSESSION000", "t"),
+        ("ASIAOFASSOSESSION000", None),
+        ("asiaofassosession000", None),
+        ("test", "t"),
+    ],
+)
+def test_a_key_that_looks_temporary_is_a_sessions_or_refused(
+    cloud: Cloud, key: str, token: str | None
+) -> None:
+    person = client_with(cloud, "sts", key, "anything", token)
+    assert refusal(person.get_caller_identity)[0] == "InvalidClientTokenId"
+    files = client_with(cloud, "s3", key, "anything", token)
+    assert refusal(files.list_buckets)[0] == "InvalidAccessKeyId"
 
 
 def test_sessions_are_started_from_many_threads_at_once(role: Callable[..., str]) -> None:

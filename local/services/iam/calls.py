@@ -9,7 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from local.ministack import patch
+from local.ministack import front, patch
+from local.services.iam import keys
 from local.services.iam.needs import Need, cluster_arn, on_task, run_task
 from local.services.iam.policies import Context, Decision, internal, keep, matches
 from local.services.stepfunctions.tokens import machine_of
@@ -169,6 +170,10 @@ def _resource_arn(
     account_id: str,
 ) -> str:
     _asked.set(_Asked())
+    bucket, _, key = path.lstrip("/").partition("/")
+    if service == "s3" and key:
+        # MiniStack's own reading takes several slashes for one, and drops the last.
+        return f"arn:aws:s3:::{bucket}/{key}"
     named = cast(
         "str",
         _original["extract_resource_arn"](
@@ -205,6 +210,8 @@ def _enforce(
     asked = _asked.get(_Asked())
     _asked.set(_Asked())
     _refused.set(None)
+    if iam_action.endswith(f":{front.UNDETERMINED}"):
+        return _nobody_but_the_account(access_key_id, iam_action, service, region)
     first = Need(iam_action, resource_arn, {**(service_context or {}), **asked.context})
     further = _missing_object(resource_arn) if iam_action == "s3:GetObject" else asked.further
     for need in (first, *further):
@@ -220,6 +227,18 @@ def _enforce(
             _refused.set((need.action, need.resource))
             return denied
     return None
+
+
+def _nobody_but_the_account(access_key_id: str, iam_action: str, service: str, region: str) -> Any:  # noqa: ANN401 - as above
+    # A policy may allow every action there is, by a wildcard: this is none.
+    denied = _original["enforce"](access_key_id, iam_action, service, region)
+    if denied is not None or keys.is_developers(access_key_id):
+        return denied
+    evaluator = "core.iam_evaluator"
+    account = internal("core.responses", "get_account_id")()
+    principal = internal(evaluator, "resolve_principal")(access_key_id, account).arn
+    keep(Decision(principal, iam_action, "*", allowed=False, matched_statement=None))
+    return internal(evaluator, "EvalResult")("ImplicitDeny", principal_arn=principal)
 
 
 def _denial(  # the keyword-only parameters are MiniStack's
@@ -253,6 +272,8 @@ def _signed(
     if (b"x-forwarded-proto", b"http") in [(name.lower(), value) for name, value in raw_headers]:
         source_ip = internal("core.responses", "get_request_client_ip")()
         _original["pin_request_origin"](source_ip, False)  # noqa: FBT003 - as above
+    # The path and the host that were signed, where the bucket is a part of the host.
+    raw_path, raw_headers = front.as_signed()
     _original["pin_signed_request"](method, raw_path, query_params, raw_headers, handshake)
 
 
@@ -262,18 +283,15 @@ def _origin(source_ip: str, secure_transport: bool) -> None:  # noqa: FBT001 - M
     _original["pin_request_origin"](source_ip, loopback or secure_transport)
 
 
-def _is_root(access_key_id: str) -> bool:
-    # Whoever reaches loopback owns the account, with whatever credentials their client has.
-    sessions = internal("services.sts", "_sessions")
-    users = internal("services.iam", "_access_keys").to_dict()
-    return access_key_id not in sessions and access_key_id not in {key for _, key in users}
+def _is_developers(access_key_id: str) -> bool:
+    return keys.is_developers(access_key_id)
 
 
 def install() -> None:
     """Authorise every request that arrives, until the cloud closes.
 
-    Keys of sessions and of users made here are held to their policies, and any other is the
-    account's own.
+    Keys of sessions and of users made here are held to their policies; `keys` says whose any other
+    one is.
     """
     evaluator, actions, app = (
         "ministack.core.iam_evaluator",
@@ -306,7 +324,7 @@ def install() -> None:
         ),
     )
     for module in (evaluator, "ministack.services.sts"):
-        patch.replace(module, "is_root_access_key", _is_root, ("access_key_id",))
+        patch.replace(module, "is_root_access_key", _is_developers, ("access_key_id",))
     for module, name, new, parameters in replacements:
         _original[name] = patch.replace(module, name, new, parameters)
     patch.replace(app, "AUTH", new=True)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from local.runtime import Runtime
-from local.services.iam import calls, needs, policies
+from local.services.iam import calls, keys, needs, policies
+from local.services.iam.keys import problem as key_problem
 from local.services.iam.needs import Need
 from local.services.iam.policies import (
     Context,
@@ -60,6 +61,7 @@ __all__ = [
     "for_task_start",
     "forget",
     "install",
+    "key_problem",
     "pass_role",
     "start_session",
     "statements",
@@ -469,5 +471,6 @@ def install(cloud: Runtime) -> None:
     _region.append(cloud.region)
     cloud.on_close(_region.pop)
     policies.install()
+    keys.forget()
     calls.install()
     cloud.on_close(forget)

@@ -26,6 +26,7 @@ for _module, _names in {
     "core.iam_evaluator": (
         *("EvalContext", "_first_match", "_resolve_managed_policy_document", "_resource_policy"),
         *("combine_resource_policy", "evaluate_resource_policy", "parse_policy_document"),
+        *("EvalResult", "resolve_principal"),
     ),
     "core.responses": ("get_request_client_ip", "set_request_account_id", "set_request_region"),
     "services.ecs": ("_resolve_td_key", "_task_defs"),

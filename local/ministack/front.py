@@ -1,0 +1,392 @@
+"""What the gate let through, to MiniStack: each request read in one way, from who may ask.
+
+What MiniStack answers beside AWS's services, and where it looks for what a request means, is
+replaced: `requests` says it.
+"""
+
+import importlib
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+from urllib.parse import unquote, unquote_to_bytes
+
+from local.gate import App, Message, Receive, Send
+from local.ministack import patch
+from local.ministack.models import SERVICES
+from local.ministack.requests import (
+    BadRequest,
+    NotAvailable,
+    Query,
+    Reading,
+    Sender,
+    decompressed,
+    most_bytes,
+    query_of,
+    read,
+    sender_of,
+    too_long,
+)
+
+for _name, _parameters in {
+    "access_denied_response": None,
+    "extract_iam_action": ("service", "method", "path", "headers", "body", "query_params"),
+}.items():
+    patch.leans_on("ministack.core.iam_actions", _name, _parameters)
+for _name in ("cors_preflight", "cors_response_headers", "_error"):
+    patch.leans_on("ministack.services.s3", _name)
+patch.leans_on("ministack.core.iam_actions", "_AUTH_FAILURES")
+patch.leans_on("ministack.core.iam_actions", "SERVICE_TO_IAM_NAMESPACE")
+
+_log = logging.getLogger(__name__)
+UNDETERMINED = "Undetermined"
+"""The action of a request that MiniStack cannot tell the action of: nobody but the account may."""
+
+_Answer = tuple[int, dict[str, str], bytes]
+
+
+class Identify(Protocol):
+    """What is wrong with a key and its token: AWS's code and message, or None."""
+
+    def __call__(self, key: str, token: str) -> tuple[str, str] | None:
+        """Look the key up."""
+        ...
+
+
+@dataclass
+class _Request:
+    """A request as it arrived, and how it was read."""
+
+    sender: Sender
+    method: str
+    raw_path: bytes
+    raw_headers: list[tuple[bytes, bytes]]
+    headers: dict[str, str]
+    query: Query
+    path: str
+    bucket: str
+    key: str
+    reading: Reading | None = None
+
+
+_current: ContextVar[_Request] = ContextVar("request")
+_original: dict[str, Callable[..., Any]] = {}
+
+
+class Front:
+    """MiniStack's application behind one reading of each request.
+
+    Args:
+        app: MiniStack's application.
+        port: where it listens.
+        names: the names that buckets can be subdomains of.
+        scope: the cloud's account and Region.
+        identify: who a key is.
+        control: answers this program's own paths, which begin with `control_prefix`.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        port: int,
+        names: tuple[str, ...],
+        scope: Callable[[], AbstractContextManager[None]],
+        identify: Identify,
+        control: App,
+        control_prefix: str,
+    ) -> None:
+        self._app = app
+        self._port = port
+        self._names = names
+        self._scope = scope
+        self._identify = identify
+        self._control = control
+        self._control_prefix = control_prefix
+
+    def shares(self, scope: Message, origin: str) -> bool:
+        """Whether a page of another origin may send this: objects of a bucket, as its CORS says.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/ManageCorsUsing.html
+        """
+        try:
+            request = self._arrived(scope)
+        except BadRequest:
+            return False
+        preflight = request.method == "OPTIONS"
+        asked = "access-control-request-method"
+        method = request.headers.get(asked, "") if preflight else request.method
+        form = method == "POST" and not request.query and _is_form(request.headers)
+        if (
+            scope["path"].startswith(self._control_prefix)
+            or request.sender.service != "s3"
+            or not request.bucket
+            or not (request.key or form or method in {"GET", "HEAD"})
+            # From another bucket, which its own configuration would have to allow.
+            or "x-amz-copy-source" in {*request.headers, *map(str.lower, request.query)}
+        ):
+            return False
+        s3 = importlib.import_module("ministack.services.s3")
+        headers = {**request.headers, "origin": origin}
+        with self._scope():
+            if preflight:
+                return s3.cors_preflight(request.bucket, request.key, headers)[0] == 200
+            return bool(s3.cors_response_headers(request.bucket, method, headers))
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer a request; what MiniStack fails at is answered as AWS does its own failures."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            # No service that is here speaks it.
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["path"].startswith(self._control_prefix):
+            await self._control(scope, receive, send)
+            return
+        began: list[bool] = []
+
+        async def send_on(message: Message) -> None:
+            began.append(True)
+            await send(message)
+
+        service, headers = "s3", dict[str, str]()
+        try:
+            request = self._arrived(scope)
+            service, headers = request.sender.service, request.headers
+            answer = self._before(request)
+            if answer is None:
+                await self._pass_on(scope, request, receive, send_on)
+        except BadRequest as error:
+            answer = _failure(service, headers, error)
+        except Exception:  # noqa: BLE001 - whatever it is, its sender gets an answer
+            _log.exception("%s %s", scope["method"], scope["path"])
+            problem = BadRequest("InternalFailure", "The request failed in this cloud.", 500)
+            answer = _failure(service, headers, problem)
+        if answer is not None and not began:
+            await _send(send, *answer)
+
+    def _arrived(self, scope: Message) -> _Request:
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in scope["headers"]:
+            name, value = raw_name.decode("latin-1").lower(), _text(raw_value)
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        raw_path: bytes = scope["raw_path"]
+        try:
+            path = unquote_to_bytes(raw_path).decode()
+        except ValueError:
+            raise BadRequest("InvalidURI", "Couldn't parse the specified URI.") from None
+        query = query_of(scope["query_string"])
+        sender = sender_of(headers, query)
+        bucket, key = "", ""
+        if sender.service == "s3":
+            bucket = self._bucket_of_host(headers["host"])
+            # Any service but S3 has one path for what it does.
+            path = f"/{bucket}{path}" if bucket else path
+            bucket, _, key = path.lstrip("/").partition("/")
+        return _Request(
+            sender,
+            scope["method"],
+            raw_path,
+            scope["headers"],
+            headers,
+            query,
+            path,
+            bucket,
+            key,
+        )
+
+    def _bucket_of_host(self, host: str) -> str:
+        """The bucket that a host's name begins with: `BUCKET.localhost`, `BUCKET.s3.localhost`."""
+        name = host.lower().rpartition(":")[0] or host.lower()
+        base = max((one for one in self._names if name.endswith(f".{one}")), key=len, default="")
+        labels = name.removesuffix(f".{base}").split(".") if base else []
+        if "s3" in labels:
+            labels = labels[: labels.index("s3")]
+        return ".".join(labels)
+
+    def _before(self, request: _Request) -> _Answer | None:
+        """The answer to a request whose body is not read; None for the others."""
+        sender = request.sender
+        if request.method == "OPTIONS":
+            with self._scope():
+                s3 = importlib.import_module("ministack.services.s3")
+                return cast(
+                    "_Answer", s3.cors_preflight(request.bucket, request.key, request.headers)
+                )
+        if sender.service not in SERVICES:
+            raise NotAvailable(sender.service)
+        if sender.key:
+            problem = self._identify(sender.key, sender.token)
+            if problem is not None:
+                raise BadRequest(*problem, 403)
+        elif not (
+            # A form has its credentials in its body.
+            request.method == "POST"
+            and request.bucket
+            and not request.key
+            and not request.query
+            and _is_form(request.headers)
+        ):
+            raise BadRequest("AccessDenied", "Access Denied", 403)
+        length = request.headers.get("content-length", "0")
+        if sender.service != "s3" and int(length) > most_bytes(sender.service):
+            raise too_long(sender.service)
+        return None
+
+    async def _pass_on(
+        self, scope: Message, request: _Request, receive: Receive, send: Send
+    ) -> None:
+        read_so_far = 0
+        go_on = scope.get("state", {}).get("go_on")
+
+        async def receive_some() -> Message:
+            nonlocal read_so_far
+            if go_on is not None and not read_so_far:
+                await go_on()
+            message = await receive()
+            read_so_far += len(message.get("body", b""))
+            service = request.sender.service
+            if service != "s3" and read_so_far > most_bytes(service):
+                raise too_long(service)
+            return message
+
+        _current.set(request)
+        passed = dict(scope)
+        if request.sender.service == "s3":
+            host = f"127.0.0.1:{self._port}".encode()
+            passed["path"] = request.path
+            passed["headers"] = [
+                (name, host if name.lower() == b"host" else value)
+                for name, value in scope["headers"]
+            ]
+        await self._app(passed, receive_some, send)
+
+
+def _is_form(headers: Mapping[str, str]) -> bool:
+    return headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _failure(service: str, headers: dict[str, str], error: BadRequest) -> _Answer:
+    """An error in the service's own protocol."""
+    actions = importlib.import_module("ministack.core.iam_actions")
+    status, found, body = actions.access_denied_response(
+        service,
+        "",
+        "",
+        str(uuid.uuid4()),
+        error_code=error.code,
+        message=error.message,
+        headers=headers,
+    )
+    if error.code not in actions._AUTH_FAILURES:  # noqa: SLF001 - checked by patch.leans_on
+        status = error.status
+    # What is left of the request is not read.
+    return status, {**found, "Connection": "close"}, body
+
+
+async def _send(send: Send, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    whole = {"Content-Length": len(body), **headers}
+    pairs = [(name.lower().encode(), str(value).encode()) for name, value in whole.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _dispatch(
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: Query,
+    request_id: str,
+) -> Any:  # noqa: ANN401 - a status, headers and a body
+    request = _current.get()
+    service = request.sender.service
+    plain = decompressed(service, headers, body)
+    reading = read(service, method, path, headers, plain, query_params)
+    request.reading = reading
+    return await _original["_dispatch_service_request"](
+        reading.method,
+        reading.path,
+        reading.headers,
+        reading.body,
+        reading.query,
+        request_id,
+    )
+
+
+def _service(
+    method: str, path: str, headers: Mapping[str, str], query_params: Query
+) -> str:  # the parameters are MiniStack's
+    del method, path, headers, query_params
+    return _current.get().sender.service
+
+
+async def _nothing(*_arguments: object, **_named: object) -> None:
+    """MiniStack's own paths, and those of services that are not here, are not served."""
+
+
+def _action(
+    service: str, method: str, path: str, headers: dict[str, str], body: bytes, query_params: Query
+) -> str:
+    request = _current.get()
+    namespaces = importlib.import_module("ministack.core.iam_actions").SERVICE_TO_IAM_NAMESPACE
+    reading = request.reading
+    if reading is not None and reading.operation and service not in {"lambda", "scheduler"}:
+        return f"{namespaces[service]}:{reading.operation}"
+    if service == "s3":
+        path = f"/{request.bucket}/{'key' if request.key else ''}"
+    found = _original["extract_iam_action"](service, method, path, headers, body, query_params)
+    return cast("str | None", found) or f"{namespaces[service]}:{UNDETERMINED}"
+
+
+def _presigned(method: str, path: str, headers: dict[str, str], query_params: Query) -> Any:  # noqa: ANN401 - None, or a status, headers and a body
+    # The path and host that were signed, where the bucket is a part of the host.
+    request = _current.get(None)
+    if request is not None:
+        path, headers = unquote(request.raw_path.decode()), request.headers
+    return _original["_verify_presigned_sigv4"](method, path, headers, query_params)
+
+
+def _unsigned_form(policy_b64: str, size: int) -> Any:  # noqa: ANN401 - as above
+    del policy_b64, size
+    s3 = importlib.import_module("ministack.services.s3")
+    return s3._error("AccessDenied", "Access Denied", 403)  # noqa: SLF001 - checked by patch.leans_on
+
+
+def install() -> None:
+    """Put the reading above in place of MiniStack's, until `patch.restore`."""
+    app, actions, s3 = "ministack.app", "ministack.core.iam_actions", "ministack.services.s3"
+    arguments = ("method", "path", "headers", "body", "query_params", "request_id")
+    action = ("service", "method", "path", "headers", "body", "query_params")
+    special = (*arguments, "raw_path", "raw_query_string", "client_ip")
+    before_body = ("method", "path", "headers", "query_params", "request_id")
+    replacements: tuple[tuple[str, str, Callable[..., Any], tuple[str, ...]], ...] = (
+        (app, "detect_service", _service, ("method", "path", "headers", "query_params")),
+        (app, "_handle_pre_body_request", _nothing, before_body),
+        (app, "_handle_post_body_shortcuts", _nothing, arguments),
+        (app, "_handle_special_data_plane_request", _nothing, special),
+        (app, "_dispatch_service_request", _dispatch, arguments),
+        (actions, "extract_iam_action", _action, action),
+        (s3, "_verify_presigned_sigv4", _presigned, ("method", "path", "headers", "query_params")),
+        (s3, "_enforce_post_policy_size", _unsigned_form, ("policy_b64", "size")),
+    )
+    for module, name, new, parameters in replacements:
+        _original[name] = patch.replace(module, name, new, parameters)
+
+
+def as_signed() -> tuple[str, list[tuple[bytes, bytes]]]:
+    """The path and headers of the request as they arrived, which is what its signature covers."""
+    request = _current.get()
+    return request.raw_path.decode("latin-1"), request.raw_headers

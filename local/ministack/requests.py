@@ -1,0 +1,449 @@
+"""A signed request, to who sent it and which operation it asks for, told in one way only.
+
+MiniStack guesses the service of a request, and its services read the operation and the parameters
+from wherever they find them. What can be read in two ways would be authorised as the one and done
+as the other, so it is refused here.
+"""
+
+import gzip
+import io
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl
+
+from local.ministack.models import SERVICES, model
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel, Shape
+
+Query = dict[str, list[str]]
+
+_MEGABYTE = 1 << 20
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 50 MB, written in base64.
+_BODY_BYTES = {"lambda": 70 * _MEGABYTE}
+_OTHER_BODY_BYTES = 16 * _MEGABYTE
+_FIELDS = 10_000
+_LEVELS = 100
+_SCOPE = re.compile(r"([!-.0-~]{1,128})/(\d{8})/([a-z0-9-]{1,64})/([a-z0-9-]{1,64})/aws4_request")
+_CBOR_PATH = re.compile(r"/service/([A-Za-z0-9_.]+)/operation/([A-Za-z0-9_]+)")
+_PRESIGNED = {"x-amz-credential", "x-amz-signature", "x-amz-algorithm"}
+_SIGNED_V2 = {"awsaccesskeyid", "signature"}
+
+
+class BadRequest(Exception):  # noqa: N818 - says what happened
+    """What AWS refuses before it looks at who asks: its status, code and message."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+class NotAvailable(BadRequest):
+    """The request is for a service that is not here."""
+
+    def __init__(self, service: str) -> None:
+        there = ", ".join(sorted(SERVICES))
+        super().__init__(
+            "NotImplemented", f"{service} is not available in this cloud. It has {there}.", 501
+        )
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Whose signature a request has, and for which service; `key` is empty where it has none."""
+
+    service: str
+    key: str = ""
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A request as it is passed on: what it says in any other way is left out.
+
+    `operation` is None where the method and path say it, as S3's do.
+    """
+
+    service: str
+    operation: str | None
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    query: Query = field(default_factory=Query)
+
+
+def query_of(raw: bytes) -> Query:
+    """The parameters of a query string; raises `BadRequest` for what is not UTF-8."""
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS
+        )
+    except ValueError:
+        raise BadRequest("InvalidURI", "Couldn't parse the specified URI.") from None
+    found: Query = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def sender_of(headers: Mapping[str, str], query: Query) -> Sender:
+    """Who signed a request, whatever the signature is worth.
+
+    Only S3 takes credentials in the query string, where a form or an image of any page could put
+    them. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-authentication-methods.html
+    """
+    names = Counter(name.lower() for name, values in query.items() for _ in values)
+    if any(names[name] > 1 for name in (*_PRESIGNED, *_SIGNED_V2, "x-amz-security-token")):
+        raise BadRequest("InvalidArgument", "A parameter of the signature is there twice.")
+    authorization = headers.get("authorization", "")
+    in_query = names.keys() & (_PRESIGNED | _SIGNED_V2)
+    if authorization and in_query:
+        raise BadRequest("InvalidArgument", "Only one auth mechanism allowed.")
+    if authorization.startswith("AWS4-HMAC-SHA256"):
+        fields = [part.strip() for part in authorization[16:].split(",")]
+        named = [part[11:] for part in fields if part.startswith("Credential=")]
+        key, service = _scope(named)
+        return Sender(service, key, headers.get("x-amz-security-token", ""))
+    if authorization.startswith("AWS "):
+        key, _, _ = authorization[4:].strip().partition(":")
+        return Sender("s3", key, headers.get("x-amz-security-token", ""))
+    if authorization:
+        raise BadRequest("InvalidArgument", "Unsupported Authorization Type.")
+    if not in_query:
+        return Sender("s3")
+    lower = {name.lower(): values[0] for name, values in query.items()}
+    token = lower.get("x-amz-security-token", "")
+    if "x-amz-credential" in lower:
+        key, service = _scope([lower["x-amz-credential"]])
+        if service != "s3":
+            raise BadRequest(
+                "MissingAuthenticationToken",
+                "Sign the request in its Authorization header: "
+                "a signature in the query string is for S3 alone here.",
+                403,
+            )
+        return Sender("s3", key, token)
+    if "awsaccesskeyid" not in lower or "signature" not in lower:
+        raise BadRequest("AccessDenied", "Access Denied", 403)
+    return Sender("s3", lower["awsaccesskeyid"], token)
+
+
+def _scope(named: list[str]) -> tuple[str, str]:
+    found = _SCOPE.fullmatch(named[0]) if len(named) == 1 else None
+    if found is None:
+        raise BadRequest(
+            "IncompleteSignature",
+            "Credential must be KEY/DATE/REGION/SERVICE/aws4_request, once.",
+            403,
+        )
+    return found[1], found[4]
+
+
+def most_bytes(service: str) -> int:
+    """How long a request's body may be, as it arrives and decompressed; S3's are not bounded."""
+    return _BODY_BYTES.get(service, _OTHER_BODY_BYTES)
+
+
+def too_long(service: str) -> BadRequest:
+    """The answer to a longer body."""
+    size = most_bytes(service) // _MEGABYTE
+    return BadRequest("RequestEntityTooLarge", f"The request is longer than {size} MB.", 413)
+
+
+def decompressed(service: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    """A body as its sender meant it; raises `BadRequest` if it is broken or too long.
+
+    https://smithy.io/2.0/spec/behavior-traits.html#requestcompression-trait
+    """
+    encodings = [one.strip().lower() for one in headers.get("content-encoding", "").split(",")]
+    if service == "s3" or encodings in ([""], ["identity"]):
+        return body
+    if encodings != ["gzip"]:
+        raise BadRequest("SerializationException", "The Content-Encoding is not supported.", 415)
+    most = most_bytes(service)
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
+            found = file.read(most + 1)
+    except (OSError, EOFError, zlib.error):
+        raise BadRequest("SerializationException", "The body is no gzip stream.") from None
+    if len(found) > most:
+        raise too_long(service)
+    return found
+
+
+def read(
+    service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: Query
+) -> Reading:
+    """The operation a request asks for, and nothing else; raises `BadRequest`."""
+    plain = {name: value for name, value in headers.items() if name != "content-encoding"}
+    given = Reading(service, None, method, path, plain, body, query)
+    if service == "s3":
+        kept = {name: value for name, value in headers.items() if name != "x-amz-target"}
+        return replace(
+            given,
+            headers=kept,
+            query={name: values for name, values in query.items() if name != "Action"},
+        )
+    protocols = model(service).metadata.get("protocols") or [model(service).metadata["protocol"]]
+    if "rest-json" in protocols:
+        return _rest(given)
+    if "x-amz-target" in headers and "json" in protocols:
+        return _json(given)
+    if _CBOR_PATH.fullmatch(path) and "smithy-rpc-v2-cbor" in protocols:
+        return _cbor(given)
+    if {"query", "ec2"} & {*protocols} or service == "sqs":
+        return _query(given)
+    raise BadRequest("UnknownOperationException", "The request names no operation.")
+
+
+def _bare(given: Reading, content_type: str) -> dict[str, str]:
+    left_out = {"x-amz-target", "smithy-protocol", "content-type"}
+    kept = {name: value for name, value in given.headers.items() if name not in left_out}
+    return {**kept, "content-type": content_type}
+
+
+def _operation(service: str, name: str) -> "OperationModel | None":
+    described = model(service)
+    return described.operation_model(name) if name in described.operation_names else None
+
+
+def _json(given: Reading) -> Reading:
+    # https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
+    target = given.headers["x-amz-target"]
+    prefix, _, name = target.rpartition(".")
+    metadata = model(given.service).metadata
+    operation = _operation(given.service, name)
+    if operation is None or prefix != metadata.get("targetPrefix"):
+        raise BadRequest("UnknownOperationException", f"There is no operation {target}.")
+    if given.method != "POST" or given.path != "/" or given.query:
+        raise BadRequest("UnknownOperationException", f"{name} is a POST to /.")
+    _check(operation.input_shape, _document(given.body))
+    headers = _bare(given, f"application/x-amz-json-{metadata.get('jsonVersion', '1.0')}")
+    return replace(given, operation=name, headers={**headers, "x-amz-target": target})
+
+
+def _cbor(given: Reading) -> Reading:
+    # https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
+    prefix, name = cast("re.Match[str]", _CBOR_PATH.fullmatch(given.path)).groups()
+    if prefix != model(given.service).metadata.get("targetPrefix") or not _operation(
+        given.service, name
+    ):
+        raise BadRequest("UnknownOperationException", f"There is no operation {prefix}.{name}.")
+    if given.method != "POST" or given.query:
+        raise BadRequest("UnknownOperationException", f"{name} is a POST without parameters.")
+    headers = {**_bare(given, "application/cbor"), "smithy-protocol": "rpc-v2-cbor"}
+    return replace(given, operation=name, headers=headers)
+
+
+def _query(given: Reading) -> Reading:
+    # https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
+    if given.path != "/" and given.service != "sqs":
+        raise BadRequest("InvalidAction", "The request's path is /.", 404)
+    if given.method == "GET" and not given.body:
+        parameters = given.query
+    elif given.method == "POST" and not given.query:
+        parameters = _form(given.body)
+    else:
+        raise BadRequest(
+            "MalformedQueryString", "Parameters are in the query of a GET or the body of a POST."
+        )
+    if any(len(values) > 1 for values in parameters.values()):
+        raise BadRequest("MalformedQueryString", "A parameter is there twice.")
+    name = parameters.get("Action", [""])[0]
+    operation = _operation(given.service, name)
+    if operation is None:
+        raise BadRequest("InvalidAction", f"The action {name} is not valid for this web service.")
+    if operation.input_shape is not None:
+        for key, (value,) in parameters.items():
+            _check_text(_member(operation.input_shape, key.split("."), given.service), key, value)
+    form = _bare(given, "application/x-www-form-urlencoded; charset=utf-8")
+    return replace(given, operation=name, headers=form)
+
+
+def _form(body: bytes) -> Query:
+    try:
+        return query_of(body)
+    except BadRequest:
+        raise BadRequest("MalformedQueryString", "The body is no form.") from None
+
+
+def _rest(given: Reading) -> Reading:
+    # https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html
+    found = [
+        operation
+        for operation in _routes(given.service, given.method)
+        if _route(operation).fullmatch(given.path)
+    ]
+    if not found or not re.fullmatch(r"[\w.:$@/-]+", given.path, re.ASCII):
+        raise BadRequest("UnknownOperationException", "There is nothing at this path.", 404)
+    # `/tags/{ResourceArn}` and the like are the more general of two.
+    operation = min(found, key=lambda one: one.http["requestUri"].count("{"))
+    allowed = _in_query(operation)
+    if any(len(values) > 1 and not allowed.get(name, True) for name, values in given.query.items()):
+        raise BadRequest("SerializationException", "A parameter is there twice.")
+    query = {name: values for name, values in given.query.items() if name in allowed}
+    shape = operation.input_shape
+    payload = shape.serialization.get("payload") if shape else None
+    if payload is None:
+        _check(shape, _document(given.body))
+    elif given.body:
+        _document(given.body, "InvalidRequestContentException")
+    headers = _bare(given, "application/json")
+    return replace(given, operation=operation.name, headers=headers, query=query)
+
+
+def _routes(service: str, method: str) -> "list[OperationModel]":
+    described = model(service)
+    operations = [described.operation_model(name) for name in described.operation_names]
+    return [one for one in operations if one.http["method"] == method]
+
+
+def _route(operation: "OperationModel") -> "re.Pattern[str]":
+    path = operation.http["requestUri"].partition("?")[0].rstrip("/") or "/"
+    parts = re.split(r"(\{[^}]+\})", path)
+    pattern = "".join(
+        # An ARN may have slashes, whose encoding is undone by now.
+        (".+" if part in {"{ResourceArn}", "{Resource}"} else "[^/]+")
+        if part[:1] == "{"
+        else re.escape(part)
+        for part in parts
+    )
+    return re.compile(f"{pattern}/?")
+
+
+def _in_query(operation: "OperationModel") -> dict[str, bool]:
+    """The parameters that an operation has in its query, and whether one may be there twice."""
+    members: Mapping[str, Shape] = getattr(operation.input_shape, "members", {})
+    found = {
+        member.serialization.get("name", name): member.type_name == "list"
+        for name, member in members.items()
+        if member.serialization.get("location") == "querystring"
+    }
+    fixed = operation.http["requestUri"].partition("?")[2]
+    return found | {name: False for name, _ in parse_qsl(fixed, keep_blank_values=True)}
+
+
+def _document(body: bytes, code: str = "SerializationException") -> object:
+    try:
+        return json.loads(body) if body else {}
+    except (ValueError, RecursionError):
+        raise BadRequest(code, "Could not parse request body into json.") from None
+
+
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    "string": ((str,), "String"),
+    "character": ((str,), "String"),
+    "blob": ((str,), "ByteBuffer"),
+    "boolean": ((bool,), "Boolean"),
+    "integer": ((int, float), "Integer"),
+    "long": ((int, float), "Long"),
+    "float": ((int, float, str), "Float"),
+    "double": ((int, float, str), "Double"),
+    "timestamp": ((int, float, str), "Timestamp"),
+}
+
+
+def _check(shape: "Shape | None", value: object, depth: int = 0) -> None:
+    """Refuse a JSON value whose type is not the shape's, as AWS words it."""
+    if shape is None or value is None or getattr(shape, "is_document_type", False):
+        return
+    if depth > _LEVELS:
+        raise BadRequest("SerializationException", "The document is too deep.")
+    kind = shape.type_name
+    if kind not in {"structure", "map", "list"}:
+        _check_scalar(kind, value)
+        return
+    if not isinstance(value, list if kind == "list" else dict):
+        raise BadRequest("SerializationException", _unexpected(value))
+    for inner, one in _inside(shape, value):
+        _check(inner, one, depth + 1)
+
+
+def _inside(shape: "Shape", value: object) -> "Iterator[tuple[Shape, object]]":
+    if isinstance(value, list):
+        for one in cast("list[object]", value):
+            yield cast("Any", shape).member, one
+        return
+    entries = cast("dict[str, object]", value)
+    if shape.type_name == "map":
+        for one in entries.values():
+            yield cast("Any", shape).value, one
+        return
+    members: Mapping[str, Shape] = getattr(shape, "members", {})
+    for name, member in members.items():
+        if not member.serialization.get("location"):
+            yield member, entries.get(member.serialization.get("name", name))
+
+
+def _check_scalar(kind: str, value: object) -> None:
+    taken, name = _TYPES[kind]
+    if isinstance(value, dict | list):
+        raise BadRequest("SerializationException", _unexpected(cast("object", value)))
+    is_boolean = isinstance(value, bool)
+    part = isinstance(value, float) and not value.is_integer() and kind in {"integer", "long"}
+    if not isinstance(value, taken) or is_boolean != (kind == "boolean") or part:
+        word = "BOOLEAN" if is_boolean else "STRING" if isinstance(value, str) else "NUMBER"
+        message = f"{word}_VALUE can not be converted to {_a(name)}"
+        raise BadRequest("SerializationException", message)
+
+
+def _a(name: str) -> str:
+    return f"{'an' if name[0] in 'AEIOU' else 'a'} {name}"
+
+
+def _unexpected(value: object) -> str:
+    if isinstance(value, dict):
+        return "Start of structure or map found where not expected."
+    if isinstance(value, list):
+        return "Start of list found where not expected."
+    return "Unexpected token received from parser."
+
+
+def _member(shape: "Shape | None", parts: list[str], service: str) -> "Shape | None":
+    """The shape of a parameter of the Query protocol, such as `Tags.member.1.Key`, or None."""
+    while parts and shape is not None:
+        kind = shape.type_name
+        if kind == "structure":
+            members: Mapping[str, Shape] = getattr(shape, "members", {})
+            by_name = {_name(name, one, service): one for name, one in members.items()}
+            shape, parts = by_name.get(parts[0]), parts[1:]
+        elif kind == "list":
+            if not parts[0].isdigit():
+                parts = parts[1:]
+            shape, parts = cast("Any", shape).member, parts[1:]
+        else:
+            return None
+    return shape
+
+
+def _name(name: str, member: "Shape", service: str) -> str:
+    if service == "ec2":
+        # https://smithy.io/2.0/aws/protocols/aws-ec2-query-protocol.html#query-key-resolution
+        own = member.serialization.get("queryName")
+        named = cast("str", member.serialization.get("name", name))
+        return cast("str", own) if own else named[:1].upper() + named[1:]
+    if member.type_name == "list" and member.serialization.get("flattened"):
+        inner = cast("Any", member).member.serialization.get("name")
+        return cast("str", inner or member.serialization.get("name", name))
+    return cast("str", member.serialization.get("name", name))
+
+
+def _check_text(shape: "Shape | None", key: str, value: str) -> None:
+    if shape is None:
+        return
+    kind = shape.type_name
+    wrong = (kind in {"integer", "long"} and not re.fullmatch(r"[+-]?[0-9]{1,19}", value)) or (
+        kind == "boolean" and value.lower() not in {"true", "false"}
+    )
+    if wrong:
+        raise BadRequest(
+            "MalformedInput", f"{value!r} is not a valid {kind} for the parameter {key}."
+        )

@@ -1,0 +1,55 @@
+"""Whose an access key is: a session's that lives, a user's, or nobody's, which is the developer's.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+"""
+
+import hmac
+import time
+from typing import Any, cast
+
+from local.services.iam.policies import internal
+
+_TEMPORARY = "ASIA"
+_UNKNOWN = ("UnrecognizedClientException", "The security token included in the request is invalid.")
+_EXPIRED = ("ExpiredTokenException", "The security token included in the request is expired")
+_WRONG_TOKEN = ("InvalidToken", "The provided token is malformed or otherwise invalid.")
+
+# Keys of users that were seen, in capitals: one that was deleted is nobody's ever after.
+_issued: set[str] = set()
+
+
+def forget() -> None:
+    """Forget the keys of an earlier cloud."""
+    _issued.clear()
+
+
+def problem(key: str, token: str) -> tuple[str, str] | None:
+    """What is wrong with a key and the session token sent along: a code and a message of AWS's."""
+    session = cast("dict[str, Any] | None", internal("services.sts", "_sessions").get(key))
+    if session is not None:
+        if time.time() > session.get("Expiration", float("inf")):
+            return _EXPIRED
+        expected = str(session.get("SessionToken", ""))
+        if hmac.compare_digest(expected.encode(), token.encode()):
+            return None
+        return _WRONG_TOKEN if token else _UNKNOWN
+    if key in _users_keys():
+        return _WRONG_TOKEN if token else None
+    return _UNKNOWN if token or not is_developers(key) else None
+
+
+def is_developers(key: str) -> bool:
+    """Whether a key stands for the account itself: whoever reaches loopback may, by any name.
+
+    A key that looks temporary never does, nor one that is a user's or was, in whichever letters.
+    """
+    if key in internal("services.sts", "_sessions") or key in _users_keys():
+        return False
+    capitals = key.upper()
+    return not capitals.startswith(_TEMPORARY) and capitals not in _issued
+
+
+def _users_keys() -> set[str]:
+    keys = {key for _, key in internal("services.iam", "_access_keys").to_dict()}
+    _issued.update(key.upper() for key in keys)
+    return keys

@@ -1,0 +1,46 @@
+"""Requests byte for byte, as no client would send them."""
+
+import socket
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back; `status` is 0 when nothing did."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def send(port: int, request: bytes, *, seconds: float = 10) -> Answer:
+    """Send bytes to the port of loopback, and read the first answer to its end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
+        connection.sendall(request)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            if not (chunk := connection.recv(65536)):
+                return Answer(0, {}, received)
+            received += chunk
+        head, _, body = received.partition(b"\r\n\r\n")
+        status, *lines = head.decode("latin-1").split("\r\n")
+        headers = {
+            name.lower(): value.strip()
+            for name, _, value in (line.partition(":") for line in lines)
+        }
+        length = headers.get("content-length")
+        while length is None or len(body) < int(length):
+            if not (chunk := connection.recv(65536)):
+                break
+            body += chunk
+    return Answer(int(status.split()[1]), headers, body)
+
+
+def request(
+    method: str, target: str, headers: dict[str, str], body: bytes = b"", *, version: str = "1.1"
+) -> bytes:
+    """A request with these headers and no others but its length, and that it is the last."""
+    lines = [f"{method} {target} HTTP/{version}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    lines += ["Connection: close", *([f"Content-Length: {len(body)}"] if body else [])]
+    return "\r\n".join([*lines, "", ""]).encode() + body
