@@ -12,6 +12,7 @@ from rich.table import Table
 
 MODULES = {
     "evaluation": "what evaluating the program takes, for one job and for a hundred",
+    "hundred": "a stack of 100 jobs: its resources, roles, alarms and costs, and evaluating it",
     "uploads": "uploads to the running stack, one by one and 200 at once",
     "lifetime": "from an upload to the last line about its task",
     "ingest": "a CSV of 1 GB through the container's program, beside DuckDB alone",
@@ -47,6 +48,10 @@ AIMS = {
     ("evaluation", "the dev stack, peak memory"): Aim(200, "MiB"),
     ("evaluation", "a job more, from 10 to 100"): Aim(25, "ms"),
     ("evaluation", "growth of that"): Aim(1.25),
+    ("hundred", "resources"): Aim(2001),
+    ("hundred", "roles"): Aim(271),
+    ("hundred", "alarms"): Aim(121),
+    ("hundred", "evaluated / as many topics"): Aim(1.3),
     ("uploads", "an upload to its execution's end, but for the container"): Aim(0.5, "s"),
     ("uploads", "200 uploads at once: succeeded"): Aim(200, at_least=True),
     ("uploads", "uploads / just the processes"): Aim(2),
