@@ -26,9 +26,9 @@ class StackIndexArgs(TypedDict):
 class StackIndex(pulumi.ComponentResource):
     """The stack's outputs and the queues of its triggers, as SSM parameters.
 
-    They are `/PROJECT/STACK/index/…`. Each is a JSON object with a part of the whole, ten jobs or triggers at most; together they are
-    the outputs by their names, `deadLetters` (trigger → queue name) and `protect`. Parameters of up
-    to 4 KB are free, larger ones 0.05 USD a month.
+    They are `/PROJECT/STACK/index/…`. Each is a JSON object with a part of the whole, ten jobs or
+    triggers at most; together they are the outputs by their names, `deadLetters` (trigger → queue
+    name) and `protect`. Parameters of up to 4 KB are free, larger ones 0.05 USD a month.
     """
 
     path: pulumi.Output[str]
