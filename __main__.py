@@ -5,6 +5,7 @@ from pulumi_aws.scheduler import ScheduleGroup
 
 import arguments as args
 import components as c
+import outputs as out
 import settings
 
 config = settings.load()
@@ -43,11 +44,11 @@ outputs = {
     "uploadBucket": uploads.bucket_name,
     "resultsBucket": results.bucket_name,
     "clusterArn": cluster.cluster_arn,
-    **network.outputs,
-    "jobs": {name: machine.outputs for name, machine in machines.items()},
-    "pipelines": {name: pipeline.outputs for name, pipeline in pipelines.items()},
+    **out.network(network),
+    "jobs": {name: out.job(jobs[name], machine) for name, machine in machines.items()},
+    "pipelines": {name: out.pipeline(pipeline) for name, pipeline in pipelines.items()},
     "schedules": {name: schedule.schedule_arn for name, schedule in schedules.items()},
-    "uploads": {name: trigger.outputs for name, trigger in triggers.items()},
+    "uploads": {name: out.upload(trigger) for name, trigger in triggers.items()},
     "taskEventLogGroup": events.log_group_name,
     "alertsTopicArn": alerts.topic_arn,
 }

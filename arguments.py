@@ -6,7 +6,6 @@ does not pass the type checker.
 
 import re
 from collections.abc import Mapping
-from typing import TypeVar
 
 import pulumi
 from pulumi_aws.scheduler import ScheduleGroup
@@ -14,7 +13,6 @@ from pulumi_aws.scheduler import ScheduleGroup
 import components as c
 from settings import BucketSettings, Settings, StepSettings, WhenSettings
 
-Component = TypeVar("Component")
 Jobs = Mapping[str, c.FargateJob]
 Machines = Mapping[str, c.BatchStateMachine]
 Places = Mapping[str, c.PlacementArgs]
@@ -89,18 +87,30 @@ def alerts(
     schedules: Mapping[str, c.ScheduledTask],
 ) -> c.FailureAlertsArgs:
     """Who is told of failures, and of whose."""
-    limits = {name: one.concurrency for name, one in machines.items() if one.concurrency}
-    rules = {"task-events": events, "task-reaper": reaper}
-    rules = rules | _named("upload", uploads) | _named("limit", limits)
-    queues = rules | _named("pipeline", pipelines) | _named("schedule", schedules)
-    with_machines = {**machines, **_named("pipeline", pipelines)}
+    # An upload, a limit, a pipeline and a schedule may have one name.
+    rules = {"task-events": events.rule_name, "task-reaper": reaper.rule_name}
+    queues = {
+        "task-events": events.dead_letter_queue_name,
+        "task-reaper": reaper.dead_letter_queue_name,
+    }
+    for name, upload in uploads.items():
+        rules[f"upload-{name}"] = upload.rule_name
+        queues[f"upload-{name}"] = upload.dead_letter_queue_name
+    for name, machine in machines.items():
+        if machine.concurrency_rule_name is not None:
+            rules[f"limit-{name}"] = machine.concurrency_rule_name
+        if machine.concurrency_dead_letter_queue_name is not None:
+            queues[f"limit-{name}"] = machine.concurrency_dead_letter_queue_name
+    queues |= {f"pipeline-{name}": it.dead_letter_queue_name for name, it in pipelines.items()}
+    queues |= {f"schedule-{name}": it.dead_letter_queue_name for name, it in schedules.items()}
     return {
         "cluster_arn": cluster.cluster_arn,
-        "machine_arns": {name: one.state_machine_arn for name, one in with_machines.items()},
-        "rule_names": {name: one.rule_name for name, one in rules.items()},
-        "dead_letter_queue_names": {
-            name: one.dead_letter_queue_name for name, one in queues.items()
+        "machine_arns": {
+            **{name: it.state_machine_arn for name, it in machines.items()},
+            **{f"pipeline-{name}": it.state_machine_arn for name, it in pipelines.items()},
         },
+        "rule_names": rules,
+        "dead_letter_queue_names": queues,
         "schedule_group_name": group.name,
         "task_event_function_name": events.function_name,
         "task_event_log_group_name": events.log_group_name,
@@ -126,11 +136,6 @@ def stack_index(
         },
         "protect": config.protect,
     }
-
-
-def _named(kind: str, components: Mapping[str, Component]) -> dict[str, Component]:
-    """An upload, a pipeline and a schedule may have one name."""
-    return {f"{kind}-{name}": component for name, component in components.items()}
 
 
 def placement(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
 
-from components.asl.job import RetryPolicy, run_job
+from components.asl.job import Place, RetryPolicy, Task, run_job
 
 UPLOADS = 10_000
 WITHIN_SECONDS = 60.0
@@ -88,16 +88,10 @@ def retrier(name: str, fields: Mapping[str, Any]) -> Policy:
 def definition() -> dict[str, Any]:
     """The state machine of a job, as the program builds it."""
     return run_job(
-        {
-            "name": "ingest",
-            "task_definition_arn": "task-definition",
-            "execution_role_arn": "execution-role",
-            "task_role_arn": "task-role",
-            "log_group_name": "log-group",
-        },
-        {"cluster_arn": "cluster", "subnet_ids": ["subnet"], "security_group_ids": ["group"]},
+        Task("ingest", "task-definition", "log-group"),
+        Place("cluster", ["subnet"], ["group"], True, "1.4.0", False),  # noqa: FBT003 as declared
         timeout_seconds=3600,
-        retry=RetryPolicy(attempts=5, exit_codes=[75], spot_interruptions=2),
+        retries=RetryPolicy(attempts=5, exit_codes=[75], spot_interruptions=2),
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pulumi
 
+from ._documents import json_text
 from ._here import here
-from ._json import json_text
 from ._queries import QUERIES
 
 # Three metrics each make 300 of the 500 that a widget may have.

@@ -7,13 +7,6 @@ import pulumi_aws as aws
 
 from ._iam import document
 
-# A day and 185 attempts, the most EventBridge offers:
-# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
-RULE_RETRIES: aws.cloudwatch.EventTargetRetryPolicyArgsDict = {
-    "maximum_event_age_in_seconds": 86_400,
-    "maximum_retry_attempts": 185,
-}
-
 RETENTION_SECONDS = 14 * 24 * 60 * 60
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from ._documents import json_text
 from ._here import here
-from ._json import json_text
 
 Statement = dict[str, Any]
 

@@ -1,20 +1,20 @@
 """A state machine with its role and its log group."""
 
+import json
 from collections.abc import Sequence
 
 import pulumi
 import pulumi_aws as aws
 
 from ._iam import Statement, arn, log_delivery, service_role
-from ._json import json_text
-from .asl.job import Definition
+from .asl.states import Definition
 
 
 def state_machine(
     name: str,
     *,
     kind: str,
-    definition: Definition,
+    definition: pulumi.Input[Definition],
     statements: Sequence[Statement],
     log_retention_days: int,
     opts: pulumi.ResourceOptions,
@@ -45,7 +45,7 @@ def state_machine(
         name,
         name=physical_name,
         role_arn=role_arn,
-        definition=json_text(definition),
+        definition=pulumi.Output.from_input(definition).apply(json.dumps),
         logging_configuration={
             "level": "ALL",
             "include_execution_data": False,

@@ -1,17 +1,19 @@
 """What a state machine, a rule and a schedule must know to run a job's task, and where."""
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 import pulumi
 
 from . import defaults
+from ._iam import Statement, run_task
+from .asl.job import Place, Task
 
 
 class TaskArgs(TypedDict):
     """A job's task, as `FargateJob.task` gives it."""
 
-    name: str
+    name: pulumi.Input[str]
     """The job's name, which is also its container's name."""
     task_definition_arn: pulumi.Input[str]
     """The task definition's ARN with its revision: what is granted is what is run."""
@@ -40,6 +42,52 @@ class PlacementArgs(TypedDict):
     """Whether tasks run on Fargate Spot. Default: False."""
 
 
-def capacity_provider(placement: PlacementArgs) -> str:
-    """The capacity provider that tasks are placed with."""
-    return "FARGATE_SPOT" if placement.get("spot", defaults.SPOT) else "FARGATE"
+def known_task(task: TaskArgs) -> Task:
+    """The task whose outputs are known, as inside an `apply` they are."""
+    return Task(
+        name=cast("str", task["name"]),
+        task_definition_arn=cast("str", task["task_definition_arn"]),
+        log_group_name=cast("str", task["log_group_name"]),
+    )
+
+
+def known_place(placement: PlacementArgs) -> Place:
+    """The placement whose outputs are known, as inside an `apply` they are."""
+    return Place(
+        cluster_arn=cast("str", placement["cluster_arn"]),
+        subnet_ids=cast("Sequence[str]", placement["subnet_ids"]),
+        security_group_ids=cast("Sequence[str]", placement["security_group_ids"]),
+        assign_public_ip=placement.get("assign_public_ip", defaults.ASSIGN_PUBLIC_IP),
+        platform_version=placement.get("platform_version", defaults.PLATFORM_VERSION),
+        spot=placement.get("spot", defaults.SPOT),
+    )
+
+
+def ecs_parameters(
+    task: pulumi.Output[TaskArgs], placement: PlacementArgs, count: int
+) -> dict[str, Any]:
+    """How a rule's or a schedule's target runs the task."""
+    spot = placement.get("spot", defaults.SPOT)
+    return {
+        "task_definition_arn": task["task_definition_arn"],
+        "task_count": count,
+        "capacity_provider_strategies": [
+            {"capacity_provider": "FARGATE_SPOT" if spot else "FARGATE", "weight": 1}
+        ],
+        "platform_version": placement.get("platform_version", defaults.PLATFORM_VERSION),
+        "network_configuration": {
+            "subnets": placement["subnet_ids"],
+            "security_groups": placement["security_group_ids"],
+            "assign_public_ip": placement.get("assign_public_ip", defaults.ASSIGN_PUBLIC_IP),
+        },
+        "propagate_tags": "TASK_DEFINITION",
+    }
+
+
+def may_run(task: pulumi.Output[TaskArgs], placement: PlacementArgs) -> list[Statement]:
+    """What starting the task takes."""
+    return run_task(
+        task_definition_arn=task["task_definition_arn"],
+        cluster_arn=placement["cluster_arn"],
+        role_arns=[task["execution_role_arn"], task["task_role_arn"]],
+    )

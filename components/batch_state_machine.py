@@ -1,23 +1,24 @@
 """A state machine that runs one job's task to its end."""
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
 from . import defaults
-from ._iam import allow, instances_of, managed_rule, run_task, tasks_of
+from ._iam import allow, instances_of, managed_rule, tasks_of
 from ._machine import machine_prefix, state_machine
-from ._task import PlacementArgs, TaskArgs
+from ._task import PlacementArgs, TaskArgs, known_place, known_task, may_run
 from .asl.job import RetryPolicy, run_job
-from .asl.timeout import stopping_own_task
+from .asl.limit import Permits
+from .asl.states import Definition
 from .concurrency import ConcurrencyLimit
 
 
 class BatchStateMachineArgs(TypedDict):
     """What is run, where, and what is done when it fails."""
 
-    task: TaskArgs
+    task: pulumi.Input[TaskArgs]
     """The job's task: `FargateJob.task`."""
     placement: PlacementArgs
     """Where it runs."""
@@ -48,6 +49,7 @@ class BatchStateMachine(pulumi.ComponentResource):
 
     Errors: `Input.Invalid`; `Batch.BadData` (exit code 65), `Batch.ObjectGone` (66),
     `Batch.TryAgainLater` (75), `Batch.Misconfigured` (78), `Batch.Failed` (any other);
+    `Batch.NoPermit` (a week without one of `max_concurrency`);
     `Batch.NeverStarted`, `Batch.Interrupted`, `Batch.Stopped`, `Batch.TimedOut`; or ECS's own.
 
     An execution without retries takes three state transitions, 0.000075 USD.
@@ -55,55 +57,54 @@ class BatchStateMachine(pulumi.ComponentResource):
 
     state_machine_arn: pulumi.Output[str]
     """The state machine's ARN."""
+    concurrency_rule_name: pulumi.Output[str] | None
+    """With `max_concurrency`: the name of the rule on ends of its executions."""
+    concurrency_dead_letter_queue_name: pulumi.Output[str] | None
+    """With `max_concurrency`: the name of the queue of ends that were not handled."""
 
     def __init__(
         self, name: str, args: BatchStateMachineArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("fargate-batch:index:BatchStateMachine", name, dict(args), opts)
-        task, placement = args["task"], args["placement"]
+        child = pulumi.ResourceOptions(parent=self)
+        task, placement = pulumi.Output.from_input(args["task"]), args["placement"]
         cluster_arn = placement["cluster_arn"]
-
-        definition = run_job(
-            task,
-            placement,
-            timeout_seconds=args.get("timeout_seconds", defaults.TIMEOUT_SECONDS),
-            retry=RetryPolicy(
-                attempts=args.get("retries", defaults.RETRIES),
-                exit_codes=args.get("retry_exit_codes", defaults.RETRY_EXIT_CODES),
-                spot_interruptions=args.get("spot_interruptions", defaults.SPOT_INTERRUPTIONS),
-            ),
+        timeout_seconds = args.get("timeout_seconds", defaults.TIMEOUT_SECONDS)
+        log_retention_days = args.get("log_retention_days", defaults.LOG_RETENTION_DAYS)
+        retries = RetryPolicy(
+            attempts=args.get("retries", defaults.RETRIES),
+            exit_codes=args.get("retry_exit_codes", defaults.RETRY_EXIT_CODES),
+            spot_interruptions=args.get("spot_interruptions", defaults.SPOT_INTERRUPTIONS),
         )
-        definition = stopping_own_task(
-            definition,
-            cluster_arn=cluster_arn,
-            task_definition_arn=task["task_definition_arn"],
-            timeout_seconds=args.get("timeout_seconds", defaults.TIMEOUT_SECONDS),
-        )
-        limit = args.get("max_concurrency")
-        self._concurrency = None
-        if limit is not None:
-            self._concurrency = ConcurrencyLimit(
+        most, limit = args.get("max_concurrency"), None
+        if most is not None:
+            limit = ConcurrencyLimit(
                 name,
                 {
                     "state_machine_name": f"{machine_prefix()}job-{name}",
-                    "limit": limit,
-                    "log_retention_days": args.get(
-                        "log_retention_days", defaults.LOG_RETENTION_DAYS
-                    ),
+                    "limit": most,
+                    "log_retention_days": log_retention_days,
                 },
-                pulumi.ResourceOptions(parent=self),
+                child,
             )
-            definition = self._concurrency.limited(definition)
+
+        def definition(known: dict[str, Any]) -> Definition:
+            return run_job(
+                known_task(known["task"]),
+                known_place(known["placement"]),
+                timeout_seconds=timeout_seconds,
+                retries=retries,
+                permits=None if most is None else Permits(known["table"], most),
+            )
+
         machine = state_machine(
             name,
             kind="job",
-            definition=definition,
+            definition=pulumi.Output.all(
+                task=task, placement=placement, table=limit and limit.table_name
+            ).apply(definition),
             statements=[
-                *run_task(
-                    task_definition_arn=task["task_definition_arn"],
-                    cluster_arn=cluster_arn,
-                    role_arns=[task["execution_role_arn"], task["task_role_arn"]],
-                ),
+                *may_run(task, placement),
                 # Without DescribeTasks an execution can hang, without StopTask an aborted one
                 # leaves its task running:
                 # https://docs.aws.amazon.com/step-functions/latest/dg/connect-ecs.html
@@ -116,25 +117,22 @@ class BatchStateMachine(pulumi.ComponentResource):
                     {"ArnEquals": {"ecs:cluster": cluster_arn}},
                 ),
                 managed_rule("StepFunctionsGetEventsForECSTaskRule"),
-                *(self._concurrency.statements if self._concurrency else []),
+                *([allow(_ACQUIRE, limit.table_arn)] if limit else []),
             ],
-            log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
-            opts=pulumi.ResourceOptions(parent=self),
+            log_retention_days=log_retention_days,
+            opts=child,
         )
         self.state_machine_arn = machine.arn
-        self._task = task
-        self.register_outputs({"state_machine_arn": self.state_machine_arn})
+        self.concurrency_rule_name = limit and limit.rule_name
+        self.concurrency_dead_letter_queue_name = limit and limit.dead_letter_queue_name
+        self.register_outputs(
+            {
+                "state_machine_arn": self.state_machine_arn,
+                "concurrency_rule_name": self.concurrency_rule_name,
+                "concurrency_dead_letter_queue_name": self.concurrency_dead_letter_queue_name,
+            }
+        )
 
-    @property
-    def concurrency(self) -> ConcurrencyLimit | None:
-        """What keeps its executions to `max_concurrency`, if that is given."""
-        return self._concurrency
 
-    @property
-    def outputs(self) -> dict[str, pulumi.Input[str]]:
-        """What other teams read of a job: its task definition, state machine and log group."""
-        return {
-            "taskDefinitionArn": self._task["task_definition_arn"],
-            "stateMachineArn": self.state_machine_arn,
-            "logGroup": self._task["log_group_name"],
-        }
+# What acquiring a permit of a `ConcurrencyLimit` takes.
+_ACQUIRE = ["dynamodb:UpdateItem", "dynamodb:PutItem"]

@@ -9,10 +9,10 @@ import pulumi_aws as aws
 from . import defaults
 from ._alarms import Watched, alarms
 from ._dashboard import Shown, dashboard_body
-from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
+from ._dead_letters import dead_letter_queue
+from ._delivery import Rule, deliver, start
 from ._here import here
-from ._iam import account_id, allow, arn, document, service_role
-from ._json import json_text
+from ._iam import account_id, allow, arn, document
 from ._machine import machine_prefix, state_machine
 from .asl.alerts import alert
 from .task_reaper import STARTED_DIRECTLY
@@ -72,6 +72,7 @@ class FailureAlerts(pulumi.ComponentResource):
     ) -> None:
         super().__init__("fargate-batch:index:FailureAlerts", name, dict(args), opts)
         child = pulumi.ResourceOptions(parent=self)
+        project, stack, prefix = pulumi.get_project(), pulumi.get_stack(), machine_prefix()
         runbook = args.get("runbook", defaults.RUNBOOK)
 
         key = aws.kms.Key(
@@ -87,13 +88,10 @@ class FailureAlerts(pulumi.ComponentResource):
         machine = state_machine(
             name,
             kind="alerts",
-            definition=alert(
-                project=pulumi.get_project(),
-                stack=pulumi.get_stack(),
-                prefix=machine_prefix(),
-                runbook=runbook,
-                topic_arn=topic.arn,
-                queue_url=queue.url,
+            definition=pulumi.Output.all(topic_arn=topic.arn, queue_url=queue.url).apply(
+                lambda known: alert(
+                    project=project, stack=stack, prefix=prefix, runbook=runbook, **known
+                )
             ),
             statements=[
                 allow("sns:Publish", topic.arn),
@@ -108,20 +106,19 @@ class FailureAlerts(pulumi.ComponentResource):
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
-        rules = {
-            "executions": ("Executions that did not succeed", _executions()),
-            "tasks": ("Directly started tasks that did not succeed", _tasks(args["cluster_arn"])),
-        }
-        made = {
-            kind: aws.cloudwatch.EventRule(
-                f"{name}-{kind}",
-                description=description,
-                event_pattern=json_text(pattern),
-                opts=child,
-            )
-            for kind, (description, pattern) in rules.items()
-        }
-        self._deliver(name, made, machine, queue)
+        rules = deliver(
+            name,
+            {
+                f"{name}-executions": Rule("Executions that did not succeed", _executions()),
+                f"{name}-tasks": Rule(
+                    "Directly started tasks that did not succeed", _tasks(args["cluster_arn"])
+                ),
+            },
+            start(machine.arn),
+            queue,
+            child,
+            role=f"{name}-rules",
+        )
         for protocol, endpoints in (
             ("email", args.get("emails", [])),
             ("https", args.get("https_endpoints", [])),
@@ -140,7 +137,7 @@ class FailureAlerts(pulumi.ComponentResource):
                 queues=queues,
                 rules={
                     **args["rule_names"],
-                    **{f"{name}-{kind}": rule.name for kind, rule in made.items()},
+                    **{rule_name: rule.name for rule_name, rule in rules.items()},
                 },
                 schedule_group=args["schedule_group_name"],
                 function=args["task_event_function_name"],
@@ -150,7 +147,7 @@ class FailureAlerts(pulumi.ComponentResource):
             runbook=runbook,
             opts=child,
         )
-        stack = f"{pulumi.get_project()}-{pulumi.get_stack()}"
+        title = f"{project}-{stack}"
         shown = Shown(
             machines=args["machine_arns"],
             queues=queues,
@@ -158,8 +155,8 @@ class FailureAlerts(pulumi.ComponentResource):
         )
         aws.cloudwatch.Dashboard(
             name,
-            dashboard_name=stack,
-            dashboard_body=dashboard_body(shown, title=stack, runbook=runbook),
+            dashboard_name=title,
+            dashboard_body=dashboard_body(shown, title=title, runbook=runbook),
             opts=child,
         )
         self.topic_arn = topic.arn
@@ -170,34 +167,6 @@ class FailureAlerts(pulumi.ComponentResource):
                 "dead_letter_queue_name": self.dead_letter_queue_name,
             }
         )
-
-    def _deliver(
-        self,
-        name: str,
-        rules: Mapping[str, aws.cloudwatch.EventRule],
-        machine: aws.sfn.StateMachine,
-        queue: aws.sqs.Queue,
-    ) -> None:
-        child = pulumi.ResourceOptions(parent=self)
-        rule_arns = [rule.arn for rule in rules.values()]
-        accepts = accept_from_rule(name, queue, rule_arns, child)
-        role_arn = service_role(
-            f"{name}-rules",
-            service="events.amazonaws.com",
-            source={"ArnEquals": {"aws:SourceArn": rule_arns}},
-            statements=[allow("states:StartExecution", machine.arn)],
-            opts=child,
-        )
-        for kind, rule in rules.items():
-            aws.cloudwatch.EventTarget(
-                f"{name}-{kind}",
-                rule=rule.name,
-                arn=machine.arn,
-                role_arn=role_arn,
-                dead_letter_config={"arn": queue.arn},
-                retry_policy=RULE_RETRIES,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts]),
-            )
 
 
 # The alerts' own kind is not among them: what tells must not be told of.

@@ -7,9 +7,9 @@ import pulumi
 import pulumi_aws as aws
 
 from . import defaults
+from ._documents import json_text
 from ._here import here
 from ._iam import Statement, allow, arn, service_role
-from ._json import json_text
 from ._task import TaskArgs
 from .batch_image import BatchImage
 
@@ -60,6 +60,8 @@ class FargateJob(pulumi.ComponentResource):
     """The log group of the container's output."""
     task_role_arn: pulumi.Output[str]
     """The role of the container's own AWS calls, for grants of one's own."""
+    task: pulumi.Output[TaskArgs]
+    """What a state machine, a rule or a schedule takes to run this job."""
 
     def __init__(
         self, name: str, args: FargateJobArgs, opts: pulumi.ResourceOptions | None = None
@@ -103,7 +105,7 @@ class FargateJob(pulumi.ComponentResource):
                 {"name": k, "valueFrom": v} for k, v in sorted(args.get("secrets", {}).items())
             ],
             # Fargate's default, said because a limit on concurrency waits a little longer than this
-            # before it gives a slot on: STOP_SECONDS in asl/limit.py.
+            # before it passes a permit on: STOP_SECONDS in asl/limit.py.
             "stopTimeout": 30,
             "logConfiguration": {
                 "logDriver": "awslogs",
@@ -138,26 +140,23 @@ class FargateJob(pulumi.ComponentResource):
         self.task_definition_arn = task_definition.arn
         self.log_group_name = log_group.name
         self.task_role_arn = task_role_arn
-        self._execution_role_arn = execution_role_arn
-        self._name = name
+        self.task = pulumi.Output.from_input(
+            TaskArgs(
+                name=name,
+                task_definition_arn=self.task_definition_arn,
+                execution_role_arn=execution_role_arn,
+                task_role_arn=task_role_arn,
+                log_group_name=self.log_group_name,
+            )
+        )
         self.register_outputs(
             {
                 "task_definition_arn": self.task_definition_arn,
                 "log_group_name": self.log_group_name,
                 "task_role_arn": self.task_role_arn,
+                "task": self.task,
             }
         )
-
-    @property
-    def task(self) -> TaskArgs:
-        """What a state machine, a rule or a schedule takes to run this job."""
-        return {
-            "name": self._name,
-            "task_definition_arn": self.task_definition_arn,
-            "execution_role_arn": self._execution_role_arn,
-            "task_role_arn": self.task_role_arn,
-            "log_group_name": self.log_group_name,
-        }
 
 
 def _results_prefix(name: str, args: FargateJobArgs) -> str:

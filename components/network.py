@@ -1,7 +1,7 @@
 """The network of the tasks: a VPC of two zones, or an existing one, and their security group."""
 
 from collections.abc import Sequence
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -87,15 +87,6 @@ class Network(pulumi.ComponentResource):
                 "security_group_id": self.security_group_id,
             }
         )
-
-    @property
-    def outputs(self) -> dict[str, Any]:
-        """What other teams read of a network: the VPC, the tasks' subnets and security group."""
-        return {
-            "vpcId": self.vpc_id,
-            "subnetIds": self.subnet_ids,
-            "securityGroupId": self.security_group_id,
-        }
 
 
 def _new_vpc(

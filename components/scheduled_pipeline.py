@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import pulumi
 
@@ -10,7 +10,7 @@ from . import defaults
 from ._iam import Statement, allow, arn, managed_rule
 from ._machine import machine_prefix, state_machine
 from ._schedule import ScheduleArgs, schedule
-from .asl.job import Step, run_pipeline
+from .asl.pipeline import Step, run_pipeline
 
 
 class StepArgs(TypedDict):
@@ -70,10 +70,12 @@ class ScheduledPipeline(pulumi.ComponentResource):
         machine = state_machine(
             name,
             kind="pipeline",
-            definition=run_pipeline(
-                name,
-                [[_step(member) for member in step] for step in args["steps"]],
-                skip_overlap=skip_overlap,
+            definition=pulumi.Output.from_input(args["steps"]).apply(
+                lambda steps: run_pipeline(
+                    name,
+                    [[_step(member) for member in step] for step in steps],
+                    skip_overlap=skip_overlap,
+                )
             ),
             statements=_statements(name, args["steps"], skip_overlap=skip_overlap),
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
@@ -107,16 +109,11 @@ class ScheduledPipeline(pulumi.ComponentResource):
             }
         )
 
-    @property
-    def outputs(self) -> dict[str, pulumi.Output[str]]:
-        """What other teams read of a pipeline: its state machine and its schedule."""
-        return {"stateMachineArn": self.state_machine_arn, "scheduleArn": self.schedule_arn}
-
 
 def _step(args: StepArgs) -> Step:
     return Step(
         job=args["job"],
-        state_machine_arn=args["state_machine_arn"],
+        state_machine_arn=cast("str", args["state_machine_arn"]),
         commands=args.get("commands"),
         environment=args.get("environment"),
         continue_on_failure=args.get("on_failure", defaults.ON_FAILURE) == "continue",

@@ -6,10 +6,9 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from . import defaults
-from ._iam import run_task
-from ._json import json_text
+from ._documents import json_text
 from ._schedule import ScheduleArgs, schedule
-from ._task import PlacementArgs, TaskArgs, capacity_provider
+from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
 
 
 class ScheduledTaskArgs(TypedDict):
@@ -17,7 +16,7 @@ class ScheduledTaskArgs(TypedDict):
 
     schedule: ScheduleArgs
     """When tasks are started."""
-    task: TaskArgs
+    task: pulumi.Input[TaskArgs]
     """The job's task: `FargateJob.task`."""
     placement: PlacementArgs
     """Where it runs."""
@@ -45,38 +44,19 @@ class ScheduledTask(pulumi.ComponentResource):
         self, name: str, args: ScheduledTaskArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("fargate-batch:index:ScheduledTask", name, dict(args), opts)
-        task, placement = args["task"], args["placement"]
+        task, placement = pulumi.Output.from_input(args["task"]), args["placement"]
 
         made, queue = schedule(
             name,
             args["schedule"],
             target={
                 "arn": placement["cluster_arn"],
-                "input": json_text({"containerOverrides": [_override(args)]}),
-                "ecs_parameters": {
-                    "task_definition_arn": task["task_definition_arn"],
-                    "task_count": args.get("count", defaults.COUNT),
-                    "capacity_provider_strategies": [
-                        {"capacity_provider": capacity_provider(placement), "weight": 1}
-                    ],
-                    "platform_version": placement.get(
-                        "platform_version", defaults.PLATFORM_VERSION
-                    ),
-                    "network_configuration": {
-                        "subnets": placement["subnet_ids"],
-                        "security_groups": placement["security_group_ids"],
-                        "assign_public_ip": placement.get(
-                            "assign_public_ip", defaults.ASSIGN_PUBLIC_IP
-                        ),
-                    },
-                    "propagate_tags": "TASK_DEFINITION",
-                },
+                "input": json_text({"containerOverrides": [_override(args, task["name"])]}),
+                "ecs_parameters": ecs_parameters(
+                    task, placement, args.get("count", defaults.COUNT)
+                ),
             },
-            statements=run_task(
-                task_definition_arn=task["task_definition_arn"],
-                cluster_arn=placement["cluster_arn"],
-                role_arns=[task["execution_role_arn"], task["task_role_arn"]],
-            ),
+            statements=may_run(task, placement),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.schedule_arn = made.arn
@@ -89,8 +69,8 @@ class ScheduledTask(pulumi.ComponentResource):
         )
 
 
-def _override(args: ScheduledTaskArgs) -> dict[str, object]:
-    override: dict[str, object] = {"name": args["task"]["name"]}
+def _override(args: ScheduledTaskArgs, name: pulumi.Output[str]) -> dict[str, object]:
+    override: dict[str, object] = {"name": name}
     if (commands := args.get("commands")) is not None:
         override["command"] = commands
     if (environment := args.get("environment")) is not None:

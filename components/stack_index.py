@@ -5,7 +5,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from ._json import json_text
+from ._documents import json_text
 
 # Ten entries of the longest names fit the 8 KB of an advanced parameter:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html

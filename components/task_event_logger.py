@@ -1,15 +1,15 @@
 """Each state change of a cluster's tasks, and of what runs them, is logged as one JSON line."""
 
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
 from . import defaults
-from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
+from ._dead_letters import dead_letter_queue
+from ._delivery import Rule, Target, deliver
 from ._iam import allow, arn, service_role
-from ._json import json_text
 from ._machine import machine_prefix
 from ._queries import QUERIES
 
@@ -97,7 +97,18 @@ class TaskEventLogger(pulumi.ComponentResource):
             destination_config={"on_failure": {"destination": queue.arn}},
             opts=child,
         )
-        rule = self._subscribe(name, args["cluster_arn"], function, queue)
+        rule = deliver(
+            name,
+            {
+                name: Rule(
+                    "Every state change of this stack's tasks and executions",
+                    _pattern(args["cluster_arn"]),
+                )
+            },
+            Target(function.arn, function_name=function.name),
+            queue,
+            child,
+        )[name]
         for query, text in QUERIES.items():
             aws.cloudwatch.QueryDefinition(
                 f"{name}-{query}",
@@ -119,54 +130,14 @@ class TaskEventLogger(pulumi.ComponentResource):
             }
         )
 
-    def _subscribe(
-        self,
-        name: str,
-        cluster_arn: pulumi.Input[str],
-        function: aws.lambda_.Function,
-        queue: aws.sqs.Queue,
-    ) -> aws.cloudwatch.EventRule:
-        child, prefix = pulumi.ResourceOptions(parent=self), machine_prefix()
-        rule = aws.cloudwatch.EventRule(
-            name,
-            description="Every state change of this stack's tasks and executions",
-            event_pattern=json_text(
-                {
-                    "source": ["aws.ecs", "aws.states"],
-                    "detail-type": [
-                        "ECS Task State Change",
-                        "Step Functions Execution Status Change",
-                    ],
-                    "detail": {
-                        "$or": [
-                            {"clusterArn": [cluster_arn]},
-                            {
-                                "stateMachineArn": [
-                                    {"prefix": arn("states", f"stateMachine:{prefix}{kind}-")}
-                                    for kind in ("job", "pipeline")
-                                ]
-                            },
-                        ]
-                    },
-                }
-            ),
-            opts=child,
-        )
-        accepts = accept_from_rule(name, queue, rule.arn, child)
-        permission = aws.lambda_.Permission(
-            name,
-            action="lambda:InvokeFunction",
-            function=function.name,
-            principal="events.amazonaws.com",
-            source_arn=rule.arn,
-            opts=child,
-        )
-        aws.cloudwatch.EventTarget(
-            name,
-            rule=rule.name,
-            arn=function.arn,
-            dead_letter_config={"arn": queue.arn},
-            retry_policy=RULE_RETRIES,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts, permission]),
-        )
-        return rule
+
+def _pattern(cluster_arn: pulumi.Input[str]) -> dict[str, Any]:
+    kinds = [
+        {"prefix": arn("states", f"stateMachine:{machine_prefix()}{kind}-")}
+        for kind in ("job", "pipeline")
+    ]
+    return {
+        "source": ["aws.ecs", "aws.states"],
+        "detail-type": ["ECS Task State Change", "Step Functions Execution Status Change"],
+        "detail": {"$or": [{"clusterArn": [cluster_arn]}, {"stateMachineArn": kinds}]},
+    }

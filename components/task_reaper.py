@@ -1,15 +1,14 @@
 """A task that a rule or a schedule started is stopped when it outlives its job's timeout."""
 
 from collections.abc import Mapping
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
-import pulumi_aws as aws
 
 from . import defaults
-from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
-from ._iam import allow, arn, service_role, tasks_of
-from ._json import json_text
+from ._dead_letters import dead_letter_queue
+from ._delivery import Rule, deliver, start
+from ._iam import allow, arn, tasks_of
 from ._machine import machine_prefix, state_machine
 from .asl.timeout import reap_task
 
@@ -49,49 +48,22 @@ class TaskReaper(pulumi.ComponentResource):
         machine = state_machine(
             name,
             kind="reaper",
-            definition=reap_task(families, cluster_arn),
+            definition=pulumi.Output.from_input(cluster_arn).apply(
+                lambda cluster: reap_task(families, cluster)
+            ),
             statements=[allow("ecs:StopTask", tasks_of(cluster_arn))],
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
-        rule = aws.cloudwatch.EventRule(
-            name,
-            description="Tasks that a rule or a schedule started and that run",
-            event_pattern=json_text(
-                {
-                    "source": ["aws.ecs"],
-                    "detail-type": ["ECS Task State Change"],
-                    "detail": {
-                        "clusterArn": [cluster_arn],
-                        "lastStatus": ["RUNNING"],
-                        "desiredStatus": ["RUNNING"],
-                        "startedBy": [{"prefix": by} for by in STARTED_DIRECTLY],
-                        "taskDefinitionArn": [
-                            {"prefix": arn("ecs", f"task-definition/{machine_prefix()}")}
-                        ],
-                    },
-                }
-            ),
-            opts=child,
-        )
         queue = dead_letter_queue(name, child)
-        accepts = accept_from_rule(name, queue, rule.arn, child)
-        role_arn = service_role(
-            f"{name}-rule",
-            service="events.amazonaws.com",
-            source={"ArnEquals": {"aws:SourceArn": rule.arn}},
-            statements=[allow("states:StartExecution", machine.arn)],
-            opts=child,
-        )
-        aws.cloudwatch.EventTarget(
+        rule = deliver(
             name,
-            rule=rule.name,
-            arn=machine.arn,
-            role_arn=role_arn,
-            dead_letter_config={"arn": queue.arn},
-            retry_policy=RULE_RETRIES,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[accepts]),
-        )
+            {name: Rule("Tasks that a rule or a schedule started and that run", _run(cluster_arn))},
+            start(machine.arn),
+            queue,
+            child,
+            role=f"{name}-rule",
+        )[name]
         self.rule_name = rule.name
         self.dead_letter_queue_name = queue.name
         self.register_outputs(
@@ -104,3 +76,17 @@ class TaskReaper(pulumi.ComponentResource):
 
 # What ECS shows of who started a task, as seen in events: AWS documents it nowhere.
 STARTED_DIRECTLY = ("events-rule/", "chronos-schedule/")
+
+
+def _run(cluster_arn: pulumi.Input[str]) -> dict[str, Any]:
+    return {
+        "source": ["aws.ecs"],
+        "detail-type": ["ECS Task State Change"],
+        "detail": {
+            "clusterArn": [cluster_arn],
+            "lastStatus": ["RUNNING"],
+            "desiredStatus": ["RUNNING"],
+            "startedBy": [{"prefix": by} for by in STARTED_DIRECTLY],
+            "taskDefinitionArn": [{"prefix": arn("ecs", f"task-definition/{machine_prefix()}")}],
+        },
+    }

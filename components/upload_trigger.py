@@ -1,16 +1,13 @@
 """Uploads that match a filter start a state machine, or a task directly."""
 
-import json
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
-import pulumi_aws as aws
 
-from . import defaults
-from ._dead_letters import RULE_RETRIES, accept_from_rule, dead_letter_queue
-from ._iam import allow, run_task, service_role
-from ._json import json_text
-from ._task import PlacementArgs, TaskArgs, capacity_provider
+from ._dead_letters import dead_letter_queue
+from ._delivery import Rule, Target, deliver, start
+from ._documents import json_text
+from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
 
 
 class UploadFilterArgs(TypedDict):
@@ -46,7 +43,7 @@ class UploadTriggerArgs(TypedDict):
     """Which of its objects."""
     state_machine_arn: NotRequired[pulumi.Input[str]]
     """The state machine that gets the event as its input."""
-    task: NotRequired[TaskArgs]
+    task: NotRequired[pulumi.Input[TaskArgs]]
     """The task that gets bucket and key as its environment's BUCKET and OBJECT_KEY."""
     placement: NotRequired[PlacementArgs]
     """Where that task runs."""
@@ -74,50 +71,15 @@ class UploadTrigger(pulumi.ComponentResource):
         super().__init__("fargate-batch:index:UploadTrigger", name, dict(args), opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        rule = aws.cloudwatch.EventRule(
-            name,
-            description=f"Uploads that start {name}",
-            event_pattern=json_text(event_pattern(args["bucket_name"], args["filter"])),
-            opts=child,
-        )
+        pattern = event_pattern(args["bucket_name"], args["filter"])
         queue = dead_letter_queue(name, child)
-        accepts = accept_from_rule(name, queue, rule.arn, child)
-
-        machine_arn, task, placement = (
-            args.get("state_machine_arn"),
-            args.get("task"),
-            args.get("placement"),
-        )
-        target: dict[str, Any]
-        if machine_arn is not None:
-            statements = [allow("states:StartExecution", machine_arn)]
-            target = {"arn": machine_arn}
-        elif task is not None and placement is not None:
-            statements = run_task(
-                task_definition_arn=task["task_definition_arn"],
-                cluster_arn=placement["cluster_arn"],
-                role_arns=[task["execution_role_arn"], task["task_role_arn"]],
-            )
-            target = _task_target(task, placement)
-        else:
-            raise ValueError(f"UploadTrigger {name}: give state_machine_arn, or task and placement")
-        role_arn = service_role(
+        rule = deliver(
             name,
-            service="events.amazonaws.com",
-            source={"ArnEquals": {"aws:SourceArn": rule.arn}},
-            statements=statements,
-            opts=child,
-        )
-        aws.cloudwatch.EventTarget(
-            name,
-            rule=rule.name,
-            role_arn=role_arn,
-            dead_letter_config={"arn": queue.arn},
-            retry_policy=RULE_RETRIES,
-            **target,
-            # An event that arrives before the queue takes dead letters must not be lost.
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[accepts])),
-        )
+            {name: Rule(f"Uploads that start {name}", pattern)},
+            _target(name, args),
+            queue,
+            child,
+        )[name]
         self.rule_arn = rule.arn
         self.rule_name = rule.name
         self.dead_letter_queue_url = queue.url
@@ -130,11 +92,6 @@ class UploadTrigger(pulumi.ComponentResource):
                 "dead_letter_queue_name": self.dead_letter_queue_name,
             }
         )
-
-    @property
-    def outputs(self) -> dict[str, pulumi.Output[str]]:
-        """What other teams read of an upload: its rule and its dead-letter queue."""
-        return {"ruleArn": self.rule_arn, "deadLetterQueueUrl": self.dead_letter_queue_url}
 
 
 def event_pattern(bucket_name: pulumi.Input[str], filter_: UploadFilterArgs) -> dict[str, Any]:
@@ -189,34 +146,37 @@ def _may_match_folder_markers(filter_: UploadFilterArgs) -> bool:
     return end.endswith(("/", "*"))
 
 
-def _task_target(task: TaskArgs, placement: PlacementArgs) -> dict[str, Any]:
+def _target(name: str, args: UploadTriggerArgs) -> Target:
+    machine_arn, task, placement = (
+        args.get("state_machine_arn"),
+        args.get("task"),
+        args.get("placement"),
+    )
+    if machine_arn is not None:
+        return start(machine_arn)
+    if task is not None and placement is not None:
+        return _task_target(pulumi.Output.from_input(task), placement)
+    raise ValueError(f"UploadTrigger {name}: give state_machine_arn, or task and placement")
+
+
+def _task_target(task: pulumi.Output[TaskArgs], placement: PlacementArgs) -> Target:
     # A variable outside quotes is put in as a JSON value, quotes and escapes included; inside
     # quotes AWS would splice its raw text, and a quote in a key would break out of it:
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
-    template = (
-        '{"containerOverrides": [{"name": '
-        + json.dumps(task["name"])
-        + ', "environment": [{"name": "BUCKET", "value": <bucket>},'
-        ' {"name": "OBJECT_KEY", "value": <key>}]}]}'
+    template = pulumi.Output.concat(
+        '{"containerOverrides": [{"name": ',
+        json_text(task["name"]),
+        ', "environment": [{"name": "BUCKET", "value": <bucket>},'
+        ' {"name": "OBJECT_KEY", "value": <key>}]}]}',
     )
-    return {
-        "arn": placement["cluster_arn"],
-        "ecs_target": {
-            "task_definition_arn": task["task_definition_arn"],
-            "task_count": 1,
-            "capacity_provider_strategies": [
-                {"capacity_provider": capacity_provider(placement), "weight": 1}
-            ],
-            "platform_version": placement.get("platform_version", defaults.PLATFORM_VERSION),
-            "network_configuration": {
-                "subnets": placement["subnet_ids"],
-                "security_groups": placement["security_group_ids"],
-                "assign_public_ip": placement.get("assign_public_ip", defaults.ASSIGN_PUBLIC_IP),
+    return Target(
+        placement["cluster_arn"],
+        may_run(task, placement),
+        parameters={
+            "ecs_target": ecs_parameters(task, placement, 1),
+            "input_transformer": {
+                "input_paths": {"bucket": "$.detail.bucket.name", "key": "$.detail.object.key"},
+                "input_template": template,
             },
-            "propagate_tags": "TASK_DEFINITION",
         },
-        "input_transformer": {
-            "input_paths": {"bucket": "$.detail.bucket.name", "key": "$.detail.object.key"},
-            "input_template": template,
-        },
-    }
+    )

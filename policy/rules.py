@@ -189,11 +189,18 @@ def _task_times_out(resource: Resource) -> Iterator[str]:
     if not isinstance(definition, dict):
         return
     for name, state in _states(cast("dict[str, Any]", definition)):
-        waits = ":ecs:runTask.sync" in str(state.get("Resource", ""))
-        if waits and not {"TimeoutSeconds", "TimeoutSecondsPath"} & state.keys():
+        called = str(state.get("Resource", ""))
+        if {"TimeoutSeconds", "TimeoutSecondsPath"} & state.keys():
+            continue
+        if ":ecs:runTask.sync" in called:
             yield (
                 f"its state {name} waits for a task without a limit, and a task that hangs is paid "
                 "for until somebody sees it: set TimeoutSeconds"
+            )
+        if called.endswith(".waitForTaskToken"):
+            yield (
+                f"its state {name} waits for a token without a limit, which holds up the state "
+                "machine's deletion for up to a year: set TimeoutSeconds"
             )
 
 
@@ -485,7 +492,7 @@ RULES = (
     Rule("topics-encrypted", "Topics are encrypted at rest.", _topic_is_encrypted),
     Rule("log-groups-expire", "Log groups have a retention.", _log_group_expires),
     Rule("functions-time-out", "Functions have a time-out of their own.", _function_times_out),
-    Rule("tasks-time-out", "State machines wait for a task no longer than said.", _task_times_out),
+    Rule("tasks-time-out", "State machines wait no longer than said.", _task_times_out),
     Rule("no-public-ingress", "No security group lets the internet in.", _ingress_is_not_public),
     Rule("images-pinned", "Containers run an image by digest or tag.", _image_is_pinned),
     Rule("tags-immutable", "Image repositories have immutable tags.", _tags_are_immutable),

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from components import defaults
+from components.outcomes import EXIT_CODES
 
 from .values import EnvironmentName, Image, Seconds, Section, Text, matching, one_of
 
@@ -26,7 +27,7 @@ GIVEN_VARIABLES = {"JOB", "BUCKET", "OBJECT_KEY", "RESULTS_BUCKET", "RESULTS_PRE
 
 
 def _retryable(exit_code: int) -> int:
-    if exit_code in {65, 66, 78}:
+    if exit_code in {it.code for it in EXIT_CODES if it.final}:
         raise ValueError("this exit code means that a retry cannot help")
     return exit_code
 

@@ -3,35 +3,22 @@
 import json
 from typing import Any
 
-import pulumi
-
-from .job import PARENT_EXECUTION, Definition, expression
+from ..outcomes import ADVICE, ERRORS, MEANINGS, OTHERWISE, WHAT_TO_DO
+from .states import (
+    PARENT_EXECUTION,
+    Definition,
+    States,
+    catch,
+    choice,
+    definition,
+    expression,
+    retry,
+)
 from .timeout import REASON
 
 CAUSE_CHARACTERS = 2000
 # https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
 SUBJECT_CHARACTERS = 100
-
-_ADVICE = {
-    "Batch.BadData": "Correct the data and upload it again; a retry would not help.",
-    "Batch.ObjectGone": "The object was gone before it was read: upload it again if it is needed.",
-    "Batch.TryAgainLater": "Once what the job depends on is there again, start it again.",
-    "Batch.Misconfigured": "Correct the job's configuration and deploy; then start it again.",
-    "Batch.NeverStarted": "Read the reason above; mend it, then start it again.",
-    "Batch.Interrupted": "Start it again, or run the job without Spot.",
-    "Batch.Stopped": "Somebody stopped the task. If that was a mistake, start it again.",
-    "Batch.TimedOut": "Give the job a longer timeout or smaller input, then start it again.",
-    "Input.Invalid": "Start it with an input as described above.",
-    "Pipeline.StepFailed": "Mend what made the step fail, then start the pipeline again.",
-}
-_EXIT_CODES = {
-    "65": "bad data",
-    "66": "the object is gone",
-    "75": "try again later",
-    "78": "misconfigured",
-    "137": "killed, or out of memory",
-    "143": "terminated",
-}
 
 
 def alert(
@@ -40,114 +27,96 @@ def alert(
     stack: str,
     prefix: str,
     runbook: str,
-    topic_arn: pulumi.Input[str],
-    queue_url: pulumi.Input[str],
+    topic_arn: str,
+    queue_url: str,
 ) -> Definition:
     """A definition that publishes one message for an event, and nothing for what is no failure.
 
     Input: an event "Step Functions Execution Status Change" or "ECS Task State Change". Output:
-    `{"told": false}` or what SNS answered. `prefix` is what the names of the stack's state machines
-    and task definition families begin with. An event that cannot be published goes to the queue.
+    `{"published": false}` or what SNS answered. `prefix` is what the names of the stack's state
+    machines and task definition families begin with. An event of which nothing can be published
+    goes to the queue.
     """
     keep = {"Output": expression("$states.input")}
-    return {
-        "Comment": "Tells of a failure",
-        "QueryLanguage": "JSONata",
-        "StartAt": "Read",
-        "States": {
-            "Read": {
-                "Type": "Choice",
-                "Choices": [
-                    {"Condition": expression(_task_failed(prefix)), "Next": "ReadTask"},
-                    {"Condition": expression(_has_pipeline(prefix)), "Next": "AskPipeline"},
-                    {"Condition": expression(_execution_failed()), "Next": "ReadExecution"},
-                ],
-                "Default": "NothingToTell",
-            },
-            "AskPipeline": {
-                "Type": "Task",
-                "Resource": "arn:aws:states:::aws-sdk:sfn:describeExecution",
-                "Arguments": {"ExecutionArn": expression(_PARENT)},
-                "Retry": [_RETRY],
-                "Assign": {"pipeline": expression("$states.result")},
-                "Catch": [{"ErrorEquals": ["States.ALL"], **keep, "Next": "ReadExecution"}],
-                **keep,
-                "Next": "IsToldByPipeline",
-            },
-            "IsToldByPipeline": {
-                "Type": "Choice",
-                "Choices": [
-                    {
-                        # Who starts a step again by hand starts it with the same input, in which
-                        # the pipeline is still named; but that has ended before.
-                        "Condition": expression(
-                            "$not($exists($pipeline.StopDate)) or"
-                            " $toMillis($pipeline.StopDate) >= $states.input.detail.startDate"
-                        ),
-                        "Next": "NothingToTell",
-                    }
-                ],
-                "Default": "ReadExecution",
-            },
-            "ReadExecution": {
-                "Type": "Pass",
-                "Assign": _message(project, stack, runbook, _execution(prefix, project, stack)),
-                "Next": "Publish",
-            },
-            "ReadTask": {
-                "Type": "Pass",
-                "Assign": _message(project, stack, runbook, _task(prefix, project, stack)),
-                "Next": "Publish",
-            },
-            "Publish": {
-                "Type": "Task",
-                "Resource": "arn:aws:states:::sns:publish",
-                "Arguments": {
-                    "TopicArn": topic_arn,
-                    "Subject": expression("$subject"),
-                    "Message": expression("$message"),
-                },
-                "Retry": [_RETRY],
-                "Catch": [
-                    {
-                        "ErrorEquals": ["States.ALL"],
-                        "Assign": {"failure": expression("$states.errorOutput")},
-                        **keep,
-                        "Next": "KeepEvent",
-                    }
-                ],
-                "End": True,
-            },
-            "KeepEvent": {
-                "Type": "Task",
-                "Resource": "arn:aws:states:::sqs:sendMessage",
-                "Arguments": {
-                    "QueueUrl": queue_url,
-                    "MessageBody": expression("$string($states.input)"),
-                },
-                "Retry": [_RETRY],
-                "Next": "NotTold",
-            },
-            "NotTold": {
-                "Type": "Fail",
-                "Error": expression("$failure.Error"),
-                "Cause": expression(
-                    '"This message could not be published: " & $failure.Cause & "\\n\\n" & $message'
-                ),
-            },
-            "NothingToTell": {"Type": "Succeed", "Output": {"told": False}},
+    states: States = {
+        "Read": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": expression(_task_failed(prefix)), "Next": "ReadTask"},
+                {"Condition": expression(_has_pipeline(prefix)), "Next": "AskPipeline"},
+                {"Condition": expression(_execution_failed()), "Next": "ReadExecution"},
+            ],
+            "Default": "NothingToReport",
         },
+        "AskPipeline": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:sfn:describeExecution",
+            "Arguments": {"ExecutionArn": expression(_PARENT)},
+            "Retry": [_RETRY],
+            "Assign": {"pipeline": expression("$states.result")},
+            "Catch": [catch("ReadExecution", **keep)],
+            **keep,
+            "Next": "IsReportedByPipeline",
+        },
+        # Who starts a step again by hand starts it with the same input, in which the pipeline is
+        # still named; but that has ended before.
+        "IsReportedByPipeline": choice(
+            "$not($exists($pipeline.StopDate)) or"
+            " $toMillis($pipeline.StopDate) >= $states.input.detail.startDate",
+            "NothingToReport",
+            "ReadExecution",
+        ),
+        "ReadExecution": {
+            "Type": "Pass",
+            "Assign": _message(project, stack, runbook, _execution(prefix, project, stack)),
+            "Next": "Publish",
+        },
+        "ReadTask": {
+            "Type": "Pass",
+            "Assign": _message(project, stack, runbook, _task(prefix, project, stack)),
+            "Next": "Publish",
+        },
+        "Publish": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sns:publish",
+            "Arguments": {
+                "TopicArn": topic_arn,
+                "Subject": expression("$subject"),
+                "Message": expression("$message"),
+            },
+            "Retry": [_RETRY],
+            "Catch": [
+                catch(
+                    "KeepEvent",
+                    Assign={"failure": expression("$states.errorOutput")},
+                    **keep,
+                )
+            ],
+            "End": True,
+        },
+        "KeepEvent": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sqs:sendMessage",
+            "Arguments": {
+                "QueueUrl": queue_url,
+                "MessageBody": expression("$string($states.input)"),
+            },
+            "Retry": [_RETRY],
+            "Next": "NotPublished",
+        },
+        "NotPublished": {
+            "Type": "Fail",
+            "Error": expression("$failure.Error"),
+            "Cause": expression(
+                '"This message could not be published: " & $failure.Cause & "\\n\\n" & $message'
+            ),
+        },
+        "NothingToReport": {"Type": "Succeed", "Output": {"published": False}},
     }
+    return definition("Publishes a message about a failure", "Read", states)
 
 
-_RETRY: dict[str, Any] = {
-    "ErrorEquals": ["States.ALL"],
-    "IntervalSeconds": 2,
-    "BackoffRate": 2,
-    "MaxDelaySeconds": 60,
-    "MaxAttempts": 6,
-    "JitterStrategy": "FULL",
-}
+_RETRY = retry(["States.ALL"], 6)
 
 _PARENT = f"$parse($states.input.detail.input).{PARENT_EXECUTION}"
 
@@ -205,15 +174,14 @@ def _task(prefix: str, project: str, stack: str) -> str:
     """What, why, where the log is and what to do, of a task that was started directly."""
     return f"""
         {_read_task(prefix)}
-        $meaning := $lookup({json.dumps(_EXIT_CODES)}, $string($code));
+        $meaning := $lookup({json.dumps(MEANINGS)}, $string($code));
         $timedOut := $stop = "UserInitiated" and $substring($reason, 0, {len(REASON)}) = "{REASON}";
         $error := $timedOut ? "Batch.TimedOut"
             : $stop = "UserInitiated" ? "Batch.Stopped"
             : $stop = "TaskFailedToStart" ? "Batch.NeverStarted"
             : $stop in ["SpotInterruption", "TerminationNotice", "InfrastructureHealth"]
                 ? "Batch.Interrupted"
-            : $lookup({{"65": "Batch.BadData", "66": "Batch.ObjectGone",
-                "75": "Batch.TryAgainLater", "78": "Batch.Misconfigured"}}, $string($code));
+            : $lookup({json.dumps(ERRORS)}, $string($code));
         $what := "Job " & $job & " "
             & ($error = "Batch.TimedOut" ? "timed out"
                : $error = "Batch.Stopped" ? "was stopped"
@@ -221,7 +189,7 @@ def _task(prefix: str, project: str, stack: str) -> str:
                : $error = "Batch.Interrupted" ? "was interrupted"
                : $code = null ? "failed without an exit code"
                : "failed: exit code " & $string($code)
-                   & ($exists($meaning) ? ", " & $meaning : ""));
+                   & ($exists($meaning) ? " (" & $meaning & ")" : ""));
         $why := $join([$reason, $container.reason,
             "stop code " & ($stop = "" ? "unknown" : $stop)
         ][$type($) = "string" and $ != ""], "; ");
@@ -255,8 +223,9 @@ def _execution(prefix: str, project: str, stack: str) -> str:
                : $detail.status = "TIMED_OUT" ? " timed out" : " failed")
             & ($went or $error = null ? "" : ": " & $error);
         $why := $went ? $join($steps.(job & ": " & error & ": " & cause), "\\n")
-            : $exists($detail.cause) and $detail.cause != null ? $detail.cause
-            : $detail.status = "ABORTED" ? "Somebody stopped it, and gave no reason."
+            : $exists($detail.cause) and $detail.cause != null
+                ? $substringBefore($detail.cause, "{WHAT_TO_DO}")
+            : $detail.status = "ABORTED" ? "It was stopped on request, without a reason."
             : $detail.status = "TIMED_OUT" ? "It took longer than its definition allows."
             : "No cause was given.";
         $text := $detail.input;
@@ -277,7 +246,7 @@ def _execution(prefix: str, project: str, stack: str) -> str:
 
 def _message(project: str, stack: str, runbook: str, read: str) -> dict[str, Any]:
     """The variables `subject`, of printable ASCII, and `message`."""
-    advice = json.dumps(_ADVICE)
+    advice = json.dumps(ADVICE)
     return {
         "subject": expression(f"""(
             {read}
@@ -287,7 +256,7 @@ def _message(project: str, stack: str, runbook: str, read: str) -> dict[str, Any
         "message": expression(f"""(
             {read}
             $known := $lookup({advice}, $string($error));
-            $do := $exists($known) ? $known : "Read the log, mend what it says, start it again.";
+            $do := $exists($known) ? $known : {json.dumps(OTHERWISE)};
             $cut := $length($why) > {CAUSE_CHARACTERS}
                 ? $substring($why, 0, {CAUSE_CHARACTERS}) & " ... (cut)" : $why;
             $what & "\\n\\nWhat: " & $subjectOf

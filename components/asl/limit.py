@@ -1,18 +1,20 @@
-"""Definitions that keep a job to so many executions at once, with one table as their memory.
+"""Definitions that let a job run a limited number of executions at once: a semaphore in one table.
 
-The table has one item of slots: `holders`, the executions past the gate, and `waiting`, how many
-stand in the queue; and an item for each of these, in the order in which they started. Every change
-of the slots is one conditional write. An execution is removed from the holders only once it has
-ended, so there are never more holders than the limit, nor more executions past the gate.
+The table has one item of the semaphore: `holders`, the executions that hold a permit, and
+`waiting`, how many stand in the queue; and an item for each of these, in the order in which they
+started. Every change of the semaphore is one conditional write. An execution is removed from the
+holders only once it has ended, so never are there more holders than permits, nor more executions
+past the gate.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-import pulumi
+from ..outcomes import ADVICE, WHAT_TO_DO
+from .states import Definition, States, catch, choice, definition, expression, retry
 
-from .job import Definition, expression
-
-_SLOTS = {"kind": {"S": "slots"}, "arrival": {"S": "-"}}
+# The name that the item has had in the tables of deployed stacks since the first version.
+_SEMAPHORE = {"kind": {"S": "slots"}, "arrival": {"S": "-"}}
 
 # The two integrations with DynamoDB spell its name, and so their errors, in two ways.
 _REFUSED = [
@@ -27,6 +29,9 @@ _DEAD_TOKEN = [
 ]
 _GONE = ["Sfn.ExecutionDoesNotExistException"]
 
+WAIT_SECONDS = 7 * 24 * 60 * 60
+"""The longest that an execution waits for a permit; without a bound it would for a year."""
+
 # A task that is told to stop has 30 seconds to:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
 STOP_SECONDS = 35
@@ -39,17 +44,20 @@ _STOPS_A_TASK = (
 _HAS_ROOM = "attribute_not_exists(#holders) OR size(#holders) < :limit"
 
 
-def limit_concurrency(definition: Definition, table: pulumi.Input[str], limit: int) -> Definition:
-    """The definition of `run_job`, with a gate before its task.
+@dataclass(frozen=True)
+class Permits:
+    """How many executions may run the task at once, and the table that knows which do."""
 
-    An execution goes through when fewer than `limit` are past it and nobody waits; else it waits in
-    the queue until it is woken, by when it is among the holders.
+    table: str
+    limit: int
+
+
+def acquire_permit(permits: Permits, then: str, *, otherwise: dict[str, Any]) -> States:
+    """States from `AcquirePermit` that go on with `then` once the execution holds a permit.
+
+    It gets one at once when fewer than the limit are held and nobody waits; else it waits in the
+    queue until it is woken, by when it is among the holders. `otherwise` catches any error.
     """
-    states = definition["States"]
-    read_input = states["ReadInput"]
-    choices = [{**choice, "Next": "TakeSlot"} for choice in read_input["Choices"]]
-    catchers: list[dict[str, Any]] = states["RunTask"]["Catch"]
-    not_started = [catcher for catcher in catchers if catcher["ErrorEquals"] == ["States.ALL"]]
     name = expression("$states.context.Execution.Id")
     place = {
         "kind": {"S": "queue"},
@@ -60,13 +68,16 @@ def limit_concurrency(definition: Definition, table: pulumi.Input[str], limit: i
         },
     }
     token = {"S": expression("$states.context.Task.Token")}
-    gate = {
-        "TakeSlot": {
+    limit = {"N": str(permits.limit)}
+    bounded = {"TimeoutSeconds": WAIT_SECONDS}
+    gave_up = catch("NoPermit", ["States.Timeout"])
+    return {
+        "AcquirePermit": {
             "Type": "Task",
             "Resource": "arn:aws:states:::dynamodb:updateItem",
             "Arguments": {
-                "TableName": table,
-                "Key": _SLOTS,
+                "TableName": permits.table,
+                "Key": _SEMAPHORE,
                 "UpdateExpression": "ADD #holders :me",
                 "ConditionExpression": (
                     f"contains(#holders, :name) OR (({_HAS_ROOM})"
@@ -76,15 +87,15 @@ def limit_concurrency(definition: Definition, table: pulumi.Input[str], limit: i
                 "ExpressionAttributeValues": {
                     ":me": {"SS": [name]},
                     ":name": {"S": name},
-                    ":limit": {"N": str(limit)},
+                    ":limit": limit,
                     ":nobody": {"N": "0"},
                 },
             },
             "Retry": _retry(_REFUSED),
-            "Catch": [{"ErrorEquals": _REFUSED, "Next": "Queue"}, *not_started],
-            "Next": "RunTask",
+            "Catch": [catch("Queue", _REFUSED), otherwise],
+            "Next": then,
         },
-        # Refused unless the execution must wait: had a slot come free since, nobody would wake it.
+        # Refused unless it must wait: had a permit come free since, nobody would wake it.
         "Queue": {
             "Type": "Task",
             "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems.waitForTaskToken",
@@ -92,8 +103,8 @@ def limit_concurrency(definition: Definition, table: pulumi.Input[str], limit: i
                 "TransactItems": [
                     {
                         "Update": {
-                            "TableName": table,
-                            "Key": _SLOTS,
+                            "TableName": permits.table,
+                            "Key": _SEMAPHORE,
                             "UpdateExpression": "ADD #waiting :one",
                             "ConditionExpression": "size(#holders) >= :limit OR #waiting > :nobody",
                             "ExpressionAttributeNames": {
@@ -102,14 +113,14 @@ def limit_concurrency(definition: Definition, table: pulumi.Input[str], limit: i
                             },
                             "ExpressionAttributeValues": {
                                 ":one": {"N": "1"},
-                                ":limit": {"N": str(limit)},
+                                ":limit": limit,
                                 ":nobody": {"N": "0"},
                             },
                         }
                     },
                     {
                         "Put": {
-                            "TableName": table,
+                            "TableName": permits.table,
                             "Item": {**place, "execution": {"S": name}, "taskToken": token},
                             "ConditionExpression": "attribute_not_exists(#kind)",
                             "ExpressionAttributeNames": {"#kind": "kind"},
@@ -117,43 +128,50 @@ def limit_concurrency(definition: Definition, table: pulumi.Input[str], limit: i
                     },
                 ]
             },
-            # Also canceled when another transaction touched the slots at the same moment, which in
-            # a burst is the rule.
+            **bounded,
+            # Also canceled when another transaction touched the semaphore at the same moment, which
+            # in a burst is the rule.
             "Retry": [_jittered(_CANCELED, 6), *_retry()],
-            "Catch": [{"ErrorEquals": _CANCELED, "Next": "QueueAgain"}, *not_started],
-            "Next": "RunTask",
+            "Catch": [catch("QueueAgain", _CANCELED), gave_up, otherwise],
+            "Next": then,
         },
         # The answer to a place that was taken may have been lost; a retry has a token of its own.
         "QueueAgain": {
             "Type": "Task",
             "Resource": "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken",
             "Arguments": {
-                "TableName": table,
+                "TableName": permits.table,
                 "Key": place,
                 "UpdateExpression": "SET #token = :token",
                 "ConditionExpression": "attribute_exists(#kind)",
                 "ExpressionAttributeNames": {"#kind": "kind", "#token": "taskToken"},
                 "ExpressionAttributeValues": {":token": token},
             },
+            **bounded,
             "Retry": _retry(_REFUSED),
-            "Catch": [{"ErrorEquals": _REFUSED, "Next": "TakeSlot"}, *not_started],
-            "Next": "RunTask",
+            "Catch": [catch("AcquirePermit", _REFUSED), gave_up, otherwise],
+            "Next": then,
+        },
+        # Its place in the queue is taken away when its turn comes: its token is dead.
+        "NoPermit": {
+            "Type": "Fail",
+            "Error": "Batch.NoPermit",
+            "Cause": (
+                f"It waited {WAIT_SECONDS // 86_400} days for one of {permits.limit} permits to "
+                f"run the job's task.{WHAT_TO_DO}{ADVICE['Batch.NoPermit']}"
+            ),
         },
     }
-    return {
-        **definition,
-        "States": {**states, "ReadInput": {**read_input, "Choices": choices}, **gate},
-    }
 
 
-def hand_on_slots(table: pulumi.Input[str], limit: int) -> Definition:
-    """A definition that takes the slots of executions that ended and gives them to who waits.
+def pass_on_permits(permits: Permits) -> Definition:
+    """A definition that takes the permits of executions that ended and gives them to who waits.
 
     Input: the event that an execution ended; or anything else to look which have, as long as
     someone waits. Any number may run at once, and again: what one has done is not done twice.
     """
     ended = {"ended": expression("[$states.input.detail.executionArn]")}
-    states: dict[str, Any] = {
+    states: States = {
         "Begin": {
             "Type": "Choice",
             "Choices": [
@@ -167,31 +185,28 @@ def hand_on_slots(table: pulumi.Input[str], limit: int) -> Definition:
             "Default": "Look",
         },
         "LetTaskStop": {"Type": "Wait", "Seconds": STOP_SECONDS, "Next": "Release"},
-        **_find_ended(table),
+        **_find_ended(permits.table),
         "Release": {
-            **_leave(table, expression("$ended")),
+            **_leave(permits.table, expression("$ended")),
             "Assign": {"waiting": expression(_waiting("$states.result.Attributes"))},
             "Next": "IsAnyoneLeft",
         },
-        "IsAnyoneLeft": _choice("$waiting > 0", "Oldest", "Done"),
-        **_admit(table, limit),
+        "IsAnyoneLeft": choice("$waiting > 0", "Oldest", "Done"),
+        **_admit(permits),
         "Done": {"Type": "Succeed"},
     }
-    return {
-        "Comment": "Hands the slots of ended executions on to those that wait",
-        "QueryLanguage": "JSONata",
-        "StartAt": "Begin",
-        "States": states,
-    }
+    return definition(
+        "Passes the permits of ended executions on to those that wait", "Begin", states
+    )
 
 
-def _find_ended(table: pulumi.Input[str]) -> dict[str, Any]:
+def _find_ended(table: str) -> States:
     """States that find the holders that no longer run, such as when an event was lost."""
     return {
         "Look": {
             "Type": "Task",
             "Resource": "arn:aws:states:::dynamodb:getItem",
-            "Arguments": {"TableName": table, "Key": _SLOTS, "ConsistentRead": True},
+            "Arguments": {"TableName": table, "Key": _SEMAPHORE, "ConsistentRead": True},
             "Retry": _retry(),
             "Assign": {
                 "waiting": expression(_waiting("$states.result.Item")),
@@ -202,7 +217,7 @@ def _find_ended(table: pulumi.Input[str]) -> dict[str, Any]:
             },
             "Next": "IsAnyoneWaiting",
         },
-        "IsAnyoneWaiting": _choice("$waiting > 0", "FindEnded", "Done"),
+        "IsAnyoneWaiting": choice("$waiting > 0", "FindEnded", "Done"),
         "FindEnded": {
             "Type": "Map",
             "Items": expression("$holders"),
@@ -216,11 +231,9 @@ def _find_ended(table: pulumi.Input[str]) -> dict[str, Any]:
                             '$states.result.Status = "RUNNING" ? null : $states.result.ExecutionArn'
                         ),
                         "Catch": [
-                            {
-                                "ErrorEquals": _GONE,
-                                "Output": expression("$states.context.Map.Item.Value"),
-                                "Next": "Gone",
-                            }
+                            catch(
+                                "Gone", _GONE, Output=expression("$states.context.Map.Item.Value")
+                            )
                         ],
                         "End": True,
                     },
@@ -234,18 +247,18 @@ def _find_ended(table: pulumi.Input[str]) -> dict[str, Any]:
             },
             "Next": "HasAnyEnded",
         },
-        "HasAnyEnded": _choice("$count($ended) > 0", "Release", "Oldest"),
+        "HasAnyEnded": choice("$count($ended) > 0", "Release", "Oldest"),
     }
 
 
-def _admit(table: pulumi.Input[str], limit: int) -> dict[str, Any]:
+def _admit(permits: Permits) -> States:
     """States that make who waits longest a holder and wake it, as long as there is room."""
     return {
         "Oldest": {
             "Type": "Task",
             "Resource": "arn:aws:states:::aws-sdk:dynamodb:query",
             "Arguments": {
-                "TableName": table,
+                "TableName": permits.table,
                 "KeyConditionExpression": "#kind = :queue",
                 "ExpressionAttributeNames": {"#kind": "kind"},
                 "ExpressionAttributeValues": {":queue": {"S": "queue"}},
@@ -262,24 +275,24 @@ def _admit(table: pulumi.Input[str], limit: int) -> dict[str, Any]:
             },
             "Next": "IsThereOne",
         },
-        "IsThereOne": _choice("$waiter != null", "Admit", "Done"),
+        "IsThereOne": choice("$waiter != null", "Admit", "Done"),
         "Admit": {
             "Type": "Task",
             "Resource": "arn:aws:states:::dynamodb:updateItem",
             "Arguments": {
-                "TableName": table,
-                "Key": _SLOTS,
+                "TableName": permits.table,
+                "Key": _SEMAPHORE,
                 "UpdateExpression": "ADD #holders :waiter",
                 "ConditionExpression": f"contains(#holders, :name) OR {_HAS_ROOM}",
                 "ExpressionAttributeNames": {"#holders": "holders"},
                 "ExpressionAttributeValues": {
                     ":waiter": {"SS": [expression("$waiter.execution")]},
                     ":name": {"S": expression("$waiter.execution")},
-                    ":limit": {"N": str(limit)},
+                    ":limit": {"N": str(permits.limit)},
                 },
             },
             "Retry": _retry(_REFUSED),
-            "Catch": [{"ErrorEquals": _REFUSED, "Next": "Done"}],
+            "Catch": [catch("Done", _REFUSED)],
             "Next": "Wake",
         },
         "Wake": {
@@ -287,18 +300,18 @@ def _admit(table: pulumi.Input[str], limit: int) -> dict[str, Any]:
             "Resource": "arn:aws:states:::aws-sdk:sfn:sendTaskSuccess",
             "Arguments": {"TaskToken": expression("$waiter.token"), "Output": "{}"},
             "Retry": _retry(_DEAD_TOKEN),
-            "Catch": [{"ErrorEquals": _DEAD_TOKEN, "Next": "DescribeWaiter"}],
+            "Catch": [catch("DescribeWaiter", _DEAD_TOKEN)],
             "Next": "Dequeue",
         },
         # It was aborted, or woken before, or is just about to queue again and finds it is a holder.
         "DescribeWaiter": {
             **_describe(expression("$waiter.execution")),
             "Assign": {"status": expression("$states.result.Status")},
-            "Catch": [{"ErrorEquals": _GONE, "Next": "GiveBack"}],
+            "Catch": [catch("GiveBack", _GONE)],
             "Next": "IsItRunning",
         },
-        "IsItRunning": _choice('$status = "RUNNING"', "Dequeue", "GiveBack"),
-        "GiveBack": {**_leave(table, [expression("$waiter.execution")]), "Next": "Dequeue"},
+        "IsItRunning": choice('$status = "RUNNING"', "Dequeue", "GiveBack"),
+        "GiveBack": {**_leave(permits.table, [expression("$waiter.execution")]), "Next": "Dequeue"},
         "Dequeue": {
             "Type": "Task",
             "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems",
@@ -306,7 +319,7 @@ def _admit(table: pulumi.Input[str], limit: int) -> dict[str, Any]:
                 "TransactItems": [
                     {
                         "Delete": {
-                            "TableName": table,
+                            "TableName": permits.table,
                             "Key": {
                                 "kind": {"S": "queue"},
                                 "arrival": {"S": expression("$waiter.arrival")},
@@ -321,8 +334,8 @@ def _admit(table: pulumi.Input[str], limit: int) -> dict[str, Any]:
                     },
                     {
                         "Update": {
-                            "TableName": table,
-                            "Key": _SLOTS,
+                            "TableName": permits.table,
+                            "Key": _SEMAPHORE,
                             "UpdateExpression": "ADD #waiting :less",
                             "ExpressionAttributeNames": {"#waiting": "waiting"},
                             "ExpressionAttributeValues": {":less": {"N": "-1"}},
@@ -331,20 +344,20 @@ def _admit(table: pulumi.Input[str], limit: int) -> dict[str, Any]:
                 ]
             },
             "Retry": [_jittered(_CANCELED, 3), *_retry()],
-            "Catch": [{"ErrorEquals": _CANCELED, "Next": "Oldest"}],
+            "Catch": [catch("Oldest", _CANCELED)],
             "Next": "Oldest",
         },
     }
 
 
-def _leave(table: pulumi.Input[str], executions: object) -> dict[str, Any]:
+def _leave(table: str, executions: object) -> dict[str, Any]:
     """A state that takes executions from the holders; those that are none of them do no harm."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::dynamodb:updateItem",
         "Arguments": {
             "TableName": table,
-            "Key": _SLOTS,
+            "Key": _SEMAPHORE,
             "UpdateExpression": "DELETE #holders :ended",
             "ExpressionAttributeNames": {"#holders": "holders"},
             "ExpressionAttributeValues": {":ended": {"SS": executions}},
@@ -367,27 +380,12 @@ def _waiting(item: str) -> str:
     return f"$exists({item}.waiting) ? $number({item}.waiting.N) : 0"
 
 
-def _choice(condition: str, then: str, otherwise: str) -> dict[str, Any]:
-    return {
-        "Type": "Choice",
-        "Choices": [{"Condition": expression(condition), "Next": then}],
-        "Default": otherwise,
-    }
-
-
 def _retry(but_not: list[str] | None = None) -> list[dict[str, Any]]:
     """Retries of whatever goes wrong in a call, but for answers that a Catch is for."""
     final = [{"ErrorEquals": but_not, "MaxAttempts": 0}] if but_not else []
-    # A quarter of an hour: the slots are one item, which DynamoDB throttles by its size.
+    # A quarter of an hour: the semaphore is one item, which DynamoDB throttles by its size.
     return [*final, _jittered(["States.TaskFailed"], 60)]
 
 
 def _jittered(errors: list[str], attempts: int) -> dict[str, Any]:
-    return {
-        "ErrorEquals": errors,
-        "IntervalSeconds": 1,
-        "BackoffRate": 2,
-        "MaxDelaySeconds": 30,
-        "MaxAttempts": attempts,
-        "JitterStrategy": "FULL",
-    }
+    return retry(errors, attempts, seconds=1, most=30)

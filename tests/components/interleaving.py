@@ -125,7 +125,7 @@ class Run:
 
 @dataclass
 class World:
-    """All executions of one job and of what hands its slots on."""
+    """All executions of one job and of what passes its permits on."""
 
     job: dict[str, Json]
     hands_on: dict[str, Json]

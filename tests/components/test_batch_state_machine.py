@@ -88,7 +88,6 @@ def test_the_key_of_an_upload_becomes_the_command_byte_for_byte(key: str) -> Non
             },
             "attempt": 0,
             "interruptions": 0,
-            "logGroup": "/batch/ingest",
         },
     )
 
@@ -210,9 +209,7 @@ def test_a_spot_task_that_was_interrupted_twice_runs_on_demand(
 
 
 def test_the_output_tells_where_the_log_is() -> None:
-    output = evaluate(
-        STATES["RunTask"]["Output"], result=ended(0), attempt=1, logGroup="/batch/ingest"
-    )
+    output = evaluate(STATES["RunTask"]["Output"], result=ended(0), attempt=1)
     assert output == {
         "job": "ingest",
         "taskArn": TASK_ARN,
@@ -227,12 +224,7 @@ def diagnose(failure: dict[str, str], *, attempt: int = 0, **more: Any) -> tuple
     """The state after Decide or Diagnose, and the error and cause if that is the end."""
     machine_states = states(**more) if more else STATES
     caught = evaluate(machine_states["RunTask"]["Catch"][0]["Assign"], error=failure)
-    given: dict[str, Any] = {
-        **caught,
-        "attempt": attempt,
-        "interruptions": 0,
-        "logGroup": "/batch/ingest",
-    }
+    given: dict[str, Any] = {**caught, "attempt": attempt, "interruptions": 0}
     next_state, assigned = choose(machine_states["Diagnose"], **given)
     given |= assigned
     if next_state == "Decide":
@@ -324,22 +316,28 @@ def test_it_waits_longer_before_each_retry_and_not_over_five_minutes(
 def test_the_cause_says_what_happened_where_to_look_and_what_to_do() -> None:
     task = ended(66, Reason="OutOfMemoryError: killed")
     assert diagnose(failed(task), attempt=2)[2] == (
-        "Job ingest: exit code 66, the object is gone; a retry would not help, after 2 retries. "
-        f"Task {TASK_ARN} stopped with EssentialContainerExited: Essential container in task "
-        "exited (OutOfMemoryError: killed). Log: group /batch/ingest, stream "
-        "ingest/ingest/0123456789abcdef. Mend what it says there, then start the execution again "
-        "with the same input."
+        f"Job ingest: exit code 66 (object gone), after 2 retries. Task {TASK_ARN} stopped with "
+        "EssentialContainerExited: Essential container in task exited (OutOfMemoryError: killed). "
+        "Log: group /batch/ingest, stream ingest/ingest/0123456789abcdef. What to do: Upload the "
+        "object again if it is still needed; a retry would not help."
     )
 
 
 def test_a_task_that_took_too_long_is_looked_for_stopped_and_given_up() -> None:
-    assert diagnose({"Error": "States.Timeout", "Cause": ""})[0] == "ListTasks"
+    assert diagnose({"Error": "States.Timeout", "Cause": ""})[0] == "FindOwnTask"
+    assert STATES["FindOwnTask"] == {
+        "Type": "Pass",
+        "Assign": {
+            "listTasks": {"Cluster": CLUSTER, "Family": "ingest", "DesiredStatus": "RUNNING"}
+        },
+        "Next": "ListTasks",
+    }
     found = one(machine(timeout_seconds=60).resources, type="StateMachine").document("definition")
     timed_out = found["States"]["TimedOut"]
     assert timed_out["Error"] == "Batch.TimedOut"
-    assert evaluate(timed_out["Cause"], logGroup="/batch/ingest") == (
-        "Job ingest did not end within 60 seconds; given up. Its log: group /batch/ingest. "
-        "Give the job a longer timeout, or smaller input."
+    assert timed_out["Cause"] == (
+        "Job ingest did not end within 60 seconds and was given up. Log: group /batch/ingest. "
+        "What to do: Give the job a longer timeout or smaller input, then start it again."
     )
 
 

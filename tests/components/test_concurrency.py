@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from components import BatchStateMachine, BatchStateMachineArgs
+from components._task import known_place, known_task
 from components.asl.job import RetryPolicy, run_job
-from components.asl.limit import hand_on_slots, limit_concurrency
+from components.asl.limit import Permits, pass_on_permits
 from tests.components.expressions import check_structure
 from tests.components.interleaving import CALLBACK, TABLE, World, items, new_table
 from tests.components.parts import LOG_DELIVERY, PLACEMENT, TASK, names
@@ -116,7 +117,7 @@ def test_each_role_is_granted_what_its_state_machine_calls_and_nothing_else() ->
     recording = limited(2)
     for role, definition in (
         ("ingest-job", of_job(2)),
-        ("ingest-limit", hand_on_slots(TABLE, 2)),
+        ("ingest-limit", pass_on_permits(Permits(TABLE, 2))),
     ):
         granted = list[str]()
         for statement in statements(recording, role):
@@ -137,29 +138,35 @@ def test_who_is_told_of_failures_is_told_of_ends_that_were_not_handled() -> None
 def test_a_job_without_a_limit_is_what_it_was() -> None:
     recording = limited(None)
     job = one(recording.resources, type="StateMachine").document("definition")
-    assert "TakeSlot" not in job["States"]
+    assert "AcquirePermit" not in job["States"]
     assert not any("dynamodb" in json.dumps(r.inputs) for r in recording.resources)
 
 
 def test_the_definitions_with_a_limit_are_whole_and_have_it_where_it_is_checked() -> None:
-    for definition in (of_job(7), hand_on_slots(TABLE, 7)):
+    for definition in (of_job(7), pass_on_permits(Permits(TABLE, 7))):
         check_structure(definition)
         assert '":limit": {"N": "7"}' in json.dumps(definition)
     job = of_job(7)["States"]
-    assert {choice["Next"] for choice in job["ReadInput"]["Choices"]} == {"TakeSlot"}
-    # A job that waits for its next try keeps its slot.
+    assert {choice["Next"] for choice in job["ReadInput"]["Choices"]} == {"AcquirePermit"}
+    # A job that waits for its next try keeps its permit.
     assert job["BackOff"]["Next"] == "RunTask"
 
 
 def of_job(limit: int) -> dict[str, Any]:
-    job = run_job(TASK, PLACEMENT, timeout_seconds=60, retry=POLICY)
-    return limit_concurrency(job, TABLE, limit)
+    permits = Permits(TABLE, limit)
+    return run_job(
+        known_task(TASK),
+        known_place(PLACEMENT),
+        timeout_seconds=60,
+        retries=POLICY,
+        permits=permits,
+    )
 
 
 def world(seed: int, limit: int, *, faults: bool) -> World:
     new_table()
     random = Random(seed)  # noqa: S311 - to be had again
-    return World(of_job(limit), hand_on_slots(TABLE, limit), limit, random, faults)
+    return World(of_job(limit), pass_on_permits(Permits(TABLE, limit)), limit, random, faults)
 
 
 def run_until_all_have_ended(it: World, arrivals: int, *, stops: int = 0) -> int:
@@ -176,8 +183,8 @@ def run_until_all_have_ended(it: World, arrivals: int, *, stops: int = 0) -> int
         else:
             it.random.choice(may)()
         assert len(it.running) <= it.limit
-        slots = [item for item in items() if item["kind"]["S"] == "slots"]
-        assert all(len(item.get("holders", {"SS": []})["SS"]) <= it.limit for item in slots)
+        semaphore = [item for item in items() if item["kind"]["S"] == "slots"]
+        assert all(len(item.get("holders", {"SS": []})["SS"]) <= it.limit for item in semaphore)
     it.faults = False
     for looks in range(50):
         if all(run.status != "RUNNING" for run in it.jobs.values()):
@@ -194,7 +201,7 @@ def run_until_all_have_ended(it: World, arrivals: int, *, stops: int = 0) -> int
 def test_in_any_order_of_calls_nobody_enters_too_early_and_nobody_needs_to_be_looked_for(
     seed: int,
 ) -> None:
-    # Of few, the last may come just as the last slot comes free.
+    # Of few, the last may come just as the last permit comes free.
     arrivals, limit = (2, 1) if seed % 4 else (8, 1 + seed // 4 % 3)
     it = world(seed, limit, faults=False)
 

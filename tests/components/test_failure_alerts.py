@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components import FailureAlerts, FailureAlertsArgs
+from components.outcomes import ADVICE, WHAT_TO_DO
 from tests.components.expressions import choose, evaluate
 from tests.components.parts import CLUSTER, LOG_DELIVERY, allows, trusts
 from tests.recorder import ACCOUNT, REGION, Recording, deploy, every, one
@@ -118,7 +119,7 @@ def test_its_rules_take_failures_of_all_machines_but_its_own() -> None:
         (execution(status="ABORTED"), "Job ingest was stopped"),
         (execution("pipeline-nightly", error="A.B"), "Pipeline nightly failed: A.B"),
         (execution("reaper-task-reaper", error="A.B"), "reaper task-reaper failed: A.B"),
-        (task(65), "Job ingest failed: exit code 65, bad data"),
+        (task(65), "Job ingest failed: exit code 65 (bad data)"),
         (task(1), "Job ingest failed: exit code 1"),
         (task(None), "Job ingest failed without an exit code"),
         (task(None, "TaskFailedToStart"), "Job ingest never started"),
@@ -137,7 +138,7 @@ def test_the_subject_says_what_happened(event: dict[str, Any], subject: str) -> 
 
 
 def test_a_side_containers_end_is_nothing_to_tell() -> None:
-    assert choose(STATES["Read"], input=task(0))[0] == "NothingToTell"
+    assert choose(STATES["Read"], input=task(0))[0] == "NothingToReport"
 
 
 def test_a_subject_is_at_most_100_printable_ascii_characters() -> None:
@@ -149,6 +150,14 @@ def test_a_subject_is_at_most_100_printable_ascii_characters() -> None:
 def test_a_long_cause_is_cut() -> None:
     message = told(execution(error="E", cause="c" * 32_768))[1]
     assert f"\nWhy: {'c' * 2000} ... (cut)\n" in message
+
+
+def test_advice_that_a_cause_ends_with_is_given_once() -> None:
+    cause = f"Job ingest: exit code 65 (bad data).{WHAT_TO_DO}{ADVICE['Batch.BadData']}"
+    message = told(execution(error="Batch.BadData", cause=cause))[1]
+    assert "\nWhy: Job ingest: exit code 65 (bad data).\n" in message
+    assert message.count(ADVICE["Batch.BadData"]) == 1
+    assert f"\nWhat to do: {ADVICE['Batch.BadData']}\n" in message
 
 
 def test_a_message_has_no_environment_and_no_input() -> None:
@@ -175,7 +184,7 @@ def test_a_pipeline_that_went_on_is_told_with_its_failed_steps_alone() -> None:
     assert "\nWhy: b: Batch.BadData: bad\nc: Batch.Failed: worse\n" in message
     fine = json.dumps({"steps": steps[:1]})
     quiet = execution("pipeline-nightly", "SUCCEEDED", output=fine)
-    assert choose(STATES["Read"], input=quiet)[0] == "NothingToTell"
+    assert choose(STATES["Read"], input=quiet)[0] == "NothingToReport"
 
 
 def test_a_step_is_left_to_its_pipeline_unless_that_had_ended_before() -> None:
@@ -187,10 +196,10 @@ def test_a_step_is_left_to_its_pipeline_unless_that_had_ended_before() -> None:
     }
 
     def after(pipeline: dict[str, str]) -> str:
-        return choose(STATES["IsToldByPipeline"], input=step, pipeline=pipeline)[0]
+        return choose(STATES["IsReportedByPipeline"], input=step, pipeline=pipeline)[0]
 
-    assert after({"Status": "RUNNING"}) == "NothingToTell"
-    assert after({"StopDate": "2030-03-17T17:46:40.001Z"}) == "NothingToTell"
+    assert after({"Status": "RUNNING"}) == "NothingToReport"
+    assert after({"StopDate": "2030-03-17T17:46:40.001Z"}) == "NothingToReport"
     assert after({"StopDate": "2030-03-17T17:46:39.999Z"}) == "ReadExecution"
     elsewhere = execution(error="E", input=json.dumps({key: "arn:aws:states:r:1:execution:x:y"}))
     assert choose(STATES["Read"], input=elsewhere)[0] == "ReadExecution"

@@ -229,4 +229,13 @@ def test_it_puts_out_the_revision_the_log_and_the_role() -> None:
         ),
         "log_group_name": LOG,
         "task_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
+        "task": {
+            "name": "ingest",
+            "task_definition_arn": (
+                f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-ingest:7"
+            ),
+            "execution_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-execution-1a2b3c4",
+            "task_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
+            "log_group_name": LOG,
+        },
     }

@@ -5,8 +5,8 @@ import json
 import pulumi
 import pulumi_aws as aws
 
+from components._documents import json_text
 from components._here import here
-from components._json import json_text
 from tests.recorder import ACCOUNT, REGION, deploy, one
 
 ROLE = "aws:iam/role:Role"

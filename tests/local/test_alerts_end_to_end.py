@@ -192,11 +192,9 @@ def test_a_failed_execution_is_told_in_words_once(told: Told) -> None:
     assert message["Subject"] == "Job probe failed: Batch.Misconfigured (fargate-batch dev)"
     text = message["Message"]
     assert text.startswith("Job probe failed: Batch.Misconfigured\n\nWhat: Execution ")
-    assert "\n\nWhy: Job probe: exit code 78, it is misconfigured. Task " in text
+    assert "\n\nWhy: Job probe: exit code 78 (misconfigured). Task " in text
     assert f"stream probe/probe/{task[1]}" in text
-    assert (
-        "\n\nWhat to do: Correct the job's configuration and deploy; then start it again." in text
-    )
+    assert "\n\nWhat to do: Correct the job's configuration, deploy, then start it again." in text
     assert text.endswith("\nMore: docs/operations.md#a-message-came")
     told.quiet()
     assert len(told.all_about(execution)) == 1
@@ -290,7 +288,7 @@ def test_a_task_that_outlives_its_timeout_is_stopped_and_told(told: Told) -> Non
     def logged() -> dict[str, Any] | None:
         found = lines.filter_log_events(logGroupName=told.outputs["taskEventLogGroup"])["events"]
         records = [json.loads(one["message"]) for one in found if one["message"].startswith("{")]
-        return next((one for one in records if one["outcome"] == "timed-out"), None)
+        return next((one for one in records if one.get("outcome") == "timed-out"), None)
 
     assert eventually(logged)["level"] == "ERROR"
 

@@ -124,6 +124,9 @@ def publishing(**condition: object) -> Stack:
     return [(TOPIC_POLICY, policy)]
 
 
+TOKEN = "arn:aws:states:::aws-sdk:dynamodb:updateItem.waitForTaskToken"
+
+
 def machine(**state: object) -> Inputs:
     state = {"Type": "Task", "Resource": "arn:aws:states:::ecs:runTask.sync", "End": True} | state
     inner = {"StartAt": "Run", "States": {"Run": state}}
@@ -162,6 +165,7 @@ KEPT: dict[str, list[Stack]] = {
     "tasks-time-out": [
         [(MACHINE, machine(TimeoutSeconds=60))],
         [(MACHINE, machine(Resource="arn:aws:states:::ecs:runTask"))],
+        [(MACHINE, machine(Resource=TOKEN, TimeoutSeconds=60))],
         [(MACHINE, {"definition": UNKNOWN})],
     ],
     "no-public-ingress": [
@@ -219,7 +223,7 @@ BROKEN: dict[str, list[Stack]] = {
     "topics-encrypted": [[(TOPIC, {"displayName": "a"})]],
     "log-groups-expire": [[(LOG_GROUP, {})], [(LOG_GROUP, {"retentionInDays": 0})]],
     "functions-time-out": [function(handler="a.b")],
-    "tasks-time-out": [[(MACHINE, machine())]],
+    "tasks-time-out": [[(MACHINE, machine())], [(MACHINE, machine(Resource=TOKEN))]],
     "no-public-ingress": [
         [(INGRESS, {"cidrIpv4": "0.0.0.0/0"})],
         [(INGRESS, {"cidrIpv6": "::/0"})],

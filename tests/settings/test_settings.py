@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import settings
-from components.asl.job import Step, run_pipeline
+from components.asl.pipeline import Step, run_pipeline
 from settings import Settings, SettingsError
 from settings.across import STEP_BYTES
 from tests.recorder import deploy, deploy_stack
