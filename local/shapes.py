@@ -24,7 +24,12 @@ def service_model(service: str) -> ServiceModel:
 
 def model_of(service: str) -> str:
     """Botocore's name of a service that an SDK integration names otherwise."""
-    names = {"sfn": "stepfunctions", "eventbridge": "events", "cloudwatchlogs": "logs"}
+    names = {
+        "sfn": "stepfunctions",
+        "states": "stepfunctions",
+        "eventbridge": "events",
+        "cloudwatchlogs": "logs",
+    }
     return names.get(service, service)
 
 

@@ -4,14 +4,13 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 """
 
 from collections.abc import Mapping
-from typing import Any
 
-from local.services.iam.policies import internal
+from local.ministack import internals
 
 
 def send(queue_arn: str, body: str, attributes: Mapping[str, str]) -> bool:
     """Send a message with text attributes; whether the queue was there to take it."""
-    queue: dict[str, Any] | None = internal("services.sqs", "_queue_by_arn")(queue_arn)
+    queue = internals.queue_by_arn(queue_arn)
     if queue is None:
         return False
     message = {
@@ -21,5 +20,5 @@ def send(queue_arn: str, body: str, attributes: Mapping[str, str]) -> bool:
             name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
         },
     }
-    internal("services.sqs", "_act_send_message")(message, queue["url"])
+    internals.send_message(message, queue["url"])
     return True

@@ -17,7 +17,7 @@ from local.cloud import Cloud, CloudError, PortInUse
 from local.ministack import patch
 from local.ministack.patch import Internal, PinnedInternalMoved
 from local.services.ecs.images import Images
-from tests.local.probe import REGION, eventually, make_stack
+from tests.local.probe import REGION, Stack, eventually, make_stack
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def test_every_internal_leaned_on_is_as_it_was_pinned(cloud: Cloud) -> None:
     internals = patch.leaned_on()
     assert {(one.module, one.name) for one in internals} >= {
         ("ministack.app", "_reset_all_state"),
-        ("ministack.services.ecs", "_run_task"),
+        ("ministack.services.ecs", "_tasks"),
         ("ministack.services.eventbridge", "_put_events"),
         ("ministack.services.sts", "register_session"),
     }
@@ -204,9 +204,23 @@ def test_an_internal_that_moved_is_named() -> None:
 
 
 def test_closing_puts_every_original_back() -> None:
-    ecs: Any = importlib.import_module("ministack.services.ecs")
-    before = (ecs._run_task, ecs._stop_task, dict(ecs._ACTION_MAP))
+    app: Any = importlib.import_module("ministack.app")
+    events: Any = importlib.import_module("ministack.services.eventbridge")
+    before = (events._invoke_target, dict(app.SERVICE_HANDLERS))
     with Cloud(0, REGION):
-        assert ecs._run_task is not before[0]
-        assert ecs._ACTION_MAP["RunTask"] is not before[2]["RunTask"]
-    assert (ecs._run_task, ecs._stop_task, dict(ecs._ACTION_MAP)) == before
+        assert events._invoke_target is not before[0]
+        assert app.SERVICE_HANDLERS["ecs"] is not before[1]["ecs"]
+    assert (events._invoke_target, app.SERVICE_HANDLERS) == before
+
+
+def test_a_request_is_answered_here_or_passed_on_whoever_sends_it(
+    cloud: Cloud, stack: Stack
+) -> None:
+    definition = stack.define()
+    task = stack.run(definition, "show")["taskArn"]
+    assert stack.stopped(task)["stopCode"] == "EssentialContainerExited"
+    assert cloud.client("ecs").describe_clusters(clusters=["batch"])["clusters"]
+    with pytest.raises(cloud.client("ecs").exceptions.ClusterNotFoundException) as refused:
+        cloud.client("ecs").stop_task(cluster="none", task=task)
+    assert refused.value.response["Error"]["Message"] == "Cluster not found."
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400

@@ -6,18 +6,15 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Notify_Users_Alar
 
 from typing import Any
 
-from local.ministack import patch
+from local.ministack import internals
 from local.runtime import Runtime
 from local.services.iam import iam
-from local.services.iam.policies import internal
 
-_MODULE = "ministack.services.cloudwatch"
 _ACTIONS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 
 
 def install(cloud: Runtime) -> None:  # noqa: ARG001 - as every part
     """Publish as the service, which the topic's policy must allow, until the cloud closes."""
-    dispatch = internal("services.cloudwatch", "_dispatch_alarm_actions")
 
     def dispatch_allowed(
         alarm: dict[str, Any], old_state: str, new_state: str, reason: str
@@ -27,14 +24,9 @@ def install(cloud: Runtime) -> None:  # noqa: ARG001 - as every part
             actions: [topic for topic in alarm.get(actions) or [] if _may_publish(arn, topic)]
             for actions in _ACTIONS
         }
-        dispatch({**alarm, **allowed}, old_state, new_state, reason)
+        internals.send_alarm.original({**alarm, **allowed}, old_state, new_state, reason)
 
-    patch.replace(
-        _MODULE,
-        "_dispatch_alarm_actions",
-        dispatch_allowed,
-        ("alarm", "old_state", "new_state", "reason"),
-    )
+    internals.send_alarm.replace(dispatch_allowed)
 
 
 def _may_publish(alarm_arn: str, action: str) -> bool:

@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
 """
 
-import importlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from local.ministack import patch
+from local.ministack import internals
 from local.services.ecs.images import Image, ImageError, Images
 from local.services.ecs.processes import Line
 from local.services.iam import iam
@@ -22,20 +21,6 @@ _ECS_TASKS = "ecs-tasks.amazonaws.com"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use.html
 _SESSION_SECONDS = 12 * 3600
 _SEARCH_PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-
-patch.leans_on(
-    "ministack.services.secretsmanager",
-    "resolve_secret_string",
-    ("secret_id", "version_stage", "version_id"),
-)
-patch.leans_on(
-    "ministack.services.ssm", "resolve_parameter_value", ("name_or_arn", "version", "decrypt")
-)
-patch.leans_on("ministack.services.cloudwatch_logs", "_log_groups")
-patch.leans_on("ministack.services.cloudwatch_logs", "_create_log_group", ("data",))
-patch.leans_on("ministack.services.cloudwatch_logs", "_create_log_stream", ("data",))
-patch.leans_on("ministack.services.cloudwatch_logs", "_put_log_events", ("data",))
-patch.leans_on("ministack.core.responses", "request_scope", ("account_id", "region"))
 
 
 class StartError(Exception):
@@ -53,7 +38,7 @@ class Place:
 
     def scope(self, region: str | None = None) -> AbstractContextManager[None]:
         """The task's account and region for calls of MiniStack's functions."""
-        return _internal("core.responses", "request_scope")(self.account, region or self.region)
+        return internals.request_scope(self.account, region or self.region)
 
 
 @dataclass(frozen=True)
@@ -63,10 +48,6 @@ class Launch:
     command: list[str]
     environment: dict[str, str]
     write: Callable[[list[Line]], None]
-
-
-def _internal(module: str, name: str) -> Any:  # noqa: ANN401 - MiniStack is untyped
-    return getattr(importlib.import_module(f"ministack.{module}"), name)
 
 
 def authorise(task_definition: Mapping[str, Any], execution_role: str | None, place: Place) -> None:
@@ -194,7 +175,7 @@ def _secret(value_from: str) -> str:
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
     """
     if ":secretsmanager:" not in value_from:
-        value = _internal("services.ssm", "resolve_parameter_value")(value_from, decrypt=True)
+        value = internals.parameter_value(value_from, decrypt=True)
         if value is None:
             name = value_from.partition(":parameter")[2] or value_from
             raise _unavailable(
@@ -205,9 +186,7 @@ def _secret(value_from: str) -> str:
     parts = value_from.split(":")
     arn = ":".join(parts[:7])
     json_key, stage, version = (*parts[7:], "", "", "")[:3]
-    found = _internal("services.secretsmanager", "resolve_secret_string")(
-        arn, stage or "AWSCURRENT", version or None
-    )
+    found = internals.secret_value(arn, stage or "AWSCURRENT", version or None)
     if found is None:
         raise _unavailable(
             f"unable to retrieve secret from asm: service call has been retried 1 time(s): failed "
@@ -245,11 +224,10 @@ def _log(definition: Mapping[str, Any], place: Place) -> Callable[[list[Line]], 
     group, region = options.get("awslogs-group", ""), options.get("awslogs-region", place.region)
     stream = f"{options.get('awslogs-stream-prefix', '')}/{definition['name']}/{place.task_id}"
     names = {"logGroupName": group, "logStreamName": stream}
-    module = "services.cloudwatch_logs"
     with place.scope(region):
         if options.get("awslogs-create-group") == "true":
-            _internal(module, "_create_log_group")({"logGroupName": group})
-        status, _, body = _internal(module, "_create_log_stream")(names)
+            internals.create_log_group({"logGroupName": group})
+        status, _, body = internals.create_log_stream(names)
     if status >= 400:
         error = json.loads(body)
         if "AlreadyExists" not in error.get("__type", ""):
@@ -262,9 +240,7 @@ def _log(definition: Mapping[str, Any], place: Place) -> Callable[[list[Line]], 
     def write(lines: list[Line]) -> None:
         if lines:
             with place.scope(region):
-                _internal(module, "_put_log_events")(
-                    {**names, "logEvents": [line._asdict() for line in lines]}
-                )
+                internals.put_log_events({**names, "logEvents": [line._asdict() for line in lines]})
 
     return write
 

@@ -5,8 +5,8 @@ task's life, and every change of it goes to the default bus, in order. The state
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
 """
 
+import asyncio
 import copy
-import importlib
 import itertools
 import json
 import logging
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from local import faults
-from local.ministack import patch
+from local.ministack import internals, seam
 from local.runtime import Runtime
 from local.services.ecs import containers
 from local.services.ecs.containers import Launch, Place, StartError
@@ -32,7 +32,6 @@ from local.services.ecs.processes import CannotStart, Process
 
 __all__ = ["EcsError", "find_tasks", "install", "run_task", "stop_task", "wait_until_stopped"]
 
-_ECS = "ministack.services.ecs"
 _STOP_SECONDS, _MOST_STOP_SECONDS = 30, 120
 _CLOSE_GRACE_SECONDS = 0.8
 _CANCELLED_CHECK_SECONDS = 0.5
@@ -51,31 +50,6 @@ _LATER = (
     "stoppingAt",
 )
 _log = logging.getLogger(__name__)
-
-patch.leans_on(_ECS, "_tasks")
-patch.leans_on(_ECS, "_tags")
-patch.leans_on(_ECS, "_sanitize", ("obj",))
-patch.leans_on(_ECS, "_recount_cluster", ("cluster_name",))
-patch.leans_on(_ECS, "_resolve_cluster_name", ("ref",))
-patch.leans_on(_ECS, "_resolve_task", ("ref", "cluster_name"))
-patch.leans_on("ministack.services.eventbridge", "_put_events", ("data", "allow_aws_source"))
-patch.leans_on("ministack.core.responses", "get_account_id", ())
-patch.leans_on("ministack.core.responses", "get_region", ())
-patch.leans_on("ministack.core.responses", "json_response", ("data", "status", "content_type"))
-patch.leans_on(
-    "ministack.core.responses",
-    "error_response_json",
-    ("code", "message", "status", "extra", "message_key", "content_type"),
-)
-patch.leans_on("ministack.core.concurrency", "resource_lock", ("scope", "key"))
-
-
-def _internal(module: str, name: str) -> Any:  # noqa: ANN401 - MiniStack is untyped
-    return getattr(importlib.import_module(f"ministack.{module}"), name)
-
-
-def _ecs(name: str) -> Any:  # noqa: ANN401 - MiniStack is untyped
-    return _internal("services.ecs", name)
 
 
 class _Task:
@@ -134,7 +108,7 @@ class _Supervisor:
     # RunTask, StopTask and waiting
 
     def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        placement = place(request, _ecs("_tags"))
+        placement = place(request)
         about = faults.of_task(placement.task_definition["taskDefinitionArn"], placement.overrides)
         if self._cloud.faults.strikes("throttle", about):
             raise EcsError("ThrottlingException", "Rate exceeded")
@@ -170,8 +144,8 @@ class _Supervisor:
         return [task for arn in known[1] if (task := self._tasks.get(arn)) is not None]
 
     def _register(self, placement: Placement, *, locked: bool = False) -> list[_Task]:
-        account = cast("str", _internal("core.responses", "get_account_id")())
-        region = cast("str", _internal("core.responses", "get_region")())
+        account = internals.account()
+        region = internals.region()
         tasks: list[_Task] = []
         for _ in range(placement.count):
             task_id = uuid.uuid4().hex
@@ -190,9 +164,9 @@ class _Supervisor:
         self._forget_old()
         for task in tasks:
             self._tasks[task.arn] = task
-            _ecs("_tasks")[task.arn] = task.record
+            internals.tasks()[task.arn] = task.record
             if task.placement.tags:
-                _ecs("_tags")[task.arn] = list(task.placement.tags)
+                internals.ecs_tags()[task.arn] = list(task.placement.tags)
             task.accepted = _document(task) | {"tags": task.placement.tags}
             self._announce(task)
             self._waiting.put(task)
@@ -207,8 +181,8 @@ class _Supervisor:
             _, task = self._visible.popleft()
             self._tasks.pop(task.arn, None)
             with task.place.scope():
-                _ecs("_tasks").pop(task.arn, None)
-                _ecs("_tags").pop(task.arn, None)
+                internals.tasks().pop(task.arn, None)
+                internals.ecs_tags().pop(task.arn, None)
 
     def find(self, task_arn: str) -> _Task:
         task = self._tasks.get(task_arn)
@@ -378,14 +352,14 @@ class _Supervisor:
         """
         if fields.get("desiredStatus") == "STOPPED":
             fields.setdefault("stoppingAt", task.record["stoppingAt"] or _now())
-        with _internal("core.concurrency", "resource_lock")("ecs-task", task.arn):
+        with internals.resource_lock("ecs-task", task.arn):
             task.record.update(fields)
             task.record["version"] += 1
             if fields.get("lastStatus") == "PENDING":
                 for attachment in task.record["attachments"]:
                     attachment["status"] = "ATTACHED"
         with task.place.scope():
-            _ecs("_recount_cluster")(task.placement.cluster_name)
+            internals.count_tasks(task.placement.cluster_name)
         self._announce(task)
 
     def _announce(self, task: _Task) -> None:
@@ -404,9 +378,7 @@ class _Supervisor:
                 continue
             try:
                 with home.scope():
-                    _internal("services.eventbridge", "_put_events")(
-                        {"Entries": [entry]}, allow_aws_source=True
-                    )
+                    internals.put_events({"Entries": [entry]}, allow_aws_source=True)
             except Exception:  # noqa: BLE001 - reported
                 # One bad target must not end the stream of all others.
                 _log.exception("a state change of %s was not published", detail["taskArn"])
@@ -523,8 +495,8 @@ def _record(placement: Placement, home: Place) -> dict[str, Any]:
 
 
 def _document(task: _Task) -> dict[str, Any]:
-    with _internal("core.concurrency", "resource_lock")("ecs-task", task.arn):
-        return cast("dict[str, Any]", _ecs("_sanitize")(task.record))
+    with internals.resource_lock("ecs-task", task.arn):
+        return internals.without_none(task.record)
 
 
 def _event(task: _Task) -> dict[str, Any]:
@@ -558,27 +530,18 @@ def install(cloud: Runtime) -> None:
     _installed.append(supervisor)
     cloud.on_close(lambda: _installed.remove(supervisor))
     cloud.on_close(supervisor.close)
-    patch.replace(_ECS, "_run_task", _handle_run_task, ("data",))
-    patch.replace(_ECS, "_stop_task", _handle_stop_task, ("data",))
-    patch.replace_item(_ECS, "_ACTION_MAP", "RunTask", _handle_run_task)
-    patch.replace_item(_ECS, "_ACTION_MAP", "StopTask", _handle_stop_task)
+    cloud.on_close(seam.serve("ecs", {"RunTask": _handle_run_task, "StopTask": _handle_stop_task}))
 
 
-def _handle_run_task(data: dict[str, Any]) -> Any:  # noqa: ANN401 - MiniStack's response
-    try:
-        check_started_by(data)
-        return _internal("core.responses", "json_response")(run_task(data))
-    except EcsError as error:
-        return _internal("core.responses", "error_response_json")(error.code, error.message, 400)
+async def _handle_run_task(request: seam.Request) -> dict[str, Any]:
+    check_started_by(request.members)
+    return await asyncio.to_thread(run_task, request.members)
 
 
-def _handle_stop_task(data: dict[str, Any]) -> Any:  # noqa: ANN401 - MiniStack's response
-    reason = data.get("reason") or "Task stopped by user"
-    try:
-        task = stop_task(data.get("cluster") or "default", data.get("task") or "", reason)
-    except EcsError as error:
-        return _internal("core.responses", "error_response_json")(error.code, error.message, 400)
-    return _internal("core.responses", "json_response")({"task": task})
+async def _handle_stop_task(request: seam.Request) -> dict[str, Any]:
+    cluster, task = request.members.get("cluster"), request.members.get("task")
+    reason = request.members.get("reason") or "Task stopped by user"
+    return {"task": await asyncio.to_thread(stop_task, cluster or "default", task or "", reason)}
 
 
 def run_task(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -597,12 +560,10 @@ def stop_task(
     `code` is the task's `stopCode`. A task that has stopped stays as it is. Raises `EcsError` for
     a cluster or task that is not there. Call it in a request scope.
     """
-    name = cast("str | None", _ecs("_resolve_cluster_name")(cluster))
-    if name is None or name not in _ecs("_clusters"):
+    name = internals.cluster_name(cluster)
+    if name is None or name not in internals.clusters():
         raise EcsError("ClusterNotFoundException", "Cluster not found.")
-    record = (
-        cast("dict[str, Any] | None", _ecs("_resolve_task")(task_arn, name)) if task_arn else None
-    )
+    record = internals.find_task(task_arn, name) if task_arn else None
     if record is None:
         raise EcsError("InvalidParameterException", "The referenced task was not found.")
     supervisor = _supervisor()

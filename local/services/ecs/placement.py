@@ -8,32 +8,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, cast
 
-from local.ministack import patch
+from local.ministack import internals, seam
 from local.services.iam import iam
 
-_ECS = "ministack.services.ecs"
-_EC2 = "ministack.services.ec2"
 _FARGATE_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 _STARTED_BY = re.compile(r"[A-Za-z0-9\-/_]{0,128}")
 
-patch.leans_on(_ECS, "_clusters")
-patch.leans_on(_ECS, "_task_defs")
-patch.leans_on(_ECS, "_resolve_cluster_name", ("ref",))
-patch.leans_on(_ECS, "_resolve_td_key", ("ref",))
-patch.leans_on(_EC2, "_subnets")
-patch.leans_on(_EC2, "_security_groups")
 
-
-class EcsError(Exception):
+class EcsError(seam.Refused):
     """A refusal of the ECS API: its error code and its message."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 @dataclass(frozen=True)
@@ -71,10 +56,10 @@ class Placement:
         )
 
 
-def place(request: Mapping[str, Any], tags_of: Mapping[str, list[dict[str, str]]]) -> Placement:
+def place(request: Mapping[str, Any]) -> Placement:
     """Check a request and resolve what it names; raise `EcsError` with ECS's code.
 
-    `tags_of` has the tags by ARN, for `propagateTags`. Call it in a request scope.
+    Call it in a request scope.
     """
     name, cluster = _cluster(request.get("cluster"))
     definition = _task_definition(request.get("taskDefinition"))
@@ -102,7 +87,7 @@ def place(request: Mapping[str, Any], tags_of: Mapping[str, list[dict[str, str]]
         group=request.get("group") or f"family:{definition['family']}",
         started_by=_started_by(request),
         enable_execute_command=bool(request.get("enableExecuteCommand")),
-        tags=_tags(request, definition, tags_of),
+        tags=_tags(request, definition),
     )
 
 
@@ -110,13 +95,9 @@ def _invalid(message: str) -> EcsError:
     return EcsError("InvalidParameterException", message)
 
 
-def _state(module: str, name: str) -> Any:  # noqa: ANN401 - MiniStack is untyped
-    return getattr(import_module(module), name)
-
-
 def _cluster(reference: str | None) -> tuple[str, dict[str, Any]]:
-    name = cast("str | None", _state(_ECS, "_resolve_cluster_name")(reference or "default"))
-    cluster = cast("dict[str, Any] | None", _state(_ECS, "_clusters").get(name))
+    name = internals.cluster_name(reference or "default")
+    cluster = cast("dict[str, Any] | None", internals.clusters().get(name))
     if name is None or cluster is None or cluster.get("status") == "INACTIVE":
         raise EcsError("ClusterNotFoundException", "Cluster not found.")
     return name, cluster
@@ -125,7 +106,7 @@ def _cluster(reference: str | None) -> tuple[str, dict[str, Any]]:
 def _task_definition(reference: str | None) -> dict[str, Any]:
     if not reference:
         raise EcsError("ClientException", "TaskDefinition cannot be empty.")
-    definitions = _state(_ECS, "_task_defs")
+    definitions = internals.task_definitions()
     if ":" not in reference.rsplit("/", 1)[-1]:
         # A family means its latest ACTIVE revision, whatever was registered after it.
         family = reference.rsplit("/", 1)[-1]
@@ -136,7 +117,7 @@ def _task_definition(reference: str | None) -> dict[str, Any]:
         ]
         if active:
             return max(active, key=lambda found: cast("int", found["revision"]))
-    key = _state(_ECS, "_resolve_td_key")(reference)
+    key = internals.task_definition_key(reference)
     definition = cast("dict[str, Any] | None", definitions.get(key))
     if definition is None:
         raise EcsError("ClientException", "TaskDefinition not found.")
@@ -199,7 +180,7 @@ def _network(
         raise _invalid("securityGroups can have at most 5 items.")
     if configuration.get("assignPublicIp", "DISABLED") not in {"ENABLED", "DISABLED"}:
         raise _invalid("assignPublicIp must be ENABLED or DISABLED.")
-    known = _state(_EC2, "_subnets")
+    known = internals.subnets()
     for subnet in subnets:
         if subnet not in known:
             raise _invalid(
@@ -207,7 +188,7 @@ def _network(
                 "does not exist (ErrorCode: InvalidSubnetID.NotFound)"
             )
     for group in groups:
-        if group not in _state(_EC2, "_security_groups"):
+        if group not in internals.security_groups():
             raise _invalid(
                 f"Error retrieving security group information for [{group}]: The security group "
                 f"'{group}' does not exist (ErrorCode: InvalidGroup.NotFound)"
@@ -282,14 +263,13 @@ def check_started_by(request: Mapping[str, Any]) -> None:
 def _tags(
     request: Mapping[str, Any],
     definition: Mapping[str, Any],
-    tags_of: Mapping[str, list[dict[str, str]]],
 ) -> list[dict[str, str]]:
     own = cast("list[dict[str, str]]", request.get("tags") or [])
     if len(own) > 50:
         raise _invalid("tags can have at most 50 items.")
     merged: dict[str, str] = {}
     if request.get("propagateTags") == "TASK_DEFINITION":
-        inherited = tags_of.get(definition["taskDefinitionArn"]) or []
+        inherited = internals.ecs_tags().get(definition["taskDefinitionArn"]) or []
         merged = {tag["key"]: tag.get("value", "") for tag in inherited}
     merged |= {tag["key"]: tag.get("value", "") for tag in own}
     return [{"key": key, "value": value} for key, value in merged.items()]

@@ -20,16 +20,15 @@ from typing import Any, Literal, cast
 
 from local import faults
 from local.clock import Clock
-from local.ministack import patch
+from local.ministack import internals
+from local.ministack.internals import EventView
 from local.runtime import Runtime
 from local.services import dead_letters
 from local.services.events import targets
 from local.services.iam import iam
-from local.services.iam.policies import internal
 from local.services.scheduler import expressions
 from local.shapes import Json
 
-_MODULE = "ministack.services.eventbridge"
 Outcome = Literal["matched", "delivered", "failed"]
 
 
@@ -66,40 +65,32 @@ def install(cloud: Runtime) -> None:
     """Deliver events as AWS does, until the cloud closes."""
     deliveries = _Deliveries(cloud)
     cloud.on_close(deliveries.close)
-    patch.leans_on(_MODULE, "_pattern_event_view", ("event",))
-    others = patch.replace(
-        _MODULE, "_invoke_target", deliveries.take, ("target", "event", "rule", "view")
+    internals.send_to_target.replace(deliveries.take)
+    internals.takes_schedule.replace(
+        lambda expression: not expression or expressions.problem(expression, at=False) is None
     )
-    deliveries.to_bus = others
-    patch.replace(
-        _MODULE,
-        "_validate_schedule_expression",
-        lambda expr: not expr or expressions.problem(expr, at=False) is None,
-        ("expr",),
-    )
-    dispatch = internal("services.eventbridge", "_dispatch_event")
-    patch.replace(
-        _MODULE,
-        "_dispatch_event",
-        lambda event, view=None: dispatch(*_as_s3_sends(event, view)),
-        ("event", "view"),
-    )
-    fire = internal("services.s3", "_fire_s3_event")
+    internals.dispatch_event.replace(_dispatch_event)
+    internals.send_object_event.replace(_send_object_event)
 
-    def fire_s3_event(*arguments: Json, **named: Json) -> None:
-        token = _version.set(named.get("version_id"))
-        try:
-            fire(*arguments, **named)
-        finally:
-            _version.reset(token)
 
-    patch.replace("ministack.services.s3", "_fire_s3_event", fire_s3_event)
+def _dispatch_event(event: dict[str, Any], view: EventView | None = None) -> None:
+    internals.dispatch_event.original(*_as_s3_sends(event, view))
+
+
+def _send_object_event(*arguments: Json, **named: Json) -> None:
+    token = _version.set(named.get("version_id"))
+    try:
+        internals.send_object_event.original(*arguments, **named)
+    finally:
+        _version.reset(token)
 
 
 _version: ContextVar[str | None] = ContextVar("version_id", default=None)
 
 
-def _as_s3_sends(event: dict[str, Any], view: Json) -> tuple[dict[str, Any], Json]:
+def _as_s3_sends(
+    event: dict[str, Any], view: EventView | None
+) -> tuple[dict[str, Any], EventView | None]:
     """An event of S3 in the shape S3 gives it; any other unchanged.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
@@ -141,7 +132,6 @@ class _Deliveries:
         self._lines: dict[tuple[str, str], deque[_Sending]] = {}
         self._lock = threading.Lock()
         self._closed = False
-        self.to_bus: Callable[..., object] = lambda *_: None
 
     def close(self) -> None:
         """Deliver nothing more."""
@@ -152,13 +142,17 @@ class _Deliveries:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def take(
-        self, target: dict[str, Any], event: dict[str, Any], rule: dict[str, Any], view: Json = None
+        self,
+        target: dict[str, Any],
+        event: dict[str, Any],
+        rule: dict[str, Any],
+        view: EventView | None = None,
     ) -> None:
         """Queue one delivery; returns at once."""
         if target["Arn"].split(":")[2] == "events":
-            self.to_bus(target, event, rule, view)
+            internals.send_to_target.original(target, event, rule, view)
             return
-        view = view or internal("services.eventbridge", "_pattern_event_view")(event)
+        view = view or internals.event_view(event)
         whole: dict[str, Any] = view.event_with_detail()
         sending = _Sending(dict(target), dict(rule), whole, view.envelope(), time.monotonic())
         _tell(sending, "matched")

@@ -5,16 +5,18 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-template
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from local import shapes
 from local.faults import Faults
+from local.ministack import internals
+from local.ministack.seam import Refused
 from local.services.ecs import ecs
 from local.services.iam import iam
-from local.services.iam.policies import internal
 from local.services.lambda_ import functions
+from local.services.stepfunctions import states
 
 # ECS shows who started a task in at most so many characters.
 MAX_STARTED_BY = 36
@@ -96,18 +98,16 @@ def _assume(sender: Sender) -> str:
 def _start_execution(target: dict[str, Any], payload: str, sender: Sender) -> None:
     arn: str = target["Arn"]
     iam.for_start_execution(_assume(sender), arn)
-    status, _, body = internal("services.stepfunctions", "_start_execution")(
-        {"stateMachineArn": arn, "input": payload, "name": sender.execution_name}
-    )
-    if status < 400:
-        return
-    error: dict[str, Any] = json.loads(body)
-    code = error["__type"].rpartition("#")[2]
-    if code == "ExecutionAlreadyExists":
-        # The same event a second time.
-        return
-    known = "NO_RESOURCE" if code == "StateMachineDoesNotExist" else "INVALID_PARAMETER"
-    raise DeliveryError(known, error.get("message", code), retry=False)
+    request = {"stateMachineArn": arn, "input": payload, "name": sender.execution_name}
+    try:
+        states.start_execution(request)
+    except Refused as refused:
+        if refused.code == "ExecutionAlreadyExists":
+            # The same event a second time.
+            return
+        missing = refused.code == "StateMachineDoesNotExist"
+        code = "NO_RESOURCE" if missing else "INVALID_PARAMETER"
+        raise DeliveryError(code, refused.message, retry=False) from None
 
 
 def _run_task(target: dict[str, Any], payload: str, sender: Sender) -> None:
@@ -178,34 +178,30 @@ def _send_message(target: dict[str, Any], payload: str, sender: Sender) -> None:
         iam.for_send_message(_assume(sender), arn)
     else:
         iam.for_service_send_message(sender.principal, arn, sender.source_arn)
-    spec = internal("core.arn", "parse_arn")(arn)
-    internal("services.eventbridge", "_dispatch_to_sqs")(
-        spec, payload, target.get("SqsParameters") or {}
-    )
+    parameters = target.get("SqsParameters") or {}
+    internals.send_to_queue(internals.parse_arn(arn), payload, parameters)
 
 
 def _require_queue(arn: str) -> None:
-    if internal("services.sqs", "_queue_by_arn")(arn) is None:
+    if internals.queue_by_arn(arn) is None:
         raise DeliveryError("NO_RESOURCE", f"The queue {arn} does not exist.", retry=False)
 
 
 def _publish(target: dict[str, Any], payload: str, sender: Sender) -> None:
     arn: str = target["Arn"]
-    if arn not in internal("services.sns", "_topics"):
+    if arn not in internals.topics():
         raise DeliveryError("NO_RESOURCE", f"The topic {arn} does not exist.", retry=False)
     if sender.role_arn:
         iam.for_publish(_assume(sender), arn)
     else:
         iam.for_service_publish(sender.principal, arn, sender.source_arn)
-    internal("services.eventbridge", "_dispatch_to_sns")(arn, payload)
+    internals.send_to_topic(arn, payload)
 
 
 def _call_api(target: dict[str, Any], payload: str, sender: Sender) -> None:
     """A schedule's universal target: any API call, its request as the input."""
     service, operation = target["Arn"].split(":")[-2:]
     role_arn = _assume(sender)
-    error_type = internal("services.stepfunctions", "_ExecutionError")
-    call: Callable[[str, Any], object] = internal("services.stepfunctions", "_invoke_resource")
     arguments = json.loads(payload)
     name = operation[0].upper() + operation[1:]
     request = shapes.to_api(shapes.model_of(service), name, arguments)
@@ -213,8 +209,8 @@ def _call_api(target: dict[str, Any], payload: str, sender: Sender) -> None:
     if service == "ecs":
         arguments = request
     try:
-        call(f"arn:aws:states:::aws-sdk:{service}:{operation}", arguments)
-    except error_type as error:
+        internals.call_service(f"arn:aws:states:::aws-sdk:{service}:{operation}", arguments)
+    except internals.call_error() as error:
         raise DeliveryError("ERROR_FROM_TARGET", str(error), retry=False) from None
 
 

@@ -23,15 +23,12 @@ from typing import Any, cast
 
 from local import faults
 from local.clock import Clock
-from local.ministack import patch
+from local.ministack import internals
 from local.runtime import Runtime
 from local.services import dead_letters
 from local.services.iam import iam
-from local.services.iam.policies import internal
 from local.shapes import Json
 
-_SERVICE = "ministack.services.lambda_svc"
-_RUNTIME = "ministack.core.lambda_runtime"
 # What a process needs of this machine; all else of its environment is the function's own.
 _INHERITED = {"PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "TMPDIR"}
 _LAMBDA = re.compile(r"AWS_|_?LAMBDA_|_AWS|_X_AMZN|MINISTACK_|LOCALSTACK_")
@@ -103,8 +100,7 @@ class _Invocations:
                 self._invoke(invocation)
 
     def _invoke(self, invocation: _Invocation) -> None:
-        run = internal("services.lambda_svc", "_execute_function_with_config_scope")
-        result: dict[str, Any] = run(invocation.function, invocation.event)
+        result = internals.run_function(invocation.function, invocation.event)
         invocation.attempts += 1
         if self._closed or not result.get("error"):
             return
@@ -138,9 +134,6 @@ def install(cloud: Runtime) -> None:
         invocations.join()
 
     cloud.on_close(close)
-    patch.leans_on(_SERVICE, "_get_func_record_for_ref", None)
-    patch.leans_on(_SERVICE, "_execute_function_with_config_scope", ("func", "event"))
-    warm = internal("services.lambda_svc", "_execute_function_warm")
 
     def execute(func: dict[str, Any], event: Json, request_id: str) -> dict[str, Any]:
         config: dict[str, Any] = func.get("config") or func
@@ -153,29 +146,22 @@ def install(cloud: Runtime) -> None:
             return _failure("RuntimeError", "a fault on purpose", request_id)
         try:
             with processes.invoking():
-                return _named_error(warm(func, event, request_id), request_id)
+                return _named_error(
+                    internals.run_in_process.original(func, event, request_id), request_id
+                )
         except _Closed:
             return _failure("ServiceException", "the cloud is closing", request_id)
 
-    write_log = internal("services.lambda_svc", "_emit_lambda_logs")
-
     def log(function: dict[str, Any], *rest: Any, **options: Any) -> None:  # noqa: ANN401 - MiniStack's parameters
         if _may_log(function.get("config") or function):
-            write_log(function, *rest, **options)
+            internals.write_function_log.original(function, *rest, **options)
 
-    patch.replace(
-        _SERVICE,
-        "_emit_lambda_logs",
-        log,
-        ("func", "request_id", "log_text", "error", "duration_ms", "log_source"),
-    )
-    patch.replace(_SERVICE, "_execute_function_warm", execute, ("func", "event", "request_id"))
-    patch.replace(_SERVICE, "invoke_async_with_retry", _invoke_async, ("func", "event"))
-    patch.replace(_RUNTIME, "execution_credentials", _credentials, ("config",))
-    patch.leans_on(_RUNTIME, "reset", ())
-    patch.leans_on(_SERVICE, "logger", None)
-    patch.replace(_RUNTIME, "subprocess", processes, None)
-    patch.replace(_RUNTIME, "threading", processes.threads, None)
+    internals.write_function_log.replace(log)
+    internals.run_in_process.replace(execute)
+    internals.invoke_later.replace(_invoke_async)
+    internals.function_credentials.replace(_credentials)
+    internals.function_processes.replace(processes)
+    internals.function_threads.replace(processes.threads)
 
 
 def invoke_later(arn: str, event: Json) -> None:
@@ -184,11 +170,10 @@ def invoke_later(arn: str, event: Json) -> None:
     Raises:
         NoFunction: there is none with this ARN.
     """
-    service = internal("services.lambda_svc", "_get_func_record_for_ref")
-    function, config, _ = service(arn)
+    function, config, _ = internals.find_function(arn)
     if not function or not config:
         raise NoFunction(f"Function not found: {arn}")
-    record = internal("services.lambda_svc", "_execution_record_for_config")(function, config)
+    record = internals.function_version(function, config)
     _queue(record, event)
 
 
@@ -452,7 +437,7 @@ class _Processes:
     def close(self) -> None:
         """End every process, wait for whoever reads from one, and close what is open to it."""
         deadline = time.monotonic() + _SECONDS_TO_END
-        logger: logging.Logger = internal("services.lambda_svc", "logger")
+        logger = internals.function_logger()
         # To MiniStack a worker that ends while it starts or answers is an error, whoever ended it.
         logger.addFilter(_no_error)
         try:
@@ -466,7 +451,7 @@ class _Processes:
             # A pipe that a thread still reads cannot be closed without waiting for that thread.
             if self.threads.join(deadline):
                 self._close_ended()
-            internal("core.lambda_runtime", "reset")()
+            internals.end_functions()
         finally:
             logger.removeFilter(_no_error)
 

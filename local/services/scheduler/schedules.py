@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,16 +17,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from local.clock import Alarm, Clock
-from local.ministack import patch
+from local.ministack import internals
+from local.ministack.internals import Response
+from local.ministack.seam import Refused, Request, serve
 from local.runtime import Runtime
 from local.services import dead_letters
 from local.services.events import targets
 from local.services.iam import iam
-from local.services.iam.policies import internal
 from local.services.scheduler import expressions
 
-_MODULE = "ministack.services.scheduler"
-_Response = tuple[int, dict[str, str], bytes]
 # The longest wait at once, so that a laptop that slept finds its schedules again.
 _MAX_WAIT_SECONDS = 30.0
 
@@ -67,7 +66,7 @@ class _Schedules:
             if (old := self._alarms.pop(key, None)) is not None:
                 old.cancel()
         with self._cloud.scope():
-            schedule: dict[str, Any] | None = internal("services.scheduler", "_schedules").get(key)
+            schedule: dict[str, Any] | None = internals.schedules().get(key)
         if schedule is None or schedule["State"] != "ENABLED":
             return
         due = _next(schedule, after or datetime.now(UTC) - timedelta(microseconds=1))
@@ -99,7 +98,7 @@ class _Schedules:
         # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-delete.html
         if schedule.get("ActionAfterCompletion") == "DELETE":
             with self._cloud.scope():
-                internal("services.scheduler", "_schedules").pop(key, None)
+                internals.schedules().pop(key, None)
 
     def fire(self, schedule: dict[str, Any], scheduled: datetime) -> str:
         """Deliver to the schedule's target, in a thread of its own; the id of this execution."""
@@ -107,12 +106,25 @@ class _Schedules:
         self._submit(firing)
         return firing.execution_id
 
+    async def handle_put(self, request: Request) -> Response:
+        """CreateSchedule and UpdateSchedule: what AWS refuses is, what is kept is armed."""
+        if (refusal := _refusal(request.members)) is not None:
+            raise Refused("ValidationException", refusal)
+        response = await request.pass_on()
+        if response[0] == 200:
+            self.arm(f"{request.members.get('GroupName', 'default')}/{request.members['Name']}")
+        return response
+
+    async def handle_delete(self, request: Request) -> Response:
+        """DeleteSchedule: it is not armed any more."""
+        response = await request.pass_on()
+        self.arm(f"{request.members.get('groupName', 'default')}/{request.members['Name']}")
+        return response
+
     def find(self, name_or_arn: str, group: str | None) -> dict[str, Any]:
         """The one schedule of that name or ARN, of the group if one is given; else NoSchedule."""
         with self._cloud.scope():
-            every: list[dict[str, Any]] = list(
-                internal("services.scheduler", "_schedules").values()
-            )
+            every: list[dict[str, Any]] = list(internals.schedules().values())
         found = [
             schedule
             for schedule in every
@@ -177,18 +189,13 @@ def install(cloud: Runtime) -> None:
     _open.append(schedules)
     cloud.on_close(_open.clear)
     cloud.on_close(schedules.close)
-    patch.replace(_MODULE, "start_scheduler", lambda: None, ())
-    for name in ("_create_schedule", "_update_schedule"):
-        original = internal("services.scheduler", name)
-        patch.replace(_MODULE, name, _checked(original, schedules), ("name", "body"))
-    delete = internal("services.scheduler", "_delete_schedule")
-
-    def delete_schedule(name: str, query: dict[str, str]) -> _Response:
-        response: _Response = delete(name, query)
-        schedules.arm(f"{query.get('groupName', 'default')}/{name}")
-        return response
-
-    patch.replace(_MODULE, "_delete_schedule", delete_schedule, ("name", "query"))
+    internals.start_schedules.replace(lambda: None)
+    operations = {
+        "CreateSchedule": schedules.handle_put,
+        "UpdateSchedule": schedules.handle_put,
+        "DeleteSchedule": schedules.handle_delete,
+    }
+    cloud.on_close(serve("scheduler", operations))
 
 
 def fire(name_or_arn: str, group: str | None = None) -> str:
@@ -214,20 +221,6 @@ def handle_control(path: str, query: Mapping[str, str]) -> tuple[int, dict[str, 
         return 200, {"executionId": fire(query["name"], query.get("group"))}
     except NoSchedule as error:
         return 404, {"message": str(error)}
-
-
-def _checked(
-    original: Callable[[str, dict[str, Any]], _Response], schedules: _Schedules
-) -> Callable[[str, dict[str, Any]], _Response]:
-    def checked(name: str, body: dict[str, Any]) -> _Response:
-        if (refusal := _refusal(body)) is not None:
-            return internal("services.scheduler", "_error")(400, "ValidationException", refusal)
-        response = original(name, body)
-        if response[0] == 200:
-            schedules.arm(f"{body.get('GroupName', 'default')}/{name}")
-        return response
-
-    return checked
 
 
 def _refusal(body: dict[str, Any]) -> str | None:  # noqa: PLR0911 - one a refusal

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from local.clock import Aborted, Cancellation, Clock
 from local.services.stepfunctions import expressions, tokens
-from local.services.stepfunctions.history import Details, History
+from local.services.stepfunctions.history import Details, History, now
 
 Json = Any
 State = dict[str, Any]
@@ -559,8 +559,3 @@ def matches(names: list[str], error: str) -> bool:
     if error == "States.HeartbeatTimeout" and "States.Timeout" in names:
         return True
     return "States.TaskFailed" in names and error not in _TIMED_OUT
-
-
-def now() -> str:
-    """This moment, as the context object writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

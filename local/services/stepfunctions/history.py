@@ -7,11 +7,10 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from local.services.iam.policies import internal
+from local.ministack import internals
 
 Details = dict[str, Any]
 
@@ -19,6 +18,11 @@ Details = dict[str, Any]
 _ERRORS = ("Failed", "TimedOut", "Aborted")
 _FATAL = ("ExecutionFailed", "ExecutionTimedOut", "ExecutionAborted")
 _PAYLOADS = ("input", "output", "inputDetails", "outputDetails", "parameters")
+
+
+def now() -> str:
+    """This moment, as records and the context object have it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class History:
@@ -48,7 +52,7 @@ class History:
             if self._ended:
                 return previous
             event: Details = {
-                "timestamp": internal("core.responses", "now_iso")(),
+                "timestamp": now(),
                 "type": kind,
                 "id": len(self._events) + 1,
                 "previousEventId": previous,
@@ -90,12 +94,9 @@ class History:
             "execution_arn": self._arn,
         }
         names = {"logGroupName": self._group, "logStreamName": self._stream}
-        call: Callable[[str], Callable[[Details], object]] = lambda name: internal(  # noqa: E731
-            "services.cloudwatch_logs", name
-        )
-        call("_create_log_stream")(names)
+        internals.create_log_stream(names)
         message = json.dumps(line, ensure_ascii=False)
-        call("_put_log_events")({**names, "logEvents": [{"timestamp": now, "message": message}]})
+        internals.put_log_events({**names, "logEvents": [{"timestamp": now, "message": message}]})
 
 
 def _member(kind: str) -> str:

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from local import shapes
 from local.clock import Aborted, Cancellation
+from local.ministack import internals
+from local.ministack.seam import Refused
 from local.services.ecs import ecs
 from local.services.iam import iam
-from local.services.iam.policies import internal
 from local.services.stepfunctions.asl import CALLBACK, Call, Json, StateError, text_of
 
 
@@ -33,15 +34,6 @@ class Child(Protocol):
 
 
 Start = Callable[[dict[str, Any]], "Child"]
-
-
-class StartRefused(Exception):  # noqa: N818 - StartExecution's answer
-    """StartExecution answered with an error: its code and message."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 class Integrations:
@@ -93,7 +85,7 @@ class Integrations:
         called_back = threading.Event()
         # As MiniStack's SendTaskSuccess and SendTaskFailure have it.
         record: dict[str, Any] = {"event": called_back, "result": None, "error": None}
-        waiting = internal("services.stepfunctions", "_task_tokens")
+        waiting = internals.task_tokens()
         waiting[token] = record
         try:
             resource = call.resource.removesuffix(CALLBACK)
@@ -121,7 +113,7 @@ class Integrations:
         call.started()
         try:
             child = self._start(request)
-        except StartRefused as refused:
+        except Refused as refused:
             name = refused.code.removesuffix("Exception") + "Exception"
             raise StateError(f"StepFunctions.{name}", refused.message) from None
         start_date = shapes.to_states(
@@ -245,9 +237,8 @@ def _failed(task: dict[str, Any]) -> bool:
     """Whether a stopped task is a failure: it never ran, was stopped, or a container said so."""
     if task.get("stopCode") not in {None, "EssentialContainerExited"}:
         return True
-    definitions: dict[str, dict[str, Any]] = internal("services.ecs", "_task_defs")
-    key = internal("services.ecs", "_resolve_td_key")(task["taskDefinitionArn"])
-    defined: list[dict[str, Any]] = definitions[key]["containerDefinitions"]
+    key = internals.task_definition_key(task["taskDefinitionArn"])
+    defined: list[dict[str, Any]] = internals.task_definitions()[key]["containerDefinitions"]
     essential = {one["name"] for one in defined if one.get("essential", True)}
     containers: list[dict[str, Any]] = task["containers"]
     return any(
@@ -259,15 +250,13 @@ def _blocking(call: Call) -> Json:
     """Make a call that cannot be cancelled, and leave it alone when it is no longer wanted."""
     done: list[Callable[[], Json]] = []
     either = threading.Event()
-    engine_error = internal("services.stepfunctions", "_ExecutionError")
+    engine_error = internals.call_error()
 
     def make() -> None:
         # What AWS's services call of each other has TLS, as policies of topics and queues demand.
-        internal("core.iam_evaluator", "pin_request_origin")("", True)  # noqa: FBT003 - MiniStack's signature
+        internals.pin_origin("", True)  # noqa: FBT003 - its signature
         try:
-            result = internal("services.stepfunctions", "_invoke_resource")(
-                call.resource, call.arguments
-            )
+            result = internals.call_service(call.resource, call.arguments)
             done.append(lambda: result)
         except engine_error as error:
             done.append(_raiser(StateError(error.error, error.cause or "")))
@@ -338,13 +327,11 @@ def _allowed_item(call: Call) -> None:
 
 
 def _queue_arn(url: str) -> str:
-    queue: dict[str, Any] = internal("services.sqs", "_queues").get(url) or {}
+    queue: dict[str, Any] = internals.queues().get(url) or {}
     return (queue.get("attributes") or {}).get("QueueArn", url)
 
 
 def _function_arn(name: str) -> str:
     if name.startswith("arn:"):
         return name
-    account = internal("core.responses", "get_account_id")()
-    region = internal("core.responses", "get_region")()
-    return f"arn:aws:lambda:{region}:{account}:function:{name}"
+    return f"arn:aws:lambda:{internals.region()}:{internals.account()}:function:{name}"

@@ -1,21 +1,24 @@
 """Step Functions: StartExecution to the end of the execution, each walked by a thread of its own.
 
-Puts `local.asl` in place of MiniStack's interpreter, whose results, causes, history and aborts
-differ from AWS's; state machines, their versions and the listing of executions stay MiniStack's.
+Executions are walked here, because the results, causes, history and aborts of MiniStack's differ
+from AWS's; state machines, their versions and the listing of executions stay its.
 """
 
 import json
 import re
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Mapping
 from contextvars import copy_context
+from datetime import datetime
 from typing import Any, cast
 
 from local.clock import Aborted, Cancellation, Clock
-from local.ministack import patch
+from local.ministack import internals
+from local.ministack.internals import Response
+from local.ministack.seam import Refused, Request, serve
 from local.runtime import Runtime
 from local.services.iam import iam
-from local.services.iam.policies import internal
 from local.services.stepfunctions.asl import (
     MAX_PAYLOAD,
     Branch,
@@ -27,63 +30,61 @@ from local.services.stepfunctions.asl import (
     payload_details,
 )
 from local.services.stepfunctions.history import History
-from local.services.stepfunctions.integrations import Integrations, StartRefused
+from local.services.stepfunctions.integrations import Integrations
 
-_MODULE = "ministack.services.stepfunctions"
 _NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}")
-_LEANS_ON: dict[str, tuple[str, ...] | None] = {
-    "_ExecutionError": None,
-    "_executions": None,
-    "_invoke_resource": ("resource", "input_data"),
-    "_resolve_state_machine_arn": ("arn",),
-    "_state_machines": None,
-    "_task_tokens": None,
-}
 
 
 def install(cloud: Runtime) -> None:
     """Walk executions as AWS does, until the cloud closes."""
-    for name, parameters in _LEANS_ON.items():
-        patch.leans_on(_MODULE, name, parameters)
     executions = _Executions(cloud.region, cloud.wait_scale)
+    _open.append(executions)
+    cloud.on_close(_open.clear)
     cloud.on_close(executions.close)
-    patch.replace(_MODULE, "_start_execution", executions.start_execution, ("data",))
-    for name in ("_create_state_machine", "_update_state_machine"):
-        original = internal("services.stepfunctions", name)
-        patch.replace(_MODULE, name, _checked(original, cloud.region), ("data",))
-    patch.replace(_MODULE, "_stop_execution", executions.stop_execution, ("data",))
-    patch.replace(_MODULE, "_emit_execution_status_event", _tell_status, ("execution",))
+
+    async def checked(request: Request) -> Response:
+        _check(request.members, cloud.region)
+        return await request.pass_on()
+
+    operations = {
+        "CreateStateMachine": checked,
+        "UpdateStateMachine": checked,
+        "StartExecution": executions.handle_start,
+        "StopExecution": executions.handle_stop,
+    }
+    cloud.on_close(serve("states", operations))
 
 
-def _checked(
-    original: Callable[[dict[str, Any]], Json], region: str
-) -> Callable[[dict[str, Any]], Json]:
+def start_execution(request: dict[str, Any]) -> None:
+    """StartExecution, in the current request scope.
+
+    Raises:
+        Refused: with the code and message StartExecution answers.
+    """
+    for executions in _open:
+        executions.start(request)
+
+
+def _check(request: Mapping[str, Any], region: str) -> None:
+    if (found := _in_json_path(request.get("definition"))) is not None:
+        raise Refused("InvalidDefinition", f"This cloud runs JSONata, and {found} is of JSONPath.")
     # A machine that logs is refused at once if its role may not set the log up:
     # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
-    def checked(data: dict[str, Any]) -> Json:
-        if (found := _in_json_path(data.get("definition"))) is not None:
-            return internal("core.responses", "error_response_json")(
-                "InvalidDefinition", f"This cloud runs JSONata, and {found} is of JSONPath.", 400
-            )
-        arn = str(data.get("stateMachineArn") or "")
-        known: dict[str, Any] = internal("services.stepfunctions", "_state_machines").get(arn) or {}
-        role = str(data.get("roleArn") or known.get("roleArn") or "")
-        level = (data.get("loggingConfiguration") or {}).get("level", "OFF")
-        if level == "OFF" or not role:
-            return original(data)
-        arn = arn or f"arn:aws:states:{region}:{role.split(':')[4]}:stateMachine:{data.get('name')}"
-        try:
-            iam.assume(role, "states.amazonaws.com", source_arn=arn)
-            iam.for_log_delivery(role)
-        except iam.AccessDenied:
-            return internal("core.responses", "error_response_json")(
-                "AccessDeniedException",
-                "The state machine IAM Role is not authorized to access the Log Destination",
-                400,
-            )
-        return original(data)
-
-    return checked
+    arn = str(request.get("stateMachineArn") or "")
+    known: dict[str, Any] = internals.state_machines().get(arn) or {}
+    role = str(request.get("roleArn") or known.get("roleArn") or "")
+    level = (request.get("loggingConfiguration") or {}).get("level", "OFF")
+    if level == "OFF" or not role:
+        return
+    arn = arn or f"arn:aws:states:{region}:{role.split(':')[4]}:stateMachine:{request.get('name')}"
+    try:
+        iam.assume(role, "states.amazonaws.com", source_arn=arn)
+        iam.for_log_delivery(role)
+    except iam.AccessDenied:
+        raise Refused(
+            "AccessDeniedException",
+            "The state machine IAM Role is not authorized to access the Log Destination",
+        ) from None
 
 
 def _in_json_path(definition: object) -> str | None:
@@ -117,7 +118,7 @@ class Execution:
             details = payload_details("output", shown["output"]) if "output" in shown else shown
             self.history.end(kind, details)
             self.record.update(shown)
-            self.record["stopDate"] = internal("core.responses", "now_iso")()
+            self.record["stopDate"] = now()
             self.record["status"] = status
         self.cancelled.cancel()
         _tell_status(self.record)
@@ -140,6 +141,9 @@ _EVENT_OF = {
 }
 
 
+_open: list["_Executions"] = []
+
+
 class _Executions:
     """The executions of the open cloud."""
 
@@ -158,17 +162,13 @@ class _Executions:
         self._clock.close()
 
     # https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
-    def start_execution(self, data: dict[str, Any]) -> Json:
-        """StartExecution: MiniStack's response triple."""
-        try:
-            record = self.start(data).record
-        except StartRefused as refused:
-            return internal("core.responses", "error_response_json")(
-                refused.code, refused.message, 400
-            )
-        return internal("core.responses", "json_response")(
-            {"executionArn": record["executionArn"], "startDate": record["startDate"]}
-        )
+    async def handle_start(self, request: Request) -> Mapping[str, Any]:
+        """StartExecution, as the API answers it."""
+        record = self.start(request.members).record
+        return {
+            "executionArn": record["executionArn"],
+            "startDate": _epoch_millis(record["startDate"]) / 1000,
+        }
 
     def start(self, request: dict[str, Any]) -> Execution:
         """Start an execution in the current request scope.
@@ -176,39 +176,37 @@ class _Executions:
         An execution of that name and input that still runs is the answer to its second start.
 
         Raises:
-            StartRefused: with the code and message StartExecution answers.
+            Refused: with the code and message StartExecution answers.
         """
         named = str(request.get("stateMachineArn", ""))
-        arn = internal("services.stepfunctions", "_resolve_state_machine_arn")(named)
+        arn = internals.state_machine_arn(named)
         if arn is None:
-            raise StartRefused(
-                "StateMachineDoesNotExist", f"State Machine Does Not Exist: '{named}'"
-            )
-        machine: dict[str, Any] = internal("services.stepfunctions", "_state_machines")[arn]
-        name = str(request.get("name") or internal("core.responses", "new_uuid")())
+            raise Refused("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{named}'")
+        machine: dict[str, Any] = internals.state_machines()[arn]
+        name = str(request.get("name") or uuid.uuid4())
         if not _NAME.fullmatch(name):
-            raise StartRefused("InvalidName", f"Invalid Name: '{name}'")
+            raise Refused("InvalidName", f"Invalid Name: '{name}'")
         text = request.get("input", "{}")
         try:
             data = json.loads(text)
         except (TypeError, ValueError) as error:
-            raise StartRefused(
+            raise Refused(
                 "InvalidExecutionInput", f"Invalid State Machine Execution Input: '{error}'"
             ) from None
         if len(text.encode(errors="surrogatepass")) > MAX_PAYLOAD:
-            raise StartRefused(
+            raise Refused(
                 "ValidationException",
                 "1 validation error detected: Value at 'input' failed to satisfy constraint: "
                 f"Member must have length less than or equal to {MAX_PAYLOAD}",
             )
         execution_arn = arn.replace(":stateMachine:", ":execution:", 1) + f":{name}"
         with self._starting:
-            store: dict[str, dict[str, Any]] = internal("services.stepfunctions", "_executions")
+            store = internals.executions()
             if (old := store.get(execution_arn)) is not None:
                 same = old["status"] == "RUNNING" and old["input"] == text
                 if same and execution_arn in self._running:
                     return self._running[execution_arn]
-                raise StartRefused(
+                raise Refused(
                     "ExecutionAlreadyExists", f"Execution Already Exists: '{execution_arn}'"
                 )
             record = _record(execution_arn, arn, name, text, machine)
@@ -227,17 +225,16 @@ class _Executions:
         ).start()
         return execution
 
-    def stop_execution(self, data: dict[str, Any]) -> Json:
-        """StopExecution: MiniStack's response triple."""
-        arn = data.get("executionArn")
-        record = internal("services.stepfunctions", "_executions").get(arn)
-        refuse = internal("core.responses", "error_response_json")
+    async def handle_stop(self, request: Request) -> Mapping[str, Any]:
+        """StopExecution, as the API answers it."""
+        arn = str(request.members.get("executionArn"))
+        record = internals.executions().get(arn)
         if record is None:
-            return refuse("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'", 400)
-        execution = self._running.get(str(arn))
+            raise Refused("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
+        execution = self._running.get(arn)
         if execution is not None:
-            execution.abort(data.get("error"), data.get("cause"))
-        return internal("core.responses", "json_response")({"stopDate": record["stopDate"]})
+            execution.abort(request.members.get("error"), request.members.get("cause"))
+        return {"stopDate": _epoch_millis(record["stopDate"]) / 1000}
 
     def _walk(
         self, execution: Execution, machine: dict[str, Any], definition: str, data: Json
@@ -294,7 +291,7 @@ def _record(
         "stateMachineArn": machine_arn,
         "name": name,
         "status": "RUNNING",
-        "startDate": internal("core.responses", "now_iso")(),
+        "startDate": now(),
         "stopDate": None,
         "input": text,
         "inputDetails": {"included": True},
@@ -314,15 +311,14 @@ def _tell_status(execution: dict[str, Any]) -> None:
     """
     if execution.get("sync"):
         return
-    millis = internal("services.stepfunctions", "_iso_to_epoch_ms")
     status, output = execution["status"], execution.get("output")
     detail: dict[str, Any] = {
         "executionArn": execution["executionArn"],
         "stateMachineArn": execution["stateMachineArn"],
         "name": execution["name"],
         "status": status,
-        "startDate": millis(execution["startDate"]),
-        "stopDate": millis(execution["stopDate"]),
+        "startDate": _epoch_millis(execution["startDate"]),
+        "stopDate": _epoch_millis(execution["stopDate"]) if execution["stopDate"] else None,
         "input": execution["input"],
         "inputDetails": {"included": True},
         "output": output,
@@ -347,7 +343,11 @@ def _tell_status(execution: dict[str, Any]) -> None:
         "Detail": json.dumps(detail, ensure_ascii=False),
         "Resources": [execution["executionArn"]],
     }
-    internal("services.eventbridge", "_put_events")({"Entries": [entry]}, allow_aws_source=True)
+    internals.put_events({"Entries": [entry]}, allow_aws_source=True)
+
+
+def _epoch_millis(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
 _REDRIVABLE = {"FAILED", "TIMED_OUT", "ABORTED"}
