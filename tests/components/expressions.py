@@ -4,9 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ministack.services.stepfunctions import (  # pyright: ignore[reportMissingTypeStubs] it has none
-    _evaluate_jsonata,  # pyright: ignore[reportPrivateUsage] JSONata with Step Functions' additions
-)
+from local.services.stepfunctions import expressions
 
 CONTEXT = {
     "Execution": {
@@ -27,20 +25,7 @@ def evaluate(
     **variables: Any,  # noqa: ANN401 JSON
 ) -> Any:  # noqa: ANN401 JSON
     """The value of a state's field: a text `{% … %}` is an expression, all else is itself."""
-    if isinstance(field, dict):
-        return {
-            key: evaluate(item, input=input, result=result, error=error, **variables)
-            for key, item in field.items()
-        }
-    if isinstance(field, list):
-        return [
-            evaluate(item, input=input, result=result, error=error, **variables) for item in field
-        ]
-    if isinstance(field, str) and field.startswith("{%"):
-        assert field.endswith("%}")
-        context = {**CONTEXT, "variables": variables}
-        return _evaluate_jsonata(field[2:-2].strip(), input, context, result, error)
-    return field
+    return expressions.evaluate(field, input, CONTEXT, variables, result, error)
 
 
 def choose(state: dict[str, Any], **given: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401 JSON

@@ -13,10 +13,8 @@ from typing import Any
 from ministack.services import (  # pyright: ignore[reportMissingTypeStubs] it has none
     dynamodb,
 )
-from ministack.services.stepfunctions import (  # pyright: ignore[reportMissingTypeStubs] it has none
-    _evaluate_jsonata,  # pyright: ignore[reportPrivateUsage] JSONata with Step Functions' additions
-)
 
+from local.services.stepfunctions import expressions
 from local.services.stepfunctions.asl import matches
 
 Json = Any
@@ -29,19 +27,14 @@ CALLBACK = ".waitForTaskToken"
 
 
 def _value(field_: Json, scope: dict[str, Json], **given: Json) -> Json:
-    if isinstance(field_, dict):
-        return {key: _value(item, scope, **given) for key, item in field_.items()}
-    if isinstance(field_, list):
-        return [_value(item, scope, **given) for item in field_]
-    if isinstance(field_, str) and field_.startswith("{%"):
-        return _evaluate_jsonata(
-            field_[2:-2].strip(),
-            given.get("input"),
-            scope,
-            given.get("result"),
-            given.get("error"),
-        )
-    return field_
+    return expressions.evaluate(
+        field_,
+        given.get("input"),
+        scope,
+        scope["variables"],
+        given.get("result"),
+        given.get("error"),
+    )
 
 
 def walk(

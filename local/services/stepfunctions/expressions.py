@@ -17,7 +17,8 @@ from jsonata.utils import Utils
 
 Json = Any
 
-_TIMEOUT_MILLIS = 1000
+# Long enough for a machine that is busy with other things.
+_TIMEOUT_MILLIS = 10_000
 _ALGORITHMS = {"MD5", "SHA-1", "SHA-256", "SHA-384", "SHA-512"}
 
 
