@@ -1,14 +1,15 @@
 """The control path of a running cloud, beside AWS's: `POST /_fargate-batch/…` on the same port.
 
 `/_fargate-batch/outputs` answers what `up --json` prints; `/_fargate-batch/fire?name=…` fires a
-schedule, by its name or ARN. AWS itself has neither: there, the outputs are Pulumi's to tell, and a
-schedule is only fired by its clock.
+schedule, by its name or ARN; `/_fargate-batch/apply?stack=…` begins an update, of which
+`/_fargate-batch/applied` tells the result. AWS itself has none of them: there, outputs and updates
+are Pulumi's, and a schedule is only fired by its clock.
 """
 
 import hmac
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from local.gate import Message, Receive, Send
@@ -17,13 +18,28 @@ from local.services.scheduler import schedules
 PREFIX = "/_fargate-batch/"
 OUTPUTS = f"{PREFIX}outputs"
 FIRE = f"{PREFIX}fire"
+APPLY = f"{PREFIX}apply"
+APPLIED = f"{PREFIX}applied"
 
-_contracts: list[Mapping[str, Any]] = []
+
+class Served(Protocol):
+    """The stack that is served, as the control path knows it."""
+
+    def begin(self, stack: str) -> tuple[int, Mapping[str, Any]]:
+        """Begin an update, or say why not."""
+        ...
+
+    def result(self) -> tuple[int, Mapping[str, Any]]:
+        """What came of the update that was begun last: 202 while it is under way."""
+        ...
 
 
-def serve(contract: Mapping[str, Any]) -> None:
-    """Answer with `contract` when asked for the outputs."""
-    _contracts[:] = [contract]
+_serving: list[tuple[Mapping[str, Any], Served]] = []
+
+
+def serve(contract: Mapping[str, Any], served: Served) -> None:
+    """Answer with `contract` when asked for the outputs, and hand updates to `served`."""
+    _serving[:] = [(contract, served)]
 
 
 def authorization(token: str) -> str:
@@ -61,8 +77,11 @@ class Control:
 
 def answer(path: str, query: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
     """The status and the JSON body of a request to the control path."""
-    if path != OUTPUTS:
+    if path not in {OUTPUTS, APPLY, APPLIED}:
         return schedules.handle_control(path, query)
-    if not _contracts:
+    if not _serving:
         return 404, {"message": "the stack is not created yet: ask again in a moment"}
-    return 200, _contracts[-1]
+    contract, served = _serving[-1]
+    if path == APPLY:
+        return served.begin(query.get("stack", ""))
+    return served.result() if path == APPLIED else (200, contract)

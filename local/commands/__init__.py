@@ -121,6 +121,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--seed", type=int, default=0, help="another one lets other things fail")
 
+    apply = commands.add_parser("apply", help="make what runs what the edited program declares")
+    apply.add_argument(
+        "--stack", type=_stack_name, default=DEFAULT_STACK, help="default: %(default)s"
+    )
+    apply.add_argument("--json", action="store_true", help="print one line of JSON once done")
+
     demo = commands.add_parser("demo", help="take the tour: every way a batch starts")
     demo.add_argument("file", nargs="?", type=Path, metavar="FILE", help="your own CSV to upload")
     for creating in (up, demo):
@@ -153,6 +159,6 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("name", metavar="JOB", help="a job of the stack")
     start.add_argument("arguments", nargs="*", metavar="ARGS", help="the command, after --")
 
-    for asking in (fire, runs, logs, start):
+    for asking in (apply, fire, runs, logs, start):
         asking.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s")
     return parser

@@ -2,10 +2,12 @@
 
 import http.client
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import boto3
@@ -20,6 +22,7 @@ from local.commands.hints import command_line
 from local.instance import read_token
 
 SECONDS = 5
+POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,21 @@ def fire(port: int, schedule_arn: str) -> None:
     _ask(port, f"{control.FIRE}?{urllib.parse.urlencode({'name': schedule_arn})}")
 
 
+def apply(port: int, name: str) -> dict[str, Any]:
+    """Have the cloud that runs on `port` update its stack, and wait.
+
+    What it answers has `counts`, `done` (a line a step) and `outputs`.
+
+    Raises:
+        CommandError: the program or the cloud refused something, and what was done before that.
+    """
+    answer = _ask(port, f"{control.APPLY}?{urllib.parse.urlencode({'stack': name})}")
+    while "state" in answer:
+        time.sleep(POLL_SECONDS)
+        answer = _ask(port, control.APPLIED)
+    return answer
+
+
 def _ask(port: int, path: str) -> dict[str, Any]:
     token = read_token(port)
     headers = {"Authorization": control.authorization(token)} if token else {}
@@ -109,7 +127,11 @@ def _ask(port: int, path: str) -> dict[str, Any]:
             answer = json.load(response)
     except urllib.error.HTTPError as error:
         with error:
-            raise CommandError(_message(error.read()) or _something_else(port)) from None
+            # What was asked for was done, and failed.
+            status = 1 if error.code == HTTPStatus.UNPROCESSABLE_ENTITY else 2
+            raise CommandError(
+                _message(error.read()) or _something_else(port), status=status
+            ) from None
     except (OSError, http.client.HTTPException):
         up = command_line("up", port=port)
         raise CommandError(

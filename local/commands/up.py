@@ -18,7 +18,7 @@ from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
 from local.engine.deployment import Evaluation
 from local.engine.project import ProjectError, load
-from local.engine.resources import create_stack
+from local.engine.served import ServedDeployment
 from local.engine.state import EvaluationError
 from local.faults import FAULTS, FaultError, Faults, parse
 
@@ -82,13 +82,15 @@ def create(
         lifetime.opened(cloud)
         # What the program prints is not this command's answer.
         with contextlib.redirect_stdout(sys.stderr):
-            evaluation = create_stack(project, cloud, cloud.images.add)
+            served = ServedDeployment(project, cloud, cloud.images.add)
+            evaluation = served.create()
     except (ProjectError, CloudError) as error:
         raise CommandError(str(error)) from error
     except EvaluationError as error:
         raise CommandError(str(error), status=1) from error
     running = Running(cloud, evaluation, time.monotonic() - began)
-    control.serve(running.contract)
+    # Its outputs are those of the last update, of which there may be more.
+    control.serve(running.contract | {"outputs": served.outputs}, served)
     return running
 
 

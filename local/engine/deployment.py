@@ -89,6 +89,8 @@ class Evaluation:
     resources: tuple[Resource, ...]
     not_honoured: tuple[str, ...] = ()
     counts: Counts = field(default_factory=Counts)
+    done: tuple[str, ...] = ()
+    """What was done, in order: `updated aws:sfn/stateMachine:StateMachine ingest`."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def update(project: Project, deployment: Deployment, provider: Provider) -> Eval
             step.finish()
         except EvaluationError as error:
             raise UpdateError(str(error), step.done) from error
-    return Evaluation(outputs, step.resources, tuple(provider.not_honoured()), step.counts)
+    noted = tuple(provider.not_honoured())
+    return Evaluation(outputs, step.resources, noted, step.counts, tuple(step.done))
 
 
 def evaluate(project: Project, provider: Provider) -> Evaluation:
