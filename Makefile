@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TESTS ?= tests
+PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export FILE
 
@@ -11,7 +13,10 @@ help: ## show what there is
 demo: $(VENV)/.local ## the tour: upload a file, watch the batch it starts (FILE=your.csv)
 	@$(BIN)/python -m local demo $${FILE:+-- "$$FILE"}
 
-test: lint types unit ## everything that must be green
+test: lint types unit ## what must be green before each commit: some minutes
+
+quick: lint ## the part of it for the time between two edits: half a minute
+	$(PYTEST) -m "not slow and not browser" --ignore tests/local --ignore tests/batch --ignore tests/test_locks.py --ignore tests/test_properties.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -22,7 +27,16 @@ types: $(VENV)/.dev
 	$(BIN)/basedpyright
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
+	$(PYTEST) -m "not slow and not browser" $(TESTS)
+
+slow: $(VENV)/.dev ## the tests that take longer
+	$(PYTEST) -m "slow and not browser" $(TESTS)
+
+cover: $(VENV)/.dev ## every test but those that need a browser, and what they leave out
+	$(PYTEST) -m "not browser" --cov --cov-report=term $(TESTS)
+
+browser: $(VENV)/.dev ## the tests that drive a Chromium
+	$(PYTEST) -m browser $(TESTS)
 
 bench: $(VENV)/.dev ## measure this machine
 	$(BIN)/python -m benchmarks
@@ -64,4 +78,4 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fargate-batch needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV)
 
-.PHONY: help demo test lint types unit bench lock clean
+.PHONY: help demo test quick lint types unit slow cover browser bench lock clean

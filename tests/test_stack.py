@@ -209,6 +209,7 @@ def large(**more: Any) -> Recording:  # noqa: ANN401 any configuration
     )
 
 
+@pytest.mark.slow
 def test_a_hundred_batches_share_a_stack_without_a_clash() -> None:
     recording = large()
     exports = recording.exports

@@ -54,6 +54,7 @@ def test_the_tour_of_the_dev_stack_shows_every_way_a_batch_starts() -> None:
     assert "\x1b" not in out
 
 
+@pytest.mark.slow
 def test_the_tour_takes_a_file_of_ones_own(tmp_path: Path) -> None:
     own = tmp_path / "my own (1).jsonl"
     own.write_text('{"a": 1, "b": "x"}\n{"a": 2, "b": null}\n')
@@ -64,6 +65,7 @@ def test_the_tour_takes_a_file_of_ones_own(tmp_path: Path) -> None:
     assert f" s3 cp '{own}' s3://" in out
 
 
+@pytest.mark.slow
 def test_a_tour_whose_batch_fails_says_what_was_not_seen(tmp_path: Path) -> None:
     pdf = tmp_path / "report.csv"
     pdf.write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n")

@@ -458,6 +458,7 @@ def test_a_role_without_rights_is_refused_in_the_words_of_aws(
     assert "is not authorized to perform: ecs:RunTask on resource:" in cause
 
 
+@pytest.mark.slow
 def test_two_hundred_executions_at_once_all_end(machines: Machines) -> None:
     machine = machines.create(
         "m",
