@@ -36,7 +36,7 @@ for _name, _parameters in {
     "extract_iam_action": ("service", "method", "path", "headers", "body", "query_params"),
 }.items():
     patch.leans_on("ministack.core.iam_actions", _name, _parameters)
-for _name in ("cors_preflight", "cors_response_headers", "_error"):
+for _name in ("cors_preflight", "cors_response_headers", "_error", "fromstring"):
     patch.leans_on("ministack.services.s3", _name)
 patch.leans_on("ministack.core.iam_actions", "_AUTH_FAILURES")
 patch.leans_on("ministack.core.iam_actions", "SERVICE_TO_IAM_NAMESPACE")
@@ -315,6 +315,8 @@ async def _dispatch(
     service = request.sender.service
     plain = decompressed(service, headers, body)
     reading = read(service, method, path, headers, plain, query_params)
+    if reading.operation == "DeleteObjects":
+        _one_key_an_object(reading.body)
     request.reading = reading
     return await _original["_dispatch_service_request"](
         reading.method,
@@ -324,6 +326,20 @@ async def _dispatch(
         reading.query,
         request_id,
     )
+
+
+def _one_key_an_object(body: bytes) -> None:
+    # Of two keys one would be authorised and the other deleted.
+    parse = importlib.import_module("ministack.services.s3").fromstring
+    malformed = "The XML you provided was not well-formed or did not validate."
+    try:
+        root = parse(body)
+    except Exception:  # noqa: BLE001 - a parser's own, or that of what it forbids
+        raise BadRequest("MalformedXML", malformed) from None
+    for one in root.iter():
+        tags = [child.tag.rpartition("}")[2] for child in one]
+        if tags.count("Key") > 1 or tags.count("VersionId") > 1:
+            raise BadRequest("MalformedXML", malformed)
 
 
 def _service(
@@ -343,7 +359,7 @@ def _action(
     request = _current.get()
     namespaces = importlib.import_module("ministack.core.iam_actions").SERVICE_TO_IAM_NAMESPACE
     reading = request.reading
-    if reading is not None and reading.operation and service not in {"lambda", "scheduler"}:
+    if reading is not None and reading.operation and service not in {"lambda", "s3", "scheduler"}:
         return f"{namespaces[service]}:{reading.operation}"
     if service == "s3":
         path = f"/{request.bucket}/{'key' if request.key else ''}"
@@ -356,6 +372,7 @@ def _presigned(method: str, path: str, headers: dict[str, str], query_params: Qu
     request = _current.get(None)
     if request is not None:
         path, headers = unquote(request.raw_path.decode()), request.headers
+        query_params = request.query
     return _original["_verify_presigned_sigv4"](method, path, headers, query_params)
 
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from local.ministack.models import SERVICES, model
 
@@ -30,7 +30,6 @@ _OTHER_BODY_BYTES = 16 * _MEGABYTE
 _FIELDS = 10_000
 _LEVELS = 100
 _SCOPE = re.compile(r"([!-.0-~]{1,128})/(\d{8})/([a-z0-9-]{1,64})/([a-z0-9-]{1,64})/aws4_request")
-_CBOR_PATH = re.compile(r"/service/([A-Za-z0-9_.]+)/operation/([A-Za-z0-9_]+)")
 _PRESIGNED = {"x-amz-credential", "x-amz-signature", "x-amz-algorithm"}
 _SIGNED_V2 = {"awsaccesskeyid", "signature"}
 
@@ -183,25 +182,105 @@ def read(
     service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: Query
 ) -> Reading:
     """The operation a request asks for, and nothing else; raises `BadRequest`."""
+    if service == "s3":
+        return _s3(Reading(service, None, method, path, headers, body, query))
     plain = {name: value for name, value in headers.items() if name != "content-encoding"}
     given = Reading(service, None, method, path, plain, body, query)
-    if service == "s3":
-        kept = {name: value for name, value in headers.items() if name != "x-amz-target"}
-        return replace(
-            given,
-            headers=kept,
-            query={name: values for name, values in query.items() if name != "Action"},
-        )
     protocols = model(service).metadata.get("protocols") or [model(service).metadata["protocol"]]
     if "rest-json" in protocols:
         return _rest(given)
     if "x-amz-target" in headers and "json" in protocols:
         return _json(given)
-    if _CBOR_PATH.fullmatch(path) and "smithy-rpc-v2-cbor" in protocols:
-        return _cbor(given)
     if {"query", "ec2"} & {*protocols} or service == "sqs":
         return _query(given)
     raise BadRequest("UnknownOperationException", "The request names no operation.")
+
+
+# The sub-resources that MiniStack tells from the object or bucket itself.
+_OF_AN_OBJECT = frozenset(
+    {
+        *("acl", "annotation", "annotationName", "attributes", "legal-hold", "partNumber"),
+        *("restore", "retention", "tagging", "uploadId", "uploads"),
+    }
+)
+_OF_A_BUCKET = frozenset(
+    {
+        *("accelerate", "acl", "cors", "delete", "encryption", "lifecycle", "list-type"),
+        *("location", "logging", "notification", "object-lock", "ownershipControls", "policy"),
+        *("publicAccessBlock", "replication", "tagging", "uploads", "versioning", "versions"),
+        "website",
+    }
+)
+
+
+def _s3(given: Reading) -> Reading:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
+    bucket, _, key = given.path.lstrip("/").partition("/")
+    if any(len(values) > 1 for values in given.query.values()):
+        raise BadRequest("InvalidArgument", "A query parameter is there twice.")
+    level = "Key" if key else "Bucket" if bucket else ""
+    there = [
+        (set(one.http["requestUri"].partition("?")[2].split("&")) - {""}, one)
+        for one in _routes("s3", given.method)
+        if _level(one) == level
+    ]
+    told = [({*map(_before_equals, fixed), *_required(one)}, fixed, one) for fixed, one in there]
+    asked = {name for names, _, _ in told for name in names} & given.query.keys()
+    headers = {name: value for name, value in given.headers.items() if name != "x-amz-target"}
+    path = f"/{bucket}/{key}" if key else f"/{bucket}"
+    kept = {name: v for name, v in given.query.items() if name.lower().startswith("x-amz-")}
+    bare = replace(given, path=path, headers=headers, query=kept)
+    if not asked and given.method == "POST" and bucket and not key:
+        return bare
+    found = [(fixed, one) for names, fixed, one in told if names <= asked]
+    found = [(fixed, one) for fixed, one in found if asked <= _members(fixed, one)]
+    if not told or (not found and not asked):
+        raise BadRequest(
+            "MethodNotAllowed", "The specified method is not allowed against this resource.", 405
+        )
+    if not found:
+        names = ", ".join(sorted(asked))
+        raise BadRequest("InvalidArgument", f"Conflicting query string parameters: {names}")
+    fixed, operation = max(found, key=lambda one: len(_required(one[1])) + len(one[0]))
+    if not {*map(_before_equals, fixed), *_required(operation)} <= (
+        _OF_AN_OBJECT if key else _OF_A_BUCKET
+    ):
+        raise BadRequest("NotImplemented", f"{operation.name} is not available in this cloud.", 501)
+    members = _members(fixed, operation)
+    query = {name: values for name, values in given.query.items() if name in members}
+    return replace(bare, operation=operation.name, query={**query, **kept})
+
+
+def _level(operation: "OperationModel") -> str:
+    """Whether an operation is on an object, on a bucket or neither."""
+    members: Mapping[str, Shape] = getattr(operation.input_shape, "members", {})
+    # A client takes the bucket out of the URI, as it may be in the host.
+    path = operation.http["requestUri"].partition("?")[0].removeprefix("/{Bucket}")
+    return (
+        "Key"
+        if path == "/{Key+}"
+        else "Bucket"
+        if path in {"", "/"} and "Bucket" in members
+        else path.strip("/")
+    )
+
+
+def _before_equals(text: str) -> str:
+    return text.partition("=")[0]
+
+
+def _required(operation: "OperationModel") -> set[str]:
+    shape = operation.input_shape
+    members: Mapping[str, Shape] = getattr(shape, "members", {})
+    return {
+        cast("str", members[name].serialization["name"])
+        for name in getattr(shape, "required_members", [])
+        if members[name].serialization.get("location") == "querystring"
+    }
+
+
+def _members(fixed: set[str], operation: "OperationModel") -> set[str]:
+    return {*map(_before_equals, fixed), *_in_query(operation)}
 
 
 def _bare(given: Reading, content_type: str) -> dict[str, str]:
@@ -230,23 +309,8 @@ def _json(given: Reading) -> Reading:
     return replace(given, operation=name, headers={**headers, "x-amz-target": target})
 
 
-def _cbor(given: Reading) -> Reading:
-    # https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
-    prefix, name = cast("re.Match[str]", _CBOR_PATH.fullmatch(given.path)).groups()
-    if prefix != model(given.service).metadata.get("targetPrefix") or not _operation(
-        given.service, name
-    ):
-        raise BadRequest("UnknownOperationException", f"There is no operation {prefix}.{name}.")
-    if given.method != "POST" or given.query:
-        raise BadRequest("UnknownOperationException", f"{name} is a POST without parameters.")
-    headers = {**_bare(given, "application/cbor"), "smithy-protocol": "rpc-v2-cbor"}
-    return replace(given, operation=name, headers=headers)
-
-
 def _query(given: Reading) -> Reading:
     # https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
-    if given.path != "/" and given.service != "sqs":
-        raise BadRequest("InvalidAction", "The request's path is /.", 404)
     if given.method == "GET" and not given.body:
         parameters = given.query
     elif given.method == "POST" and not given.query:
@@ -257,6 +321,9 @@ def _query(given: Reading) -> Reading:
         )
     if any(len(values) > 1 for values in parameters.values()):
         raise BadRequest("MalformedQueryString", "A parameter is there twice.")
+    queue = urlsplit(parameters.get("QueueUrl", [""])[0]).path if given.service == "sqs" else "/"
+    if given.path not in {"/", queue}:
+        raise BadRequest("InvalidAddress", "The address is not valid for this endpoint.", 404)
     name = parameters.get("Action", [""])[0]
     operation = _operation(given.service, name)
     if operation is None:
