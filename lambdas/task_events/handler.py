@@ -94,9 +94,9 @@ def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda pa
     otherwise, WARN for a status this program does not know), `message`, `time`, `taskId`,
     `taskArn`, `cluster`, `family`, `revision`, `job`, `lastStatus`, `desiredStatus`, `version`,
     `outcome`, `exitCode`, `stopCode`, `stoppedReason`, `containers`, `startedBy`, `trigger`,
-    `object`, `waitedSeconds`, `pulledSeconds`, `ranSeconds`, `cpu`, `memory`, `architecture`,
-    `capacityProvider` and, unless the environment has KEEP_EVENT=false, the whole `event`. A
-    change of an execution's status has `level`, `message`, `time`, `execution` (its name),
+    `object`, `createdAt`, `waitedSeconds`, `pulledSeconds`, `ranSeconds`, `cpu`, `memory`,
+    `architecture`, `capacityProvider` and, unless the environment has KEEP_EVENT=false, the whole
+    `event`. A change of an execution's status has `level`, `message`, `time`, `execution` (its name),
     `executionArn`, `machine`, `status`, `error`, `cause`, `trigger`, `object`, `startedAt`,
     `stoppedAt`, and never its input or output. Anything else has `level` WARN, `message` and
     `event`. A line that would be too long is shortened and has `cut`: true. Values of the
@@ -367,6 +367,7 @@ def _record(
         "startedBy": started_by,
         "trigger": _trigger(started_by, _text(detail.get("group"))),
         "object": about,
+        "createdAt": _text(detail.get("createdAt")),
         "waitedSeconds": _seconds(_instant(detail, "createdAt"), pull_started),
         "pulledSeconds": _seconds(pull_started, _instant(detail, "pullStoppedAt")),
         "ranSeconds": _seconds(

@@ -1,0 +1,8 @@
+"""`python -m operate`: the same as `fargate-batch`."""
+
+import sys
+
+from operate.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

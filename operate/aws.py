@@ -1,0 +1,120 @@
+"""AWS as an operator reaches it: boto3's own chain of credentials, or a cloud at an endpoint."""
+
+import threading
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError as NotConnectedError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ProfileNotFound,
+)
+
+from operate.errors import NOT_ALLOWED, WRONG_USE, OperateError
+from operate.policies import policy_with
+
+# Reads are repeated when they are throttled, within what the API allows a second.
+_RETRIES = {"mode": "adaptive", "total_max_attempts": 8}
+_DENIED = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",
+    "AuthorizationErrorException",
+    "UnauthorizedOperation",
+    "AccessDeniedFault",
+}
+_NO_CREDENTIALS = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+}
+
+
+class Aws:
+    """Clients of one account and Region, made once each; any thread may ask for one."""
+
+    def __init__(self, session: boto3.Session, endpoint_url: str | None = None) -> None:
+        self._session = session
+        self._endpoint_url = endpoint_url
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        if session.region_name is None:
+            raise OperateError("no Region: give --region, or set AWS_REGION")
+        self.region: str = session.region_name
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 -- each service has a type of its own
+        """The boto3 client of a service."""
+        with self._lock:
+            if service not in self._clients:
+                make: Any = self._session.client
+                self._clients[service] = make(
+                    service,
+                    endpoint_url=self._endpoint_url,
+                    config=Config(
+                        retries=_RETRIES,  # pyright: ignore[reportArgumentType] -- a plain dict
+                        # A proxy of the environment has nothing to do with an endpoint of one's own.
+                        proxies={} if self._endpoint_url else None,
+                        max_pool_connections=32,
+                    ),
+                )
+            return self._clients[service]
+
+    def caller(self) -> str:
+        """Who asks: the last part of the caller's ARN, which for a session is its name."""
+        arn: str = self.client("sts").get_caller_identity()["Arn"]
+        return arn.rpartition("/")[2].rpartition(":")[2]
+
+
+def connect(
+    *, profile: str | None = None, region: str | None = None, endpoint_url: str | None = None
+) -> Aws:
+    """AWS by boto3's chain of credentials.
+
+    Raises:
+        OperateError: there is no such profile, or no Region.
+    """
+    core = botocore.session.Session(profile=profile)
+    return Aws(boto3.Session(botocore_session=core, region_name=region), endpoint_url)
+
+
+def explained(error: BotoCoreError | ClientError | HTTPClientError) -> OperateError:
+    """A failure of AWS's as one line, with the action that is missing and the policy that has it."""
+    if isinstance(error, ClientError):
+        return _of_client(error)
+    if isinstance(error, ProfileNotFound | NoRegionError):
+        return OperateError(str(error), WRONG_USE)
+    if isinstance(error, NoCredentialsError):
+        return OperateError(
+            "no AWS credentials: give --profile, or log in (`aws sso login`, `aws configure`)",
+            NOT_ALLOWED,
+        )
+    if isinstance(error, NotConnectedError):
+        return OperateError(f"AWS does not answer: {error}", NOT_ALLOWED)
+    return OperateError(str(error), NOT_ALLOWED)
+
+
+def _of_client(error: ClientError) -> OperateError:
+    details: dict[str, str] = error.response.get("Error", {})  # pyright: ignore[reportAssignmentType]
+    code, message = details.get("Code", ""), details.get("Message", "")
+    if code in _NO_CREDENTIALS:
+        return OperateError(f"AWS refused the credentials: {message or code}", NOT_ALLOWED)
+    if code in _DENIED:
+        return OperateError(
+            f"not allowed: {error.operation_name}: {message} ({policy_with(error.operation_name)})",
+            NOT_ALLOWED,
+        )
+    return OperateError(f"{error.operation_name}: {code}: {message}", 1)
+
+
+def code_of(error: ClientError) -> str:
+    """The error's code: `ExecutionDoesNotExist`."""
+    return error.response.get("Error", {}).get("Code", "")

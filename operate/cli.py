@@ -1,0 +1,239 @@
+"""`fargate-batch`: arguments → one command → its exit status.
+
+0 done, 1 the run failed, 2 wrong use, 3 still running at --timeout, 4 AWS does not let this caller.
+"""
+
+import argparse
+import contextlib
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NoReturn
+
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from operate import aws, commands, stack
+from operate.errors import WRONG_USE, OperateError
+from operate.output import Output
+from operate.runs import STATUSES
+from operate.stack import Stack
+from operate.text import printable
+
+PROJECT = "fargate-batch"
+Connect = Callable[[argparse.Namespace], Stack]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` name, by default the process's; returns the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = parse(_parser(), given)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return run(options, _find)
+
+
+def run(options: argparse.Namespace, connect: Connect) -> int:
+    """Run the command that was parsed against the stack that `connect` finds."""
+    try:
+        return options.run(options, connect, Output(utc=options.utc))
+    except OperateError as error:
+        return _complain(error)
+    except (BotoCoreError, ClientError, HTTPClientError) as error:
+        return _complain(aws.explained(error))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Nobody reads on: what is still buffered would raise again at exit.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options, with all that follows `--` as a job's arguments.
+
+    argparse alone refuses them when an option stands between the job and `--`.
+    """
+    given = list(arguments)
+    if "--" not in given:
+        return parser.parse_args(given)
+    end = given.index("--")
+    options = parser.parse_args(given[:end])
+    if not hasattr(options, "arguments"):
+        parser.error("only `start` takes arguments after --")
+    options.arguments = [*options.arguments, *given[end + 1 :]]
+    return options
+
+
+class Parser(argparse.ArgumentParser):
+    """Complains in one line, with the nearest name."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        match = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if match:
+            choices = re.findall(r"[\w-]+", match[2])
+            near = difflib.get_close_matches(match[1], choices, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(choices)}"
+            message = f"no such choice: {match[1]} ({hint})"
+        sys.stderr.write(f"{self.prog}: {printable(message)}\n")
+        raise SystemExit(WRONG_USE)
+
+
+def add_commands(
+    subparsers: "argparse._SubParsersAction[Any]", common: argparse.ArgumentParser
+) -> None:
+    """Add every command, each with the options of `common` and with `--json` and `--utc`."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print JSON")
+    shared.add_argument("--utc", action="store_true", help="show times of UTC")
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = subparsers.add_parser(
+            name, help=text, description=text, parents=[common, shared]
+        )
+        made.set_defaults(run=run)
+        return made
+
+    runs = command("runs", commands.runs, "list executions and tasks, the newest first")
+    runs.add_argument("--job", metavar="NAME", help="of this job")
+    runs.add_argument("--pipeline", metavar="NAME", help="of this pipeline, with its steps")
+    runs.add_argument("--upload", metavar="KEY", help="about objects whose key has this in it")
+    runs.add_argument("--schedule", metavar="NAME", help="started by this schedule")
+    runs.add_argument(
+        "--status", action="append", choices=STATUSES, default=[], help="that ended so"
+    )
+    runs.add_argument(
+        "--last", type=_count, metavar="N", help="so many; default: 20 without --since"
+    )
+    _add_times(runs)
+
+    show = command("show", commands.show, "tell one run from its trigger to its last log line")
+    show.add_argument("wanted", metavar="RUN", help="the beginning of its id, @latest, or a key")
+
+    logs = command("logs", commands.logs, "print what the tasks of a run or a job wrote")
+    logs.add_argument("name", metavar="RUN|JOB", help="a job, or as of `show`")
+    logs.add_argument("--follow", "-f", action="store_true", help="go on; for a run, until its end")
+    logs.add_argument("--raw", action="store_true", help="lines as they are, without time and task")
+    _add_times(logs)
+
+    letters = command("letters", None, "look at dead letters, send them again, drop them")
+    _add_letters(letters, common, shared)
+
+    policy = command("policy", commands.policy, "print the IAM policy that reading or acting takes")
+    policy.add_argument("which", choices=("reading", "acting"))
+
+
+def _add_letters(
+    parser: argparse.ArgumentParser,
+    common: argparse.ArgumentParser,
+    shared: argparse.ArgumentParser,
+) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    texts = {
+        "list": "list them, the oldest first",
+        "show": "show them whole",
+        "send": "do what their trigger would have done, once each, and delete them",
+        "drop": "delete them",
+    }
+    for name, text in texts.items():
+        made: argparse.ArgumentParser = actions.add_parser(
+            name, help=text, description=text, parents=[common, shared]
+        )
+        made.set_defaults(run=getattr(commands, f"letters_{name}"))
+        made.add_argument("wanted", nargs="*", metavar="LETTER", help="beginnings of ids")
+        made.add_argument("--trigger", metavar="NAME", help="of this trigger: upload-NAME, …")
+        made.add_argument("--key", metavar="TEXT", help="about objects whose key has this in it")
+        made.add_argument("--error", metavar="CODE", help="with this error code")
+        _add_times(made)
+        if name in {"send", "drop"}:
+            made.add_argument("--all", action="store_true", help="all that the filters leave")
+            made.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    send = actions.choices["send"]
+    send.epilog = commands.SENT_ONCE
+
+
+def _add_times(parser: argparse.ArgumentParser) -> None:
+    text = "2h, 3d, or a time: 2030-01-31T10:00"
+    parser.add_argument("--since", type=_time, metavar="TIME", help=f"not before: {text}")
+    parser.add_argument("--until", type=_time, metavar="TIME", help="not after")
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    where = common.add_argument_group("which stack")
+    where.add_argument(
+        "--stack",
+        default=os.environ.get("FARGATE_BATCH_STACK"),
+        metavar="NAME",
+        help="default: $FARGATE_BATCH_STACK",
+    )
+    where.add_argument("--project", default=_project(), metavar="NAME", help="default: %(default)s")
+    where.add_argument("--profile", metavar="NAME", help="of the AWS configuration")
+    where.add_argument("--region", metavar="NAME", help="default: that of the profile")
+    where.add_argument("--endpoint-url", metavar="URL", help="another cloud than AWS")
+
+    parser = Parser(prog="fargate-batch", description="Operate a stack of container batches.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_commands(subparsers, common)
+    return parser
+
+
+def _find(options: argparse.Namespace) -> Stack:
+    if not options.stack:
+        raise OperateError("which stack? give --stack, or set FARGATE_BATCH_STACK")
+    account = aws.connect(
+        profile=options.profile, region=options.region, endpoint_url=options.endpoint_url
+    )
+    return stack.find(account, options.project, options.stack)
+
+
+def _project() -> str:
+    """The project's name: that of the Pulumi project one stands in."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^name:\s*(\S+)", Path("Pulumi.yaml").read_text("utf-8"), re.MULTILINE)
+        if found:
+            return found[1]
+    return PROJECT
+
+
+def _version() -> str:
+    try:
+        return metadata.version("fargate-batch")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _time(text: str) -> datetime:
+    """A time so long ago, or a date or time of ISO 8601, of this machine's zone if it has none."""
+    ago = re.fullmatch(r"(\d{1,6})([smhdw])", text)
+    if ago:
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text} is neither a duration (90s, 2h, 3d) nor a time (2030-01-31T10:00)"
+        ) from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 to 10000")
+    return int(text)
+
+
+def _complain(error: OperateError) -> int:
+    sys.stderr.write(f"{printable(str(error))}\n")
+    sys.stderr.flush()
+    return error.status

@@ -1,0 +1,121 @@
+"""The lines that tasks wrote, of a run or of all runs of a job, in the order of their time."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from operate.stack import Job, Stack
+
+POLL_SECONDS = 1.0
+# A line may come later than one with a later time; how far back a follower looks again.
+LATE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a task."""
+
+    at: datetime
+    task: str
+    text: str
+    id: str
+
+
+def stream_of(job: str, task: str) -> str:
+    """The log stream of a job's task: `<job>/<job>/<task id>`."""
+    return f"{job}/{job}/{task}"
+
+
+def of_tasks(stack: Stack, job: Job, tasks: list[str]) -> Iterator[Entry]:
+    """What these tasks wrote; nothing of those that never started."""
+    for start in range(0, len(tasks), 100):
+        streams = [stream_of(job.name, task) for task in tasks[start : start + 100]]
+        yield from _read(stack, job, logStreamNames=streams)
+
+
+def of_job(
+    stack: Stack, job: Job, since: datetime, until: datetime | None = None
+) -> Iterator[Entry]:
+    """What all tasks of a job wrote within a time."""
+    times = {"startTime": _millis(since)} | ({} if until is None else {"endTime": _millis(until)})
+    yield from _read(stack, job, **times)
+
+
+def follow(
+    stack: Stack,
+    job: Job,
+    since: datetime,
+    *,
+    tasks: Callable[[], list[str] | None] = lambda: None,
+    ended: Callable[[], bool] = lambda: False,
+    poll_seconds: float = POLL_SECONDS,
+) -> Iterator[Entry]:
+    """What comes from now on, of every task that starts, until `ended`.
+
+    `tasks` are those of interest, asked for each time; None are all.
+    """
+    seen: set[str] = set()
+    oldest = since
+    while True:
+        last = ended()
+        wanted = tasks()
+        for entry in of_job(stack, job, oldest):
+            if entry.id not in seen and (wanted is None or entry.task in wanted):
+                seen.add(entry.id)
+                yield entry
+        if last:
+            return
+        oldest = max(since, datetime.now(UTC) - LATE)
+        time.sleep(poll_seconds)
+
+
+def _read(stack: Stack, job: Job, **query: Any) -> Iterator[Entry]:  # noqa: ANN401 -- FilterLogEvents
+    logs = stack.aws.client("logs")
+    try:
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=job.log_group, **query
+        )
+        for page in pages:
+            for event in page["events"]:
+                yield Entry(
+                    datetime.fromtimestamp(event["timestamp"] / 1000, UTC),
+                    event["logStreamName"].rpartition("/")[2],
+                    event["message"],
+                    event["eventId"],
+                )
+    except logs.exceptions.ResourceNotFoundException:
+        # A task that never started has no stream.
+        return
+
+
+def readable(line: str) -> str:
+    """A log line; one of JSON as the names and values of its first two levels."""
+    try:
+        entry: object = json.loads(line)
+    except ValueError:
+        return line
+    return _named(cast("dict[str, object]", entry)) if isinstance(entry, dict) else line
+
+
+def _named(entry: Mapping[str, object]) -> str:
+    parts: list[str] = []
+    for name, value in entry.items():
+        match value:
+            case dict():
+                inner = cast("dict[str, object]", value).items()
+                flat = {key: item for key, item in inner if not isinstance(item, dict | list)}
+                parts.append(f"{name}({_named(flat)})")
+            case list():
+                parts.append(f"{name} {json.dumps(value, ensure_ascii=False)}")
+            case str() if name == "event":
+                parts.append(value)
+            case _:
+                parts.append(f"{name} {value}")
+    return ", ".join(parts)
+
+
+def _millis(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
