@@ -1,5 +1,6 @@
 """AWS as an operator reaches it: boto3's own chain of credentials, or a cloud at an endpoint."""
 
+import os
 import threading
 from typing import Any
 
@@ -9,15 +10,17 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError as NotConnectedError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
     ProfileNotFound,
 )
+from botocore.exceptions import (
+    ConnectionError as NotConnectedError,
+)
 
-from operate.errors import NOT_ALLOWED, WRONG_USE, OperateError
-from operate.policies import policy_with
+from .errors import NOT_ALLOWED, WRONG_USE, OperateError
+from .policies import policy_with
 
 # Reads are repeated when they are throttled, within what the API allows a second.
 _RETRIES = {"mode": "adaptive", "total_max_attempts": 8}
@@ -47,7 +50,7 @@ class Aws:
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
-        if session.region_name is None:
+        if not session.region_name:
             raise OperateError("no Region: give --region, or set AWS_REGION")
         self.region: str = session.region_name
 
@@ -61,7 +64,7 @@ class Aws:
                     endpoint_url=self._endpoint_url,
                     config=Config(
                         retries=_RETRIES,  # pyright: ignore[reportArgumentType] -- a plain dict
-                        # A proxy of the environment has nothing to do with an endpoint of one's own.
+                        # A proxy of the environment is no way to an endpoint of one's own.
                         proxies={} if self._endpoint_url else None,
                         max_pool_connections=32,
                     ),
@@ -83,11 +86,14 @@ def connect(
         OperateError: there is no such profile, or no Region.
     """
     core = botocore.session.Session(profile=profile)
+    # botocore knows AWS_DEFAULT_REGION alone, AWS's other tools this too:
+    # https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
+    region = region or os.environ.get("AWS_REGION")
     return Aws(boto3.Session(botocore_session=core, region_name=region), endpoint_url)
 
 
 def explained(error: BotoCoreError | ClientError | HTTPClientError) -> OperateError:
-    """A failure of AWS's as one line, with the action that is missing and the policy that has it."""
+    """A failure of AWS's as one line; a missing right with the policy that has it."""
     if isinstance(error, ClientError):
         return _of_client(error)
     if isinstance(error, ProfileNotFound | NoRegionError):

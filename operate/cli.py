@@ -17,25 +17,28 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from operate import aws, commands, stack
-from operate.errors import WRONG_USE, OperateError
-from operate.output import Output
-from operate.runs import STATUSES
-from operate.stack import Stack
-from operate.text import printable
+from . import aws, commands, stack
+from .errors import WRONG_USE, OperateError
+from .output import Output
+from .runs import STATUSES
+from .stack import Stack
+from .text import printable
 
 PROJECT = "fargate-batch"
 Connect = Callable[[argparse.Namespace], Stack]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that `arguments` name, by default the process's; returns the exit status."""
+def main(arguments: Sequence[str] | None = None, connect: Connect | None = None) -> int:
+    """Run the command that `arguments` name, by default the process's; returns the exit status.
+
+    `connect` finds the stack that the options name; by default on AWS.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = parse(_parser(), given)
     except SystemExit as ended:
         return int(ended.code or 0)
-    return run(options, _find)
+    return run(options, connect or _find)
 
 
 def run(options: argparse.Namespace, connect: Connect) -> int:
@@ -87,7 +90,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_commands(
-    subparsers: "argparse._SubParsersAction[Any]", common: argparse.ArgumentParser
+    subparsers: Any,  # noqa: ANN401 -- argparse keeps its type to itself
+    common: argparse.ArgumentParser,
 ) -> None:
     """Add every command, each with the options of `common` and with `--json` and `--utc`."""
     shared = argparse.ArgumentParser(add_help=False)

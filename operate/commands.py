@@ -5,19 +5,32 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from operate import logs as logs_of
-from operate import policies, timeline
-from operate import runs as runs_of
-from operate.errors import FAILED, OperateError, no_such
-from operate.output import Column, Output, duration, money
-from operate.runs import Filter, Run
-from operate.stack import Job, Stack
+from . import letters as letters_of
+from . import logs as logs_of
+from . import policies, timeline
+from . import runs as runs_of
+from .errors import FAILED, OperateError, no_such
+from .output import Column, Output, duration, money
+from .runs import Filter, Run
+from .stack import Job, Stack
 
 Connect = Callable[[argparse.Namespace], Stack]
 Options = argparse.Namespace
 
 _SHOWN = 20
-SENT_ONCE = "under way"
+SENT_ONCE = """A letter is deleted once its start was accepted. If the process ends in between,
+the letter stays, and sending it again starts nothing twice for as long as AWS remembers the first
+start: 90 days for an execution, 24 hours for a task."""
+_LETTER_COLUMNS = (
+    Column("letter"),
+    Column("trigger"),
+    Column("error", drop=1),
+    Column("sent", drop=2),
+    Column("days left", drop=3),
+    Column("attempts", drop=5),
+    Column("about", drop=4, cut=True),
+    Column("message", drop=6, cut=True),
+)
 _RUN_COLUMNS = (
     Column("run"),
     Column("status"),
@@ -198,7 +211,7 @@ def logs(options: Options, connect: Connect, out: Output) -> int:
         run, _ = runs_of.whole(stack, run)
         for entry in logs_of.of_tasks(stack, job, [one.id for one in run.attempts]):
             _print(entry, options, out)
-        return 0
+        return _ended(run, out) if options.follow else 0
     return follow_run(stack, job, run, options, out)
 
 
@@ -233,17 +246,21 @@ def follow_run(stack: Stack, job: Job, run: Run, options: Options, out: Output) 
 
     def ended() -> bool:
         current[0], _ = runs_of.whole(stack, current[0])
-        return current[0].status != "running"
+        return runs_of.settled(current[0])
 
     since = options.since or run.began
     for entry in logs_of.follow(
         stack, job, since, tasks=lambda: [one.id for one in current[0].attempts], ended=ended
     ):
         _print(entry, options, out)
-    final = current[0]
-    if final.failed:
-        out.say(f"{final.status}: {final.reason or final.error or 'no cause was given'}")
-    return final.exit_code or (FAILED if final.failed else 0)
+    return _ended(current[0], out)
+
+
+def _ended(run: Run, out: Output) -> int:
+    """Say why a run failed; the exit status is its container's exit code."""
+    if run.failed:
+        out.say(f"{run.status}: {run.reason or run.error or 'no cause was given'}")
+    return run.exit_code or (FAILED if run.failed else 0)
 
 
 def _print(entry: logs_of.Entry, options: Options, out: Output) -> None:
@@ -267,10 +284,149 @@ def policy(options: Options, connect: Connect, out: Output) -> int:
 
 
 def letters_list(options: Options, connect: Connect, out: Output) -> int:
-    raise NotImplementedError
+    """List dead letters."""
+    stack = connect(options)
+    with letters_of.taken(stack, _which(stack, options)) as found:
+        pass
+    if options.json:
+        out.json([letter_document(one) for one in found])
+    elif not found:
+        out.say("No dead letter." if options.trigger is None else "No such dead letter.")
+    else:
+        out.table(
+            _LETTER_COLUMNS,
+            [
+                (
+                    one.id[:8] if out.terminal else one.id,
+                    one.trigger,
+                    one.error or "",
+                    out.time(one.sent),
+                    f"{one.days_left:.1f}",
+                    "" if one.attempts is None else str(one.attempts),
+                    one.about or "",
+                    one.message or "",
+                )
+                for one in found
+            ],
+        )
+    return 0
 
 
-letters_show = letters_send = letters_drop = letters_list
+def letter_document(letter: letters_of.Letter) -> dict[str, Any]:
+    """A letter as `--json` prints it."""
+    return {
+        "id": letter.id,
+        "trigger": letter.trigger,
+        "source": letter.source,
+        "error": letter.error,
+        "message": letter.message,
+        "attempts": letter.attempts,
+        "sent": letter.sent,
+        "expires": letter.expires,
+        "about": letter.about,
+        "body": letter.body,
+    }
+
+
+def letters_show(options: Options, connect: Connect, out: Output) -> int:
+    """Show dead letters whole, and what sending them would do."""
+    stack = connect(options)
+    with letters_of.taken(stack, _which(stack, options)) as found:
+        pass
+    if not found:
+        raise OperateError("no such dead letter (`letters list` lists them)")
+    for letter in found:
+        would = _would(stack, letter)
+        if options.json:
+            out.json({**letter_document(letter), "sendWould": would})
+            continue
+        out.line(f"letter {letter.id}", "bold")
+        for name, value in {
+            "trigger": letter.trigger,
+            **letter.attributes,
+            "sent": out.time(letter.sent),
+            "days left": f"{letter.days_left:.1f}",
+            "about": letter.about or "",
+            "send would": would,
+            "body": letter.body,
+        }.items():
+            if value:
+                out.line(f"  {name:<26} {value}")
+    return 0
+
+
+def letters_send(options: Options, connect: Connect, out: Output) -> int:
+    """Send dead letters again."""
+    return _with_letters(options, connect, out, "sent", _send)
+
+
+def letters_drop(options: Options, connect: Connect, out: Output) -> int:
+    """Delete dead letters."""
+    return _with_letters(options, connect, out, "dropped", _drop)
+
+
+def _with_letters(
+    options: Options,
+    connect: Connect,
+    out: Output,
+    done: str,
+    act: Callable[[Stack, letters_of.Letter], dict[str, Any]],
+) -> int:
+    stack = connect(options)
+    if not options.wanted and not options.all:
+        raise OperateError("which letters? give beginnings of their ids, or --all")
+    failed = 0
+    with letters_of.taken(stack, _which(stack, options), letters_of.SEND_SECONDS) as found:
+        if not found:
+            raise OperateError("no such dead letter (`letters list` lists them)")
+        for letter in found:
+            try:
+                if options.dry_run:
+                    what = {"would": _would(stack, letter) if act is _send else "delete it"}
+                else:
+                    what = act(stack, letter)
+            except OperateError as error:
+                what = {"failed": str(error)}
+                failed += 1
+            if options.json:
+                out.json({"id": letter.id, "trigger": letter.trigger, **what})
+            else:
+                before = "was " if what.pop("before", False) else ""
+                told = before + ", ".join(f"{name} {value}" for name, value in what.items())
+                out.line(f"{letter.id}  {letter.trigger}  {told}")
+    if not options.dry_run:
+        out.say(f"{len(found) - failed} {done}{f', {failed} not' if failed else ''}.")
+    return FAILED if failed else 0
+
+
+def _send(stack: Stack, letter: letters_of.Letter) -> dict[str, Any]:
+    made = letters_of.send(stack, letter)
+    return {"started": made.arn, "before": not made.new}
+
+
+def _drop(stack: Stack, letter: letters_of.Letter) -> dict[str, Any]:
+    letters_of.drop(stack, letter)
+    return {"dropped": letter.about or letter.error or ""}
+
+
+def _would(stack: Stack, letter: letters_of.Letter) -> str:
+    try:
+        return str(letters_of.start_of(stack, letter))
+    except OperateError as error:
+        return f"nothing: {error}"
+
+
+def _which(stack: Stack, options: Options) -> letters_of.Filter:
+    if options.trigger is not None and options.trigger not in stack.triggers:
+        raise no_such("trigger", options.trigger, stack.triggers)
+    return letters_of.Filter(
+        ids=tuple(options.wanted),
+        trigger=options.trigger,
+        key=options.key,
+        error=options.error,
+        since=options.since,
+        until=options.until,
+    )
 
 
 def _check_names(stack: Stack, options: Options) -> None:

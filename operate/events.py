@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from operate.stack import Stack
+from .stack import Stack
 
 Line = dict[str, Any]
 
@@ -82,7 +82,7 @@ def executions_of(lines: Iterable[Line]) -> dict[str, Line]:
 
 
 def tasks_of(lines: Iterable[Line]) -> dict[str, Line]:
-    """The newest line of each task by its id; EventBridge may deliver them twice, and in any order."""
+    """The newest line of each task by its id; they may come twice, and in any order."""
     found: dict[str, Line] = {}
     for line in lines:
         if "taskId" not in line:

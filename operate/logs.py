@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from operate.stack import Job, Stack
+from .stack import Job, Stack
 
 POLL_SECONDS = 1.0
 # A line may come later than one with a later time; how far back a follower looks again.

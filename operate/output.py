@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from operate.text import cut, printable, width
+from .text import cut, printable, width
 
 _COLOURS = {
     "succeeded": "32",

@@ -8,6 +8,8 @@ from typing import Any
 
 Statement = dict[str, Any]
 
+_OWN = ("alerts", "limit", "reaper")
+
 
 def reading(partition: str, region: str, account: str, project: str, stack: str) -> dict[str, Any]:
     """What `runs`, `show`, `logs`, `letters list|show`, `schedules`, `doctor` and `cost` take."""
@@ -16,7 +18,7 @@ def reading(partition: str, region: str, account: str, project: str, stack: str)
 
 
 def acting(partition: str, region: str, account: str, project: str, stack: str) -> dict[str, Any]:
-    """What `start`, `fire`, `stop`, `retry`, `letters send|drop` and `pause` take, reading included."""
+    """What `start`, `fire`, `stop`, `retry` and `letters send|drop` take, reading included."""
     here = _Here(partition, region, account, f"{project}-{stack}", f"{project}/{stack}")
     return _document(_reading(here) + _acting(here))
 
@@ -106,6 +108,36 @@ def _reading(here: _Here) -> list[Statement]:
 def _acting(here: _Here) -> list[Statement]:
     return [
         _allow("Start", ["states:StartExecution"], *_machines(here, "stateMachine")),
+        # An alert and a slot are letters, too.
+        _allow(
+            "SendLetters",
+            ["states:StartExecution"],
+            *(here.arn("states", f"stateMachine:{here.prefix}-{one}-*") for one in _OWN),
+        ),
+        _allow(
+            "SendEventsToLog",
+            ["lambda:InvokeFunction"],
+            here.arn("lambda", "function:task-events-*"),
+        ),
+        _allow("DropLetters", ["sqs:DeleteMessage"], here.arn("sqs", "*-dead-letters-*")),
+        _allow(
+            "RunTasks",
+            ["ecs:RunTask"],
+            here.arn("ecs", f"task-definition/{here.prefix}-*:*"),
+        ),
+        _allow(
+            "TagTasks",
+            ["ecs:TagResource"],
+            here.arn("ecs", "task/*"),
+            Condition={"StringEquals": {"ecs:CreateAction": "RunTask"}},
+        ),
+        # The roles of the jobs, whose names end at random; they can be passed to tasks alone.
+        _allow(
+            "PassRoles",
+            ["iam:PassRole"],
+            f"arn:{here.partition}:iam::{here.account}:role/*",
+            Condition={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
         _allow(
             "StopAndRedrive",
             ["states:StopExecution", "states:RedriveExecution"],

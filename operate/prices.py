@@ -1,6 +1,6 @@
 """What Fargate costs, in USD an hour, on demand on Linux: one table.
 
-https://aws.amazon.com/fargate/pricing/ in September 2026. Where a Region is not in it, us-east-1 stands in. Spot's
+https://aws.amazon.com/fargate/pricing/. Where a Region is not in it, us-east-1 stands in. Spot's
 prices move; its discount here is the usual 70 %.
 """
 

@@ -12,15 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from operate import events, prices
-from operate.errors import OperateError
-from operate.events import Line
-from operate.stack import Stack
+from . import events, prices
+from .errors import OperateError
+from .events import Line
+from .stack import Stack
 
 STATUSES = ("running", "succeeded", "failed", "timed-out", "stopped")
 # As far back as Step Functions tells of an execution that has ended:
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 OLDEST = timedelta(days=90)
+# How much later than the end of an execution that of its task may be logged.
+LATEST = timedelta(seconds=10)
 _OUTCOMES = {
     "succeeded": "succeeded",
     "failed": "failed",
@@ -273,6 +275,14 @@ def whole(stack: Stack, run: Run) -> tuple[Run, list[Line]]:
     return replace(current[0], short=run.short) if current else run, lines
 
 
+def settled(run: Run) -> bool:
+    """Whether a run has ended and the end of its tasks is logged, which may be a little later."""
+    if run.ended is None:
+        return False
+    known = bool(run.attempts) and all(one.status != "running" for one in run.attempts)
+    return known or datetime.now(UTC) - run.ended > LATEST
+
+
 def with_short_ids(found: list[Run]) -> list[Run]:
     """The runs, each with the shortest beginning of its id that finds it among them."""
     ids = sorted({run.id for run in found})
@@ -386,7 +396,7 @@ def _of_task(line: Line, attempt: Attempt, names: _Names) -> Run:
 
 def _attempt(stack: Stack, line: Line) -> Attempt:
     status = _OUTCOMES.get(line.get("outcome") or "", "running")
-    ended = moment(line.get("time")) if status != "running" else None
+    ended = None if status == "running" else moment(line.get("stoppedAt") or line.get("time"))
     reason = line.get("message") if status not in {"running", "succeeded"} else None
     return Attempt(
         id=line["taskId"],

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from operate.aws import Aws
-from operate.errors import OperateError, no_such
+from .aws import Aws
+from .errors import OperateError, no_such
 
 Index = Mapping[str, Any]
 

@@ -2,22 +2,28 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from operate import logs, runs
-from operate.advice import ADVICE, OTHERWISE
-from operate.aws import code_of
-from operate.events import Line, tasks_of
-from operate.runs import Run, moment
-from operate.stack import Stack
+from . import logs, runs
+from .advice import ADVICE, OTHERWISE
+from .aws import code_of
+from .events import Line, tasks_of
+from .runs import Run, moment
+from .stack import Stack
 
 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
 _ENTERED = "StateEntered"
+_TIMES = {
+    "PROVISIONING": "createdAt",
+    "RUNNING": "startedAt",
+    "DEPROVISIONING": "stoppingAt",
+    "STOPPED": "stoppedAt",
+}
 _WAITS = {"Queue", "QueueAgain"}
 
 
@@ -91,7 +97,7 @@ def of(stack: Stack, run: Run) -> Timeline:
 
 
 @contextlib.contextmanager
-def _gone() -> Iterator[None]:
+def _gone() -> Generator[None]:
     """Step Functions forgets an execution 90 days after its end; the log may keep it longer."""
     try:
         yield
@@ -178,14 +184,16 @@ def _why(what: str, details: Mapping[str, Any]) -> str:
 def _of_task(line: Line) -> Iterator[Moment]:
     if "taskId" not in line:
         return
-    at, task = moment(line.get("time")), line["taskId"]
+    detail: Mapping[str, Any] = (line.get("event") or {}).get("detail") or {}
+    # The event's own time has no fractions of a second.
+    at = moment(detail.get(_TIMES.get(line["lastStatus"], "updatedAt"))) or moment(line.get("time"))
+    task = line["taskId"]
     if at is None:
         return
     if line["lastStatus"] == "STOPPED":
         yield Moment(at, "task", line["message"])
     else:
         yield Moment(at, "task", f"{task} {line['lastStatus']}")
-    detail: Mapping[str, Any] = (line.get("event") or {}).get("detail") or {}
     pulled = line.get("pulledSeconds")
     pull = moment(detail.get("pullStoppedAt"))
     if pull is not None and pulled is not None and line["lastStatus"] == "STOPPED":

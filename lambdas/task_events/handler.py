@@ -94,14 +94,14 @@ def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda pa
     otherwise, WARN for a status this program does not know), `message`, `time`, `taskId`,
     `taskArn`, `cluster`, `family`, `revision`, `job`, `lastStatus`, `desiredStatus`, `version`,
     `outcome`, `exitCode`, `stopCode`, `stoppedReason`, `containers`, `startedBy`, `trigger`,
-    `object`, `createdAt`, `waitedSeconds`, `pulledSeconds`, `ranSeconds`, `cpu`, `memory`,
-    `architecture`, `capacityProvider` and, unless the environment has KEEP_EVENT=false, the whole
-    `event`. A change of an execution's status has `level`, `message`, `time`, `execution` (its name),
-    `executionArn`, `machine`, `status`, `error`, `cause`, `trigger`, `object`, `startedAt`,
-    `stoppedAt`, and never its input or output. Anything else has `level` WARN, `message` and
-    `event`. A line that would be too long is shortened and has `cut`: true. Values of the
-    environment in overrides are `***`, in texts that are JSON too, but for the object that a task
-    is about; commands are arguments and stay.
+    `object`, `createdAt`, `stoppedAt`, `waitedSeconds`, `pulledSeconds`, `ranSeconds`, `cpu`,
+    `memory`, `architecture`, `capacityProvider` and, unless the environment has KEEP_EVENT=false,
+    the whole `event`. A change of an execution's status has `level`, `message`, `time`, `execution`
+    (its name), `executionArn`, `machine`, `status`, `error`, `cause`, `trigger`, `object`,
+    `startedAt`, `stoppedAt`, and never its input or output. Anything else has `level` WARN,
+    `message` and `event`. A line that would be too long is shortened and has `cut`: true. Values of
+    the environment in overrides are `***`, in texts that are JSON too, but for the object that a
+    task is about; commands are arguments and stay.
     """
     try:
         line = _line(event)
@@ -258,6 +258,9 @@ def _execution(event: dict[str, object], detail: dict[str, object]) -> dict[str,
     arn, status, error, cause = (
         _safe_or_none(detail.get(key)) for key in ("executionArn", "status", "error", "cause")
     )
+    if cause == MASK and error == "Input.Invalid":
+        # The definition's own words, which name an environment and hold none.
+        cause = _valid_unicode(cast("str", detail["cause"]))[:CAUSE_LIMIT]
     machine, _, name = (arn or "").rpartition(":")
     machine = machine.rpartition(":")[2]
     why = ": ".join(text for text in (error, cause) if text)
@@ -368,6 +371,7 @@ def _record(
         "trigger": _trigger(started_by, _text(detail.get("group"))),
         "object": about,
         "createdAt": _text(detail.get("createdAt")),
+        "stoppedAt": _text(detail.get("stoppedAt")),
         "waitedSeconds": _seconds(_instant(detail, "createdAt"), pull_started),
         "pulledSeconds": _seconds(pull_started, _instant(detail, "pullStoppedAt")),
         "ranSeconds": _seconds(

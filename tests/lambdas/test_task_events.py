@@ -94,6 +94,7 @@ SUCCEEDED = {
     "trigger": {"kind": "execution", "name": EXECUTION},
     "object": {"bucket": "uploads-dev-0a1b2c", "key": "target/sales 2026.csv"},
     "createdAt": "2026-03-02T01:09:58.120Z",
+    "stoppedAt": "2026-03-02T01:11:38.300Z",
     "waitedSeconds": 22.5,
     "pulledSeconds": 8.25,
     "ranSeconds": 42.75,
@@ -127,6 +128,7 @@ def test_every_change_of_one_task_is_a_line_with_its_version(log: Log) -> None:
         "exitCode": None,
         "stopCode": None,
         "stoppedReason": None,
+        "stoppedAt": None,
         "ranSeconds": None,
     }
     waiting = started | {"waitedSeconds": None, "pulledSeconds": None}
@@ -144,6 +146,7 @@ def test_every_change_of_one_task_is_a_line_with_its_version(log: Log) -> None:
 
     deprovisioning = at("DEPROVISIONING", 4, "2026-03-02T01:11:14Z", "STOPPED")
     deprovisioning["containers"] = SUCCEEDED["containers"]
+    deprovisioning["stoppedAt"] = None
     assert [log.fields(load(name)) for name in names] == [
         SUCCEEDED | waiting | at("PROVISIONING", 1, "2026-03-02T01:10:00Z", "PENDING"),
         SUCCEEDED | waiting | at("PENDING", 2, "2026-03-02T01:10:08Z", "PENDING"),
@@ -196,6 +199,7 @@ def test_a_task_that_never_started_is_an_error_that_says_why(log: Log) -> None:
         "startedBy": "chronos-schedule/hello-every-minute-",
         "trigger": {"kind": "schedule", "name": "hello-every-minute-"},
         "object": None,
+        "stoppedAt": "2026-03-02T01:10:52.000Z",
         "pulledSeconds": 20.38,
         "ranSeconds": None,
     }
@@ -396,6 +400,12 @@ def test_an_execution_whose_input_is_too_large_for_its_event_is_logged(log: Log)
     assert (line["level"], line["trigger"]["kind"], line["object"]) == ("INFO", "other", None)
 
 
+def test_the_words_of_a_refused_input_are_kept(log: Log) -> None:
+    words = 'Expected {"commands": [...], "environment": {...}}'
+    assert log.line(execution("FAILED", error="Input.Invalid", cause=words))["cause"] == words
+    assert log.line(execution("FAILED", error="Other", cause=words))["cause"] == "***"
+
+
 def test_a_cause_is_cut_and_its_environment_masked(log: Log) -> None:
     child = json.dumps({"Input": json.dumps({"environment": {"PASSWORD": "hidden"}})})
     line = log.line(execution("FAILED", error="States.TaskFailed", cause=child))
@@ -530,6 +540,7 @@ def test_values_of_a_wrong_type_become_null(log: Log) -> None:
         "trigger": {"kind": "other", "name": None},
         "object": None,
         "createdAt": None,
+        "stoppedAt": None,
         "waitedSeconds": None,
         "pulledSeconds": None,
         "ranSeconds": None,
