@@ -5,4 +5,4 @@ from operate.advice import ADVICE
 
 
 def test_the_advice_is_that_of_the_messages() -> None:
-    assert ADVICE == alerts._ADVICE
+    assert ADVICE == alerts.ADVICE
