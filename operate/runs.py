@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import events, prices
+from .advice import WHAT_TO_DO
 from .errors import OperateError
 from .events import Line
 from .stack import Stack
@@ -342,7 +343,7 @@ def _of_execution(stack: Stack, line: Line) -> Run | None:
         name=named[1],
         status=status,
         error=line.get("error"),
-        reason=line.get("cause") or line.get("error"),
+        reason=(line.get("cause") or "").partition(WHAT_TO_DO)[0] or line.get("error"),
         started=_started(stack, line, about),
         object=(about["bucket"], about["key"]) if about else None,
         began=began,

@@ -1,8 +1,12 @@
 """What `show` advises is what the stack's messages say."""
 
-from components.asl import alerts
-from operate.advice import ADVICE
+from components import outcomes
+from operate import advice
 
 
 def test_the_advice_is_that_of_the_messages() -> None:
-    assert ADVICE == alerts.ADVICE
+    assert (advice.ADVICE, advice.OTHERWISE, advice.WHAT_TO_DO) == (
+        outcomes.ADVICE,
+        outcomes.OTHERWISE,
+        outcomes.WHAT_TO_DO,
+    )
