@@ -1,4 +1,8 @@
-"""The stack's configuration, read and validated before the first resource: `load()`."""
+"""The stack's configuration, read and validated before the first resource: `load()`.
+
+`defaults.py` and `outcomes.py` are links to those of the components: neither folder imports the
+other, in a clone or in the package, and what both say is written once.
+"""
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches

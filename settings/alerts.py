@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from components import defaults
-
+from . import defaults
 from .values import Section, each_once, matching
 
 

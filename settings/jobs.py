@@ -5,9 +5,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components import defaults
-from components.outcomes import EXIT_CODES
-
+from . import defaults
+from .outcomes import EXIT_CODES
 from .values import EnvironmentName, Image, Seconds, Section, Text, matching, one_of
 
 # CPU units to the MiB of memory Fargate pairs with them:

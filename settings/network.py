@@ -5,8 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components import defaults
-
+from . import defaults
 from .values import Section, matching
 
 

@@ -4,8 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from components import defaults
-
+from . import defaults
 from .expressions import Moment, ScheduleExpression, Timezone
 from .values import EnvironmentName, Name, Section, Text, check_overrides
 

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from components import defaults
-
+from . import defaults
 from .alerts import AlertSettings, TaskEventSettings
 from .buckets import BucketSettings, ResultsSettings
 from .jobs import JobSettings

@@ -12,7 +12,15 @@ import pytest
 from benchmarks.__main__ import AIMS, MODULES, Aim
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = ("components/", "batch/", "lambdas/", "__main__.py", "settings/", "arguments.py")
+PROGRAM = (
+    "components/",
+    "batch/",
+    "lambdas/",
+    "__main__.py",
+    "settings/",
+    "arguments.py",
+    "outputs.py",
+)
 REQUIREMENTS = (
     "requirements.txt",
     "requirements-local.txt",

@@ -1,0 +1,32 @@
+"""What an argument is when it is not given: said here, for the components and the stack's settings.
+
+A constant is named after the key of the Args, or after both. A test holds the docstrings to them.
+"""
+
+from typing import Final
+
+ARCHITECTURE: Final = "X86_64"
+ASSIGN_PUBLIC_IP: Final = True
+CIDR: Final = "10.0.0.0/16"
+CONTAINER_INSIGHTS: Final = "enabled"
+CONTEXT: Final = "batch"
+COUNT: Final = 1
+CPU: Final = 512
+ENABLED: Final = True
+KEEP_EVENT: Final = True
+LOG_RETENTION_DAYS: Final = 30
+MAXIMUM_AGE_SECONDS: Final = 3600
+MEMORY: Final = 1024
+NAT: Final = False
+ON_FAILURE: Final = "stop"
+OVERLAP: Final = "skip"
+PLATFORM_VERSION: Final = "1.4.0"
+PROTECT: Final = True
+RETRIES: Final = 5
+RETRY_EXIT_CODES: Final = (75,)
+RUNBOOK: Final = "docs/operations.md"
+SCHEDULE_RETRIES: Final = 185
+SPOT: Final = False
+SPOT_INTERRUPTIONS: Final = 2
+TIMEOUT_SECONDS: Final = 3600
+TIMEZONE: Final = "UTC"
