@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from local import control
 from local.cloud import Cloud
 from local.services.scheduler import schedules
 from local.services.scheduler.expressions import next_due, problem
@@ -141,10 +142,12 @@ def test_fire_starts_one_now_whatever_its_state_with_its_context(
 def test_fire_is_reachable_from_another_process(cloud: Cloud, machine: str) -> None:
     create(cloud, "s", {"Arn": machine}, State="DISABLED")
 
+    headers = {"Authorization": control.authorization(cloud.instance.token)}
+
     def post(query: str) -> tuple[int, dict[str, Any]]:
         connection = http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=10)
         with contextlib.closing(connection):
-            connection.request("POST", f"/_fargate-batch/fire?{query}")
+            connection.request("POST", f"/_fargate-batch/fire?{query}", headers=headers)
             response = connection.getresponse()
             return response.status, json.load(response)
 

@@ -4,26 +4,22 @@ Matching stays MiniStack's; inputs, deliveries, retries and dead letters are mad
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rules.html
 """
 
-import functools
 import json
 import re
-import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from local import faults
-from local.clock import Clock
 from local.ministack import internals
 from local.ministack.internals import EventView
 from local.runtime import Runtime
-from local.services import dead_letters
+from local.services import delivery
+from local.services.delivery import Deliveries, DeliveryError, Exhausted
 from local.services.events import targets
 from local.services.iam import iam
 from local.services.scheduler import expressions
@@ -63,9 +59,9 @@ def observe(callback: Callable[[Delivery], object]) -> Generator[None]:
 
 def install(cloud: Runtime) -> None:
     """Deliver events as AWS does, until the cloud closes."""
-    deliveries = _Deliveries(cloud)
-    cloud.on_close(deliveries.close)
-    internals.send_to_target.replace(deliveries.take)
+    rules = _Rules(cloud)
+    cloud.on_close(rules.close)
+    internals.send_to_target.replace(rules.take)
     internals.takes_schedule.replace(
         lambda expression: not expression or expressions.problem(expression, at=False) is None
     )
@@ -107,14 +103,12 @@ def _as_s3_sends(
     return shaped, None
 
 
-@dataclass
-class _Sending:
+@dataclass(kw_only=True)
+class _Sending(delivery.Sending):
     target: dict[str, Any]
     rule: dict[str, Any]
     event: dict[str, Any]
     envelope: dict[str, Any]
-    first: float
-    attempts: int = 0
 
     @property
     def about(self) -> str:
@@ -122,24 +116,19 @@ class _Sending:
         return f"{self.rule['Name']}/{self.target['Id']} {faults.of_event(self.event)}"
 
 
-class _Deliveries:
-    """A line of deliveries for each target of each rule, so that its events keep their order."""
+class _Rules:
+    """The deliveries of the rules of the open cloud."""
 
     def __init__(self, cloud: Runtime) -> None:
-        self._cloud = cloud
-        self._pool = ThreadPoolExecutor(8, thread_name_prefix="delivery")
-        self._clock = Clock()
-        self._lines: dict[tuple[str, str], deque[_Sending]] = {}
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def close(self) -> None:
-        """Deliver nothing more."""
-        with self._lock:
-            self._closed = True
-            self._lines.clear()
-        self._clock.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._faults = cloud.faults
+        self._deliveries = Deliveries[_Sending](
+            cloud,
+            "rule",
+            self._deliver,
+            lambda sending: delivery.retry_policy(sending.target),
+            _give_up,
+        )
+        self.close = self._deliveries.close
 
     def take(
         self,
@@ -153,43 +142,16 @@ class _Deliveries:
             internals.send_to_target.original(target, event, rule, view)
             return
         view = view or internals.event_view(event)
-        whole: dict[str, Any] = view.event_with_detail()
-        sending = _Sending(dict(target), dict(rule), whole, view.envelope(), time.monotonic())
+        sending = _Sending(
+            target=dict(target),
+            rule=dict(rule),
+            event=view.event_with_detail(),
+            envelope=view.envelope(),
+        )
         _tell(sending, "matched")
-        # At least once: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-what-is.html
-        copies = 2 if self._cloud.faults.strikes("duplicate", sending.about) else 1
-        for _ in range(copies):
-            if self._cloud.faults.strikes("delay", sending.about):
-                late = replace(sending)
-                seconds = faults.DELAY_SECONDS * self._cloud.wait_scale
-                self._clock.after(seconds, functools.partial(self._queue, late))
-            else:
-                self._queue(replace(sending))
+        self._deliveries.send(sending, (rule["Arn"], target["Id"]), sending.about)
 
-    def _queue(self, sending: _Sending) -> None:
-        line = (sending.rule["Arn"], sending.target["Id"])
-        with self._lock:
-            if self._closed:
-                return
-            waiting = self._lines.get(line)
-            if waiting is not None:
-                waiting.append(sending)
-                return
-            self._lines[line] = deque([sending])
-            self._pool.submit(self._serve, line)
-
-    def _serve(self, line: tuple[str, str]) -> None:
-        while True:
-            with self._lock:
-                waiting = self._lines.get(line)
-                if not waiting:
-                    self._lines.pop(line, None)
-                    return
-                sending = waiting.popleft()
-            with self._cloud.scope():
-                self._send(sending)
-
-    def _send(self, sending: _Sending) -> None:
+    def _deliver(self, sending: _Sending) -> None:
         rule, target = sending.rule, sending.target
         sender = targets.Sender(
             principal="events.amazonaws.com",
@@ -199,58 +161,35 @@ class _Deliveries:
             execution_name=execution_name(sending.event["id"], rule["Arn"], target["Id"]),
             about=sending.about,
         )
-        try:
-            targets.deliver(target, target_input(target, rule, sending), sender, self._cloud.faults)
-        except targets.DeliveryError as error:
-            self._failed(sending, error)
-        except Exception as error:  # noqa: BLE001 - a defect of one target must not end the line
-            message = f"{type(error).__name__}: {error}"
-            self._failed(sending, targets.DeliveryError("INTERNAL_ERROR", message, retry=False))
-        else:
-            _tell(sending, "delivered")
+        targets.deliver(target, target_input(target, rule, sending), sender, self._faults)
+        _tell(sending, "delivered")
 
-    def _failed(self, sending: _Sending, error: targets.DeliveryError) -> None:
-        exhausted = None
-        if error.retry:
-            scale = self._cloud.wait_scale
-            delay = min(2.0**sending.attempts, 300.0) * scale
-            age = time.monotonic() - sending.first + delay
-            exhausted = targets.exhausted(sending.target, sending.attempts, age, scale)
-            if exhausted is None:
-                sending.attempts += 1
-                self._clock.after(delay, lambda: self._queue(sending))
-                return
-        self._bury(sending, error, exhausted)
-        _tell(sending, "failed", error.code)
 
-    def _bury(self, sending: _Sending, error: targets.DeliveryError, exhausted: str | None) -> None:
-        queue_arn: str | None = (sending.target.get("DeadLetterConfig") or {}).get("Arn")
-        if queue_arn is None:
-            return
-        rule_arn: str = sending.rule["Arn"]
+def _give_up(sending: _Sending, error: DeliveryError, exhausted: Exhausted | None) -> None:
+    queue_arn: str | None = (sending.target.get("DeadLetterConfig") or {}).get("Arn")
+    rule_arn: str = sending.rule["Arn"]
+    if queue_arn is not None:
         attributes = {
             "RULE_ARN": rule_arn,
             "TARGET_ARN": sending.target["Arn"],
-            "ERROR_CODE": error.code,
-            "ERROR_MESSAGE": error.message or error.code,
-            "RETRY_ATTEMPTS": str(sending.attempts),
+            **delivery.why(error, sending.retries, exhausted),
         }
-        if exhausted is not None:
-            attributes["EXHAUSTED_RETRY_CONDITION"] = exhausted
-        try:
-            iam.for_service_send_message("events.amazonaws.com", queue_arn, rule_arn)
-        except iam.AccessDenied:
-            return
-        dead_letters.send(queue_arn, json.dumps(sending.event, ensure_ascii=False), attributes)
+        body = json.dumps(sending.event, ensure_ascii=False)
+        service = "events.amazonaws.com"
+        delivery.send_dead_letter(
+            queue_arn,
+            body,
+            attributes,
+            lambda: iam.for_service_send_message(service, queue_arn, rule_arn),
+        )
+    _tell(sending, "failed", error.code)
 
 
 def _tell(sending: _Sending, outcome: Outcome, error: str | None = None) -> None:
     rule = sending.rule
-    delivery = Delivery(
-        rule["Arn"], rule["Name"], sending.target["Arn"], sending.event, outcome, error
-    )
+    step = Delivery(rule["Arn"], rule["Name"], sending.target["Arn"], sending.event, outcome, error)
     for observer in tuple(_observers):
-        observer(delivery)
+        observer(step)
 
 
 def execution_name(event_id: str, rule_arn: str, target_id: str) -> str:
@@ -276,7 +215,7 @@ def target_input(target: dict[str, Any], rule: dict[str, Any], sending: _Sending
     try:
         json.loads(text)
     except ValueError as error:
-        raise targets.DeliveryError("INVALID_JSON", f"{error}: {text}", retry=False) from None
+        raise DeliveryError("INVALID_JSON", f"{error}: {text}", retry=False) from None
     return text
 
 

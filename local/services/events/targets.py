@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-template
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +12,7 @@ from local import shapes
 from local.faults import Faults
 from local.ministack import internals
 from local.ministack.seam import Refused
+from local.services.delivery import DeliveryError
 from local.services.ecs import ecs
 from local.services.iam import iam
 from local.services.lambda_ import functions
@@ -20,16 +20,6 @@ from local.services.stepfunctions import states
 
 # ECS shows who started a task in at most so many characters.
 MAX_STARTED_BY = 36
-
-
-class DeliveryError(Exception):
-    """A delivery failed: the code and message of its dead letter, and whether to try again."""
-
-    def __init__(self, code: str, message: str, *, retry: bool) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retry = retry
 
 
 @dataclass(frozen=True)
@@ -212,18 +202,3 @@ def _call_api(target: dict[str, Any], payload: str, sender: Sender) -> None:
         internals.call_service(f"arn:aws:states:::aws-sdk:{service}:{operation}", arguments)
     except internals.call_error() as error:
         raise DeliveryError("ERROR_FROM_TARGET", str(error), retry=False) from None
-
-
-def exhausted(
-    target: Mapping[str, Any], attempts: int, age: float, wait_scale: float
-) -> str | None:
-    """Which condition of the target's retry policy ends the retries, as a dead letter names it.
-
-    `age` is the event's at the next attempt, in seconds that are `wait_scale` of AWS's.
-    """
-    policy: Mapping[str, int] = target.get("RetryPolicy") or {}
-    if attempts >= policy.get("MaximumRetryAttempts", 185):
-        return "MaximumRetryAttempts"
-    if age > policy.get("MaximumEventAgeInSeconds", 86_400) * wait_scale:
-        return "MaximumEventAgeInSeconds"
-    return None

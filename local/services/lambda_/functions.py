@@ -15,17 +15,15 @@ import subprocess
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, cast
 
 from local import faults
-from local.clock import Clock
 from local.ministack import internals
 from local.runtime import Runtime
-from local.services import dead_letters
+from local.services import delivery
+from local.services.delivery import Deliveries, DeliveryError, Exhausted, RetryPolicy
 from local.services.iam import iam
 from local.shapes import Json
 
@@ -40,98 +38,62 @@ class NoFunction(Exception):  # noqa: N818 - what the sender is told
     """There is no such function."""
 
 
-@dataclass
-class _Invocation:
+@dataclass(kw_only=True)
+class _Invocation(delivery.Sending):
     function: dict[str, Any]
-    arn: str
     event: Json
-    first: float
-    attempts: int = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The function's configuration."""
+        return self.function.get("config") or self.function
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What PutFunctionEventInvokeConfig was given."""
+        versions = self.function.get("event_invoke_configs") or {}
+        found = self.function.get("event_invoke_config") or versions.get("$LATEST")
+        return cast("dict[str, Any]", found or {})
 
 
-class _Invocations:
-    """A line of asynchronous invocations for each function, so that events keep their order."""
+class _InvocationError(DeliveryError):
+    """The function failed: `body` is what it answered."""
 
-    def __init__(self, cloud: Runtime) -> None:
-        self._cloud = cloud
-        self._pool = ThreadPoolExecutor(8, thread_name_prefix="function")
-        self._clock = Clock()
-        self._lines: dict[str, deque[_Invocation]] = {}
-        self._serving: set[Future[None]] = set()
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def close(self) -> None:
-        """Invoke nothing more."""
-        with self._lock:
-            self._closed = True
-            self._lines.clear()
-        self._clock.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def join(self) -> None:
-        """Wait until what was being invoked has ended."""
-        with self._lock:
-            serving = set(self._serving)
-        wait(serving, _SECONDS_TO_END)
-
-    def queue(self, invocation: _Invocation) -> None:
-        """Take an invocation into its function's line."""
-        with self._lock:
-            if self._closed:
-                return
-            waiting = self._lines.get(invocation.arn)
-            if waiting is not None:
-                waiting.append(invocation)
-                return
-            self._lines[invocation.arn] = deque([invocation])
-            self._serving = {serving for serving in self._serving if not serving.done()}
-            self._serving.add(self._pool.submit(self._serve, invocation.arn))
-
-    def _serve(self, arn: str) -> None:
-        while True:
-            with self._lock:
-                waiting = self._lines.get(arn)
-                if not waiting:
-                    self._lines.pop(arn, None)
-                    return
-                invocation = waiting.popleft()
-            with self._cloud.scope():
-                self._invoke(invocation)
-
-    def _invoke(self, invocation: _Invocation) -> None:
-        result = internals.run_function(invocation.function, invocation.event)
-        invocation.attempts += 1
-        if self._closed or not result.get("error"):
-            return
-        settings = _settings(invocation.function)
-        # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-        delay = min(60.0 * invocation.attempts, _MAX_SECONDS_BETWEEN) * self._cloud.wait_scale
-        age = (time.monotonic() - invocation.first + delay) / (self._cloud.wait_scale or 1.0)
-        if invocation.attempts > settings.get("MaximumRetryAttempts", 2):
-            condition = "RetriesExhausted"
-        elif age > settings.get("MaximumEventAgeInSeconds", 21_600):
-            condition = "EventAgeExceeded"
-        else:
-            self._clock.after(delay, lambda: self.queue(invocation))
-            return
-        _bury(invocation, settings, result, condition)
+    def __init__(self, body: dict[str, Any]) -> None:
+        super().__init__("Unhandled", str(body.get("errorMessage") or ""), retry=True)
+        self.body = body
 
 
-_open: list[_Invocations] = []
+def _invoke(invocation: _Invocation) -> None:
+    result = internals.run_function(invocation.function, invocation.event)
+    if result.get("error"):
+        raise _InvocationError(result.get("body") or {})
+
+
+def _policy(invocation: _Invocation) -> RetryPolicy:
+    # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+    settings = invocation.settings
+    return RetryPolicy(
+        settings.get("MaximumRetryAttempts", 2),
+        settings.get("MaximumEventAgeInSeconds", 21_600),
+        lambda retries: min(60.0 * (retries + 1), _MAX_SECONDS_BETWEEN),
+    )
+
+
+_open: list[Deliveries[_Invocation]] = []
 
 
 def install(cloud: Runtime) -> None:
     """Run functions as AWS does, until the cloud closes."""
-    invocations = _Invocations(cloud)
+    invocations = Deliveries[_Invocation](cloud, "function", _invoke, _policy, _give_up)
     _open.append(invocations)
     processes = _Processes()
 
     def close() -> None:
         _open.clear()
-        invocations.close()
+        invocations.stop()
         processes.close()
-        invocations.join()
+        invocations.join(_SECONDS_TO_END)
 
     cloud.on_close(close)
 
@@ -158,7 +120,7 @@ def install(cloud: Runtime) -> None:
 
     internals.write_function_log.replace(log)
     internals.run_in_process.replace(execute)
-    internals.invoke_later.replace(_invoke_async)
+    internals.invoke_later.replace(_queue)
     internals.function_credentials.replace(_credentials)
     internals.function_processes.replace(processes)
     internals.function_threads.replace(processes.threads)
@@ -178,37 +140,26 @@ def invoke_later(arn: str, event: Json) -> None:
 
 
 def _queue(record: dict[str, Any], event: Json) -> None:
-    config: dict[str, Any] = record.get("config") or record
+    """Queue an event for a function; MiniStack calls it for InvocationType Event, S3 and SNS."""
     for invocations in _open:
-        invocations.queue(_Invocation(record, config["FunctionArn"], event, time.monotonic()))
+        invocation = _Invocation(function=record, event=event)
+        invocations.send(invocation, invocation.config["FunctionArn"])
 
 
-def _invoke_async(func: dict[str, Any], event: Json) -> None:
-    """In place of MiniStack's: InvocationType Event, S3 and SNS."""
-    _queue(func, event)
-
-
-def _settings(function: dict[str, Any]) -> dict[str, Any]:
-    found = function.get("event_invoke_config") or (function.get("event_invoke_configs") or {}).get(
-        "$LATEST"
-    )
-    return cast("dict[str, Any]", found or {})
-
-
-def _bury(
-    invocation: _Invocation, settings: dict[str, Any], result: dict[str, Any], condition: str
-) -> None:
+def _give_up(invocation: _Invocation, error: DeliveryError, exhausted: Exhausted | None) -> None:
     """Send a failed event to the destination on failure (a record) and the dead-letter queue.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
-    config: dict[str, Any] = invocation.function.get("config") or invocation.function
-    body: dict[str, Any] = result.get("body") or {}
-    request_id = str(body.get("requestId", ""))
-    event = json.dumps(invocation.event, ensure_ascii=False)
-    destination = ((settings.get("DestinationConfig") or {}).get("OnFailure") or {}).get(
-        "Destination"
+    config = invocation.config
+    body: dict[str, Any] = (
+        error.body
+        if isinstance(error, _InvocationError)
+        else {"errorMessage": error.message, "errorType": error.code}
     )
+    request_id = str(body.get("requestId", ""))
+    on_failure = (invocation.settings.get("DestinationConfig") or {}).get("OnFailure") or {}
+    destination = on_failure.get("Destination")
     queue = (config.get("DeadLetterConfig") or {}).get("TargetArn")
     if destination and ":sqs:" in destination:
         record = {
@@ -216,9 +167,9 @@ def _bury(
             "timestamp": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()),
             "requestContext": {
                 "requestId": request_id,
-                "functionArn": f"{invocation.arn}:$LATEST",
-                "condition": condition,
-                "approximateInvokeCount": invocation.attempts,
+                "functionArn": f"{config['FunctionArn']}:$LATEST",
+                "condition": "EventAgeExceeded" if exhausted == "age" else "RetriesExhausted",
+                "approximateInvokeCount": invocation.retries + 1,
             },
             "requestPayload": invocation.event,
             "responseContext": {
@@ -235,15 +186,13 @@ def _bury(
             "ErrorCode": "200",
             "ErrorMessage": str(body.get("errorMessage") or "-")[:1024],
         }
-        _send(config, queue, event, attributes)
+        _send(config, queue, json.dumps(invocation.event, ensure_ascii=False), attributes)
 
 
 def _send(config: dict[str, Any], queue_arn: str, body: str, attributes: dict[str, str]) -> None:
-    try:
-        iam.for_send_message(config["Role"], queue_arn)
-    except iam.AccessDenied:
-        return
-    dead_letters.send(queue_arn, body, attributes)
+    delivery.send_dead_letter(
+        queue_arn, body, attributes, lambda: iam.for_send_message(config["Role"], queue_arn)
+    )
 
 
 def _may_log(config: dict[str, Any]) -> bool:

@@ -7,21 +7,20 @@ made here. https://docs.aws.amazon.com/scheduler/latest/UserGuide/what-is-schedu
 import json
 import random
 import threading
-import time
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from local.clock import Alarm, Clock
+from local.clock import Alarm
 from local.ministack import internals
 from local.ministack.internals import Response
 from local.ministack.seam import Refused, Request, serve
 from local.runtime import Runtime
-from local.services import dead_letters
+from local.services import delivery
+from local.services.delivery import Deliveries, DeliveryError, Exhausted
 from local.services.events import targets
 from local.services.iam import iam
 from local.services.scheduler import expressions
@@ -34,13 +33,11 @@ class NoSchedule(Exception):  # noqa: N818 - what the caller is told
     """There is no such schedule, or several groups have one of that name."""
 
 
-@dataclass
-class _Firing:
+@dataclass(kw_only=True)
+class _Firing(delivery.Sending):
     schedule: dict[str, Any]
     execution_id: str
     scheduled: datetime
-    first: float
-    attempts: int = 0
 
 
 class _Schedules:
@@ -48,8 +45,14 @@ class _Schedules:
 
     def __init__(self, cloud: Runtime) -> None:
         self._cloud = cloud
-        self._clock = Clock()
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="schedule")
+        self._deliveries = Deliveries[_Firing](
+            cloud,
+            "schedule",
+            self._deliver,
+            lambda firing: delivery.retry_policy(firing.schedule["Target"]),
+            _give_up,
+        )
+        self._clock = self._deliveries.clock
         self._alarms: dict[str, Alarm] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -57,8 +60,7 @@ class _Schedules:
     def close(self) -> None:
         """Fire nothing more."""
         self._closed = True
-        self._clock.close()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._deliveries.close()
 
     def arm(self, key: str, after: datetime | None = None) -> None:
         """Set the alarm for a schedule's first time after `after`, by default from now on."""
@@ -102,8 +104,10 @@ class _Schedules:
 
     def fire(self, schedule: dict[str, Any], scheduled: datetime) -> str:
         """Deliver to the schedule's target, in a thread of its own; the id of this execution."""
-        firing = _Firing(dict(schedule), str(uuid.uuid4()), scheduled, time.monotonic())
-        self._submit(firing)
+        firing = _Firing(
+            schedule=dict(schedule), execution_id=str(uuid.uuid4()), scheduled=scheduled
+        )
+        self._deliveries.send(firing, firing.execution_id)
         return firing.execution_id
 
     async def handle_put(self, request: Request) -> Response:
@@ -139,14 +143,8 @@ class _Schedules:
             raise NoSchedule(f"several groups have a schedule {name_or_arn!r}, name one: {groups}")
         return found[0]
 
-    def _submit(self, firing: _Firing) -> None:
-        if not self._closed:
-            self._pool.submit(self._deliver, firing)
-
     def _deliver(self, firing: _Firing) -> None:
-        schedule = firing.schedule
-        target: dict[str, Any] = schedule["Target"]
-        payload = _with_context(target.get("Input") or "{}", firing)
+        schedule, target = firing.schedule, firing.schedule["Target"]
         sender = targets.Sender(
             principal="scheduler.amazonaws.com",
             source_arn=schedule["Arn"],
@@ -155,29 +153,7 @@ class _Schedules:
             execution_name=firing.execution_id,
             about=f"schedule {schedule['Name']}",
         )
-        with self._cloud.scope():
-            try:
-                targets.deliver(target, payload, sender, self._cloud.faults)
-            except targets.DeliveryError as error:
-                self._failed(firing, payload, error)
-            except Exception as error:  # noqa: BLE001 - becomes the dead letter
-                message = f"{type(error).__name__}: {error}"
-                failure = targets.DeliveryError("INTERNAL_ERROR", message, retry=False)
-                self._failed(firing, payload, failure)
-
-    def _failed(self, firing: _Firing, payload: str, error: targets.DeliveryError) -> None:
-        exhausted = None
-        if error.retry:
-            delay = min(2.0**firing.attempts, 300.0) * self._cloud.wait_scale
-            age = time.monotonic() - firing.first + delay
-            exhausted = targets.exhausted(
-                firing.schedule["Target"], firing.attempts, age, self._cloud.wait_scale
-            )
-            if exhausted is None:
-                firing.attempts += 1
-                self._clock.after(delay, lambda: self._submit(firing))
-                return
-        _bury(firing, payload, error, exhausted)
+        targets.deliver(target, _payload(firing), sender, self._cloud.faults)
 
 
 _open: list[_Schedules] = []
@@ -271,12 +247,13 @@ def _next(schedule: dict[str, Any], after: datetime) -> datetime | None:
 
 
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
-def _with_context(text: str, firing: _Firing) -> str:
+def _payload(firing: _Firing) -> str:
+    text: str = firing.schedule["Target"].get("Input") or "{}"
     for name, value in {
         "schedule-arn": firing.schedule["Arn"],
         "scheduled-time": _stamp(firing.scheduled),
         "execution-id": firing.execution_id,
-        "attempt-number": str(firing.attempts + 1),
+        "attempt-number": str(firing.retries + 1),
     }.items():
         text = text.replace(f"<aws.scheduler.{name}>", value)
     return text
@@ -286,9 +263,7 @@ def _stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _bury(
-    firing: _Firing, payload: str, error: targets.DeliveryError, exhausted: str | None
-) -> None:
+def _give_up(firing: _Firing, error: DeliveryError, exhausted: Exhausted | None) -> None:
     """Send a dead letter with the schedule's role.
 
     https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
@@ -302,18 +277,16 @@ def _bury(
         "TARGET_ARN": target["Arn"],
         "EXECUTION_ID": firing.execution_id,
         "SCHEDULED_TIME": _stamp(firing.scheduled),
-        "ERROR_CODE": error.code,
-        "ERROR_MESSAGE": error.message or error.code,
-        "RETRY_ATTEMPTS": str(firing.attempts),
         "IS_PAYLOAD_TRUNCATED": "false",
+        **delivery.why(error, firing.retries, exhausted),
     }
-    if exhausted is not None:
-        attributes["EXHAUSTED_RETRY_CONDITION"] = exhausted
-    try:
-        iam.for_send_message(target["RoleArn"], queue_arn)
-    except iam.AccessDenied:
-        return
+    payload = _payload(firing)
     body: dict[str, Any] = {"Input": payload, "Target": target["Arn"]}
     if ":states:" in target["Arn"]:
         body = {"StateMachineArn": target["Arn"], "Name": firing.execution_id, "Input": payload}
-    dead_letters.send(queue_arn, json.dumps(body, ensure_ascii=False), attributes)
+    delivery.send_dead_letter(
+        queue_arn,
+        json.dumps(body, ensure_ascii=False),
+        attributes,
+        lambda: iam.for_send_message(target["RoleArn"], queue_arn),
+    )
