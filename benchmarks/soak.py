@@ -203,7 +203,8 @@ def _program(folder: Path) -> Path:
     (context / "__init__.py").write_text("")
     (context / "__main__.py").write_text(PROGRAM)
     (context / "Dockerfile").write_text(
-        'FROM python:3.13-slim\nCOPY . /app/soak\nENTRYPOINT ["python", "-S", "-m", "soak"]\n'
+        "FROM python:3.13-slim\nWORKDIR /app\n"
+        'COPY . /app/soak\nENTRYPOINT ["python", "-S", "-m", "soak"]\n'
     )
     return context
 

@@ -294,7 +294,8 @@ def _program(folder: Path, name: str, text: str) -> Path:
     (context / "__init__.py").write_text("")
     (context / "__main__.py").write_text(text)
     (context / "Dockerfile").write_text(
-        f'FROM python:3.13-slim\nCOPY . /app/{name}\nENTRYPOINT ["python", "-S", "-m", "{name}"]\n'
+        "FROM python:3.13-slim\nWORKDIR /app\n"
+        f'COPY . /app/{name}\nENTRYPOINT ["python", "-S", "-m", "{name}"]\n'
     )
     return context
 

@@ -74,6 +74,7 @@ def write_image(context: Path) -> None:
         FROM python:3.13-slim
         ENV FROM_IMAGE=yes \\
             PATH=/opt/bin:$PATH
+        WORKDIR /app
         COPY . /app/probe
         ENTRYPOINT ["python", "-m", "probe"]
         CMD ["exit", "3"]

@@ -154,7 +154,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sample")
     write_files(root, PROGRAM)
     (root / "image").mkdir()
-    (root / "image" / "Dockerfile").write_text('ENTRYPOINT ["python", "-m", "image"]\n')
+    (root / "image" / "Dockerfile").write_text(
+        'WORKDIR /app\nCOPY . image\nENTRYPOINT ["python", "-m", "image"]\n'
+    )
     (root / "image" / "__init__.py").touch()
     (root / "image" / "__main__.py").write_text(JOB)
     return root

@@ -138,7 +138,8 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Job]]:
     (context / "__init__.py").write_text("")
     (context / "__main__.py").write_text(SLEEPER)
     (context / "Dockerfile").write_text(
-        'FROM python:3.13-slim\nCOPY . /app/sleeper\nENTRYPOINT ["python", "-m", "sleeper"]\n'
+        "FROM python:3.13-slim\nWORKDIR /app\n"
+        'COPY . /app/sleeper\nENTRYPOINT ["python", "-m", "sleeper"]\n'
     )
     images = Images()
     images.add(IMAGE, context)

@@ -18,11 +18,21 @@ from hypothesis import strategies as st
 
 from local.cloud import Cloud
 from local.services.ecs import ecs
+from local.services.ecs.build import with_command
 from local.services.ecs.containers import Place, role_credentials
 from local.services.ecs.ecs import EcsError
-from local.services.ecs.images import ImageError, Images, read_dockerfile
+from local.services.ecs.images import Images
 from local.services.ecs.processes import LINE_BYTES, Line, Lines, Process
-from tests.local.probe import IMAGE, LOG_GROUP, REGION, ROLE, Stack, eventually, make_stack
+from tests.local.probe import (
+    IMAGE,
+    LOG_GROUP,
+    REGION,
+    ROLE,
+    Stack,
+    eventually,
+    make_stack,
+    write_image,
+)
 
 
 def exit_of(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +164,6 @@ def test_a_containers_environment_is_its_own(stack: Stack, monkeypatch: pytest.M
         "JOB",
         "LANG",
         "PATH",
-        "PYTHONPATH",
         "PYTHONUNBUFFERED",
         "TMPDIR",
         "TZ",
@@ -219,7 +228,8 @@ def test_a_process_has_exited_only_after_its_last_line_was_written(tmp_path: Pat
         ended.set()
 
     code = "print('last'); raise SystemExit(9)"
-    process = Process(["python", "-c", code], {}, tmp_path, write_slowly, exited)
+    image = with_command((), tmp_path)
+    process = Process(image, ["python", "-c", code], {}, tmp_path, write_slowly, exited)
     assert process.join(10)
     assert order == ["last", "exit 9"]
 
@@ -668,28 +678,9 @@ def test_an_unknown_task_is_refused_by_every_call(stack: Stack) -> None:
             ecs.stop_task("none", arn, "reason")
 
 
-def test_a_dockerfile_in_shell_form_is_refused(tmp_path: Path) -> None:
-    dockerfile = tmp_path / "Dockerfile"
-    dockerfile.write_text("FROM scratch\nENTRYPOINT python -m x\n")
-    with pytest.raises(ImageError, match="not in exec form"):
-        read_dockerfile(dockerfile)
-
-
-def test_only_the_last_stage_of_a_dockerfile_runs(tmp_path: Path) -> None:
-    dockerfile = tmp_path / "Dockerfile"
-    dockerfile.write_text(
-        "# syntax=docker/dockerfile:1\n"
-        'FROM a AS build\nENV LOST=1\nENTRYPOINT ["lost"]\n'
-        'FROM b\nENV ONE=1 TWO="2 2"\nENV THREE 3 3\n'
-        "# between\n"
-        'ENTRYPOINT ["python", \\\n  "-m", "x"]\n'
-    )
-    image = read_dockerfile(dockerfile)
-    assert (image.entry_point, image.command) == (("python", "-m", "x"), ())
-    assert image.environment == {"ONE": "1", "TWO": "2 2", "THREE": "3 3"}
-
-
-def test_the_image_of_a_running_cloud_can_be_added_later(stack: Stack, images: Images) -> None:
-    stack.cloud.images.add("later:1", images.find(IMAGE).context)
+def test_the_image_of_a_running_cloud_can_be_added_later(stack: Stack, tmp_path: Path) -> None:
+    context = tmp_path / "later"
+    write_image(context)
+    stack.cloud.images.add("later:1", context)
     task = stack.stopped(stack.run(stack.define(containers=[{"image": "later:1"}]))["taskArn"])
     assert exit_of(task)["exitCodes"] == [3]

@@ -42,7 +42,9 @@ class Made:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Generator[Made]:
     root = tmp_path_factory.mktemp("everything")
     (root / "image").mkdir()
-    (root / "image" / "Dockerfile").write_text('ENTRYPOINT ["python", "-m", "batch"]\n')
+    (root / "image" / "Dockerfile").write_text(
+        'COPY . /app\nENTRYPOINT ["python", "-m", "batch"]\n'
+    )
     (root / "function" / "__pycache__").mkdir(parents=True)
     (root / "function" / "handler.py").write_text("def handle(event, context):\n    return 1\n")
     (root / "function" / "__pycache__" / "handler.pyc").write_bytes(b"x")
@@ -164,7 +166,10 @@ def test_an_images_uri_leads_to_its_folder_and_changes_with_it(made: Made, tmp_p
     repository, _, sha = made.out("image").partition("@sha256:")
     name = made.out("repository").partition(":repository/")[2]
     assert repository == f"111122223333.dkr.ecr.{REGION}.amazonaws.com/{name}"
-    assert made.cloud.images.find(made.out("image")).context == made.root / "image"
+    files = made.cloud.images.find(made.out("image")).root
+    assert files is not None
+    original = (made.root / "image" / "Dockerfile").read_bytes()
+    assert (files / "app" / "Dockerfile").read_bytes() == original
     assert sha == digest(made.root / "image")
     (tmp_path / "Dockerfile").write_bytes((made.root / "image" / "Dockerfile").read_bytes())
     assert digest(tmp_path) == sha

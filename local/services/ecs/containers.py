@@ -4,15 +4,14 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-c
 """
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from local.ministack import internals
-from local.services.ecs.images import Image, ImageError, Images
+from local.services.ecs.build import Image, ImageError
+from local.services.ecs.images import Images
 from local.services.ecs.processes import Line
 from local.services.iam import iam
 
@@ -20,7 +19,7 @@ _ECS_TASKS = "ecs-tasks.amazonaws.com"
 # Fargate renews a task's credentials; these live as long as a role session may.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use.html
 _SESSION_SECONDS = 12 * 3600
-_SEARCH_PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+_SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class StartError(Exception):
@@ -43,8 +42,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Launch:
-    """A container ready to start: its command, whole environment, and where its lines go."""
+    """A container ready to start: its image, command, environment, and where its lines go."""
 
+    image: Image
     command: list[str]
     environment: dict[str, str]
     write: Callable[[list[Line]], None]
@@ -107,12 +107,10 @@ def prepare(
         **_named_values(override.get("environment")),
     }
     environment = {
-        "PATH": _SEARCH_PATH,
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "PYTHONUNBUFFERED": "1",
         **image.environment,
-        "PYTHONPATH": str(image.context.parent),
         "AWS_REGION": place.region,
         "AWS_DEFAULT_REGION": place.region,
         "AWS_ENDPOINT_URL": place.endpoint,
@@ -124,8 +122,10 @@ def prepare(
         **({} if "AWS_ACCESS_KEY_ID" in own else credentials),
         **own,
     }
-    environment["PATH"] = own.get("PATH", _SEARCH_PATH)
-    return Launch(_command(definition, override, image), environment, _log(definition, place))
+    search = (str(image.programs), environment.get("PATH", "").strip(":"), _SEARCH_PATH)
+    environment["PATH"] = own.get("PATH") or ":".join(filter(None, search))
+    command = _command(definition, override, image)
+    return Launch(image, command, environment, _log(definition, place))
 
 
 def _named_values(pairs: Sequence[Mapping[str, str]] | None) -> dict[str, str]:

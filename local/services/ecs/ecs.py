@@ -283,7 +283,12 @@ class _Supervisor:
                 return
             try:
                 process = Process(
-                    launch.command, launch.environment, self._scratch, launch.write, exited
+                    launch.image,
+                    launch.command,
+                    launch.environment,
+                    self._scratch,
+                    launch.write,
+                    exited,
                 )
             except CannotStart as error:
                 reason = (

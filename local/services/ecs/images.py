@@ -1,123 +1,89 @@
-"""From a container image's URI to the build context it came from, and what its Dockerfile runs."""
+"""From a container image's URI to what a process needs to stand in for its container."""
 
-import json
-import shlex
-from dataclasses import dataclass, field
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from threading import Lock
 
-
-class ImageError(Exception):
-    """An image that cannot be run here; the message is one line."""
+from local.services.ecs import build_context
+from local.services.ecs.build import Image, ImageError, build, with_command
 
 
 class UnknownImage(ImageError):  # noqa: N818 - says what happened
-    """No build context is registered for the image."""
+    """Nothing stands for the image."""
 
 
 @dataclass(frozen=True)
-class Image:
-    """What one Dockerfile runs: the exec-form entry point and command, and its `ENV` lines."""
-
-    context: Path
-    entry_point: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict[str, str])
+class _Context:
+    folder: Path
+    dockerfile: str
 
 
 class Images:
-    """The images of one cloud: each URI with the build context behind it."""
+    """The images of one cloud: each URI with the build context, or the command, behind it.
 
-    def __init__(self) -> None:
-        self._contexts: dict[str, Path] = {}
-        self._read: dict[tuple[Path, int], Image] = {}
+    Args:
+        commands: commands of this machine that stand for images, by the image's URI, or its
+            repository's with any tag.
+        folder: where those commands run.
+    """
+
+    def __init__(
+        self, commands: dict[str, tuple[str, ...]] | None = None, folder: Path | None = None
+    ) -> None:
+        self._commands = {
+            uri: with_command(command, folder or Path.cwd())
+            for uri, command in (commands or {}).items()
+        }
+        self._contexts: dict[str, _Context] = {}
+        self._built: dict[_Context, tuple[object, Image]] = {}
         self._lock = Lock()
+        self._numbers = count()
+        self._builds = Path(tempfile.mkdtemp(prefix="fargate-batch-images-"))
+        weakref.finalize(self, shutil.rmtree, self._builds, ignore_errors=True)
 
-    def add(self, uri: str, context: Path) -> None:
+    def add(self, uri: str, context: Path, dockerfile: str = "Dockerfile") -> None:
         """Let `uri`, as a task definition names it, be run from the build context `context`."""
         with self._lock:
-            self._contexts[uri] = context.resolve()
+            self._contexts[uri] = _Context(context.resolve(), dockerfile)
 
     def find(self, uri: str) -> Image:
-        """The image of `uri`, its Dockerfile read again when it has changed.
+        """The image of `uri`, built again when a file of its context has changed.
 
-        Raises `UnknownImage` for a URI never added and `ImageError` for a Dockerfile that is
-        missing or has no exec-form entry point or command.
+        Raises `UnknownImage` for a URI that nothing stands for and `ImageError` for what cannot be
+        built here.
         """
+        for name in (uri, _repository(uri)):
+            if (mapped := self._commands.get(name)) is not None:
+                return mapped
         with self._lock:
             context = self._contexts.get(uri)
-        if context is None:
-            raise UnknownImage(f"{uri}: not found")
-        dockerfile = context / "Dockerfile"
-        try:
-            changed = dockerfile.stat().st_mtime_ns
-            with self._lock:
-                if (known := self._read.get((context, changed))) is not None:
-                    return known
-            image = read_dockerfile(dockerfile)
-        except OSError as error:
-            raise ImageError(f"{uri}: {error.strerror}: {dockerfile}") from None
-        with self._lock:
-            self._read[context, changed] = image
-        return image
+            if context is None:
+                raise UnknownImage(f"{uri}: not found")
+            state = _state(context.folder)
+            known = self._built.get(context)
+            if known is None or known[0] != state:
+                root = self._builds / str(next(self._numbers))
+                known = (state, build(context.folder, root, file=context.dockerfile))
+                self._built[context] = known
+            return known[1]
 
 
-def read_dockerfile(path: Path) -> Image:
-    """Read `ENTRYPOINT`, `CMD` and `ENV` of a Dockerfile's last stage.
-
-    Only the exec form is understood, as it is the only one that receives signals and arguments
-    unchanged: https://docs.docker.com/reference/dockerfile/#shell-and-exec-form
-    """
-    entry_point: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    environment: dict[str, str] = {}
-    for keyword, rest in _instructions(path.read_text(encoding="utf-8")):
-        match keyword:
-            case "FROM":
-                entry_point, command, environment = (), (), {}
-            case "ENTRYPOINT":
-                entry_point, command = _exec_form(path, keyword, rest), ()
-            case "CMD":
-                command = _exec_form(path, keyword, rest)
-            case "ENV":
-                environment.update(_env(rest))
-            case _:
-                pass
-    if not entry_point and not command:
-        raise ImageError(f"{path} has neither ENTRYPOINT nor CMD")
-    return Image(path.parent, entry_point, command, environment)
+def _repository(uri: str) -> str:
+    """An image's URI without its tag and digest."""
+    name = uri.partition("@")[0]
+    head, colon, tag = name.rpartition(":")
+    return head if colon and "/" not in tag else name
 
 
-def _instructions(text: str) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    pending = ""
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped.startswith("#") or (not stripped and not pending):
-            continue
-        if stripped.endswith("\\"):
-            pending += stripped[:-1] + " "
-            continue
-        keyword, _, rest = (pending + stripped).strip().partition(" ")
-        pending = ""
-        found.append((keyword.upper(), rest.strip()))
+def _state(folder: Path) -> Sequence[tuple[str, int, int]]:
+    """What changes when a file of the context does."""
+    found: list[tuple[str, int, int]] = []
+    for path in build_context.files(folder):
+        status = (folder / path).lstat()
+        found.append((path.as_posix(), status.st_mtime_ns, status.st_size))
     return found
-
-
-def _exec_form(path: Path, keyword: str, rest: str) -> tuple[str, ...]:
-    try:
-        words: object = json.loads(rest)
-    except ValueError:
-        words = None
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise ImageError(f'{path}: {keyword} {rest} is not in exec form: ["program", "argument"]')
-    return tuple(str(word) for word in words)
-
-
-def _env(rest: str) -> dict[str, str]:
-    first = rest.split(maxsplit=1)[0]
-    if "=" not in first:
-        name, _, value = rest.partition(" ")
-        return {name: value.strip()}
-    pairs = (word.partition("=") for word in shlex.split(rest))
-    return {name: value for name, _, value in pairs}

@@ -1,10 +1,10 @@
 """One container as a process: a command and its environment in, lines and an exit code out."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from local.services.ecs.build import Image, within
 
 # The awslogs driver cuts a line to fit an event of CloudWatch Logs: 262,144 bytes, 26 its own.
 # https://docs.docker.com/engine/logging/drivers/awslogs/
@@ -34,7 +36,7 @@ class Line(NamedTuple):
 
 
 class Process:
-    """A container's process, in a session and a scratch directory of its own.
+    """A container's process, in a session of its own, with a copy of its image's files.
 
     `write` receives the lines of standard output and error, in order, from one thread; `exited`
     is called once, after the last line.
@@ -42,6 +44,7 @@ class Process:
 
     def __init__(
         self,
+        image: Image,
         command: Sequence[str],
         environment: Mapping[str, str],
         scratch: Path,
@@ -53,7 +56,7 @@ class Process:
         self._exited = exited
         self._directory = Path(tempfile.mkdtemp(dir=scratch))
         try:
-            self._process = _spawn(command, environment, self._directory)
+            self._process = _spawn(image, command, environment, self._directory)
         except BaseException:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
@@ -149,22 +152,21 @@ def _at_now(pieces: list[bytes]) -> list[Line]:
 
 
 def _spawn(
-    command: Sequence[str], environment: Mapping[str, str], directory: Path
+    image: Image, command: Sequence[str], environment: Mapping[str, str], directory: Path
 ) -> subprocess.Popen[bytes]:
-    program = command[0]
-    if Path(program).name in {"python", "python3"}:
-        program = sys.executable
+    folder, placed = _files(image, directory)
+    program, *arguments = map(placed, command)
+    named = Path(program).name
+    if re.fullmatch(r"python(3(\.\d+)?)?", named) and not Path(program).is_file():
+        program = str(image.programs / "python")
     try:
-        # Encoded here, not by the locale of this process: every byte arrives as it was given.
-        arguments = [word.encode() for word in (program, *command[1:])]
         home = {"HOME": str(directory), "TMPDIR": str(directory)}
-        variables = {
-            name.encode(): value.encode() for name, value in (home | dict(environment)).items()
-        }
+        variables = home | {name: placed(value) for name, value in environment.items()}
+        # Encoded here, not by the locale of this process: every byte arrives as it was given.
         return subprocess.Popen(  # pyright: ignore[reportCallIssue] - the same
-            arguments,
-            env=variables,  # pyright: ignore[reportArgumentType] - bytes are what POSIX takes
-            cwd=directory,
+            [word.encode() for word in (_found(program, variables), *arguments)],
+            env={name.encode(): value.encode() for name, value in variables.items()},  # pyright: ignore[reportArgumentType] - bytes are what POSIX takes
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -172,10 +174,29 @@ def _spawn(
             start_new_session=True,
         )
     except FileNotFoundError:
-        raise CannotStart(f'exec: "{program}": executable file not found in $PATH') from None
+        raise CannotStart(f'exec: "{command[0]}": executable file not found in $PATH') from None
     except OSError as error:
-        raise CannotStart(f'exec: "{program}": {(error.strerror or str(error)).lower()}') from None
+        reason = (error.strerror or str(error)).lower()
+        raise CannotStart(f'exec: "{command[0]}": {reason}') from None
     except ValueError:
         raise CannotStart(
-            f'exec: "{program}": an argument or variable has a NUL or an unpaired surrogate'
+            f'exec: "{command[0]}": an argument or variable has a NUL or an unpaired surrogate'
         ) from None
+
+
+def _files(image: Image, directory: Path) -> tuple[Path, Callable[[str], str]]:
+    """Where the program starts, and what makes a path of the image one of this machine."""
+    if image.root is None:
+        return Path(image.workdir), str
+    root = directory / "root"
+    shutil.copytree(image.root, root, symlinks=True)
+    folder = root / image.workdir.relative_to("/")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder, lambda text: within(root, text)
+
+
+def _found(program: str, variables: Mapping[str, str]) -> str:
+    """The program by its path; one with a `/` is looked for from the folder it starts in."""
+    if "/" in program:
+        return program
+    return shutil.which(program, path=variables.get("PATH")) or program
