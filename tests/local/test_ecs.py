@@ -24,7 +24,6 @@ from local.services.ecs.ecs import EcsError
 from local.services.ecs.images import Images
 from local.services.ecs.processes import LINE_BYTES, Line, Lines, Process
 from tests.local.probe import (
-    IMAGE,
     LOG_GROUP,
     REGION,
     ROLE,

@@ -326,7 +326,7 @@ def test_an_image_can_be_mapped_to_a_command_of_this_machine(tmp_path: Path, run
     (tmp_path / "here.py").write_text("print('here')\n")
     images = Images({"registry.example/team/etl": ("python", "here.py")}, tmp_path)
     assert run(images.find("registry.example/team/etl:1.4"), {}) == ["here"]
-    with pytest.raises(UnknownImage, match="registry.example/team/other:1: not found"):
+    with pytest.raises(UnknownImage, match=r"registry\.example/team/other:1: not found"):
         images.find("registry.example/team/other:1")
 
 
