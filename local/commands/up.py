@@ -16,11 +16,13 @@ from local.commands.errors import CommandError
 from local.commands.hints import SAMPLE, upload
 from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
+from local.engine import developer, stand_ins
 from local.engine.deployment import Evaluation
 from local.engine.project import ProjectError, load
 from local.engine.served import ServedDeployment
 from local.engine.state import EvaluationError
 from local.faults import FAULTS, FaultError, Faults, parse
+from local.services.ecs.images import Images
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Running:
     cloud: Cloud
     evaluation: Evaluation
     seconds: float
+    stand_ins: tuple[str, ...] = ()
 
     @property
     def contract(self) -> dict[str, Any]:
@@ -78,8 +81,11 @@ def create(
     began = time.monotonic()
     try:
         project = load(root.resolve(), stack)
-        cloud = Cloud(port, project.region, faults=faults, host_names=host_names)
+        own = developer.load(project.root)
+        images = Images(own.commands, project.root)
+        cloud = Cloud(port, project.region, images=images, faults=faults, host_names=host_names)
         lifetime.opened(cloud)
+        made_up = stand_ins.make(project, cloud, own.secrets)
         # What the program prints is not this command's answer.
         with contextlib.redirect_stdout(sys.stderr):
             served = ServedDeployment(project, cloud, cloud.images.add)
@@ -88,7 +94,7 @@ def create(
         raise CommandError(str(error)) from error
     except EvaluationError as error:
         raise CommandError(str(error), status=1) from error
-    running = Running(cloud, evaluation, time.monotonic() - began)
+    running = Running(cloud, evaluation, time.monotonic() - began, made_up)
     # Its outputs are those of the last update, of which there may be more.
     control.serve(running.contract | {"outputs": served.outputs}, served)
     return running
@@ -98,6 +104,10 @@ def show(on: Screen, running: Running, stack: str) -> None:
     """Say what was created, and what of it is only recorded."""
     count = len(running.evaluation.resources)
     on.heading(f"The {stack} stack: {count} resources in {running.seconds:.1f} s")
+    if running.stand_ins:
+        on.line("Stand-ins for what the stack expects to exist:")
+        for line in running.stand_ins:
+            on.line(f"  - {line}")
     if running.evaluation.not_honoured:
         on.line("Declared, but not honoured on this machine:")
         for line in running.evaluation.not_honoured:

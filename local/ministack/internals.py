@@ -102,6 +102,9 @@ put_log_events: Function[[Mapping[str, Any]], Response] = Function(
 )
 
 # EC2
+vpcs: Value[Store] = Value("services.ec2._vpcs")
+route_tables: Value[Store] = Value("services.ec2._route_tables")
+network_acls: Value[Store] = Value("services.ec2._network_acls")
 subnets: Value[Store] = Value("services.ec2._subnets")
 security_groups: Value[Store] = Value("services.ec2._security_groups")
 
@@ -168,6 +171,9 @@ pin_origin: Function[[str, bool], None] = Function(
 
 # KMS
 kms_keys: Value[Store] = Value("services.kms._keys")
+create_kms_key: Function[[Mapping[str, Any]], Response] = Function(
+    "services.kms._create_key", "data"
+)
 kms_key: Function[[str], Record | None] = Function("services.kms._resolve_key", "key_id_or_arn")
 
 # Lambda
@@ -222,6 +228,12 @@ send_object_event: Replaced[..., None] = Replaced(
 )
 
 # Secrets Manager and Parameter Store
+secrets: Value[Store] = Value("services.secretsmanager._secrets")
+create_secret: Function[..., tuple[str, str]] = Function(
+    "services.secretsmanager._store_new_secret",
+    *("name", "secret_string", "secret_binary", "description"),
+    *("tags", "kms_key_id", "rotation_lambda_arn", "rotation_rules"),
+)
 find_secret: Function[[str], tuple[str | None, Record | None]] = Function(
     "services.secretsmanager._resolve", "secret_id", "use_arn_scope"
 )
@@ -229,6 +241,9 @@ secret_value: Function[[str, str, str | None], str | None] = Function(
     "services.secretsmanager.resolve_secret_string", "secret_id", "version_stage", "version_id"
 )
 parameters: Value[Store] = Value("services.ssm._parameters")
+put_parameter: Function[[Mapping[str, Any]], Response] = Function(
+    "services.ssm._put_parameter", "data"
+)
 parameter_value: Function[..., str | None] = Function(
     "services.ssm.resolve_parameter_value", "name_or_arn", "version", "decrypt"
 )

@@ -272,10 +272,10 @@ def test_what_no_process_can_do_is_noted(context: Path) -> None:
     )
     assert image.notes == (
         "FROM node:22-slim: programs of this machine run in place of the image's",
-        "RUN apt-get install -y --no-install-recommends libpq-dev: not carried out on this machine",
+        "RUN apt-get install -y --no-install-recommends libpq-dev is not carried out",
         "ADD https://example.com/data.csv /data.csv: not downloaded",
         "FROM golang:1.26: programs of this machine run in place of the image's",
-        "RUN go build -o /out/tool .: not carried out on this machine",
+        "RUN go build -o /out/tool . is not carried out",
         "COPY /out/tool /usr/local/bin/tool: not there, as its RUN is not carried out",
         "COPY /bin/busybox /bin/busybox: another image's files are not here",
     )

@@ -73,6 +73,9 @@ def task_definition(context: Context, registration: Registration) -> Created:
     inputs = registration.inputs
     runtime = inputs.get("runtimePlatform")
     storage: Properties | None = inputs.get("ephemeralStorage")
+    for container in json.loads(inputs["containerDefinitions"]):
+        for limit in context.image_limits(container["image"]):
+            context.not_honoured(limit, registration)
     answer = context.ecs.register_task_definition(
         family=inputs["family"],
         containerDefinitions=json.loads(inputs["containerDefinitions"]),

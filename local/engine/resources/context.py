@@ -7,7 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from local.engine.developer import COMMANDS_FILE
 from local.engine.state import Properties, Registration
+from local.services.ecs.build import ImageError
+from local.services.ecs.images import Images, UnknownImage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -29,6 +32,7 @@ class Clients(Protocol):
     """A cloud, as handlers see it."""
 
     account: str
+    images: Images
 
     def client(self, service: str, /) -> Any:  # noqa: ANN401 -- each service has a type of its own
         """A boto3 client that talks to this cloud."""
@@ -151,6 +155,17 @@ class Context:
     def arn(self, service: str, resource: str) -> str:
         """The ARN of a resource of this account and Region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    def image_limits(self, uri: str) -> tuple[str, ...]:
+        """What a container of the image lacks on this machine, a line each."""
+        try:
+            image = self._cloud.images.find(uri)
+        except UnknownImage:
+            unless = f"unless {COMMANDS_FILE} maps it to a command"
+            return (f"The image {uri} is not on this machine: its tasks fail to start {unless}",)
+        except ImageError as error:
+            return (f"The image cannot be run, its tasks fail to start: {error}",)
+        return tuple(f"Of the Dockerfile, {note}" for note in image.notes)
 
     def not_honoured(self, what: str, registration: Registration) -> None:
         """Note that a resource asks for something that this cloud only records, or leaves out."""

@@ -252,7 +252,7 @@ class _Stage:
                 # What is compiled once need not be in each container.
                 compileall.compile_dir(self.root, quiet=2)
             elif name not in _WITHOUT_EFFECT and not _only_looks_after_python(command):
-                self.notes.append(f"RUN {shlex.join(command)}: not carried out on this machine")
+                self.notes.append(f"RUN {shlex.join(command)} is not carried out")
 
     def _make_executable(self, folder: PurePosixPath, command: Sequence[str]) -> None:
         mode, *paths = [word for word in command[1:] if not word.startswith("-")]

@@ -35,9 +35,11 @@ class Place:
     endpoint: str
     task_id: str
 
-    def scope(self, region: str | None = None) -> AbstractContextManager[None]:
-        """The task's account and region for calls of MiniStack's functions."""
-        return internals.request_scope(self.account, region or self.region)
+    def scope(
+        self, region: str | None = None, account: str | None = None
+    ) -> AbstractContextManager[None]:
+        """The task's account and region, unless others are given, for calls of MiniStack's."""
+        return internals.request_scope(account or self.account, region or self.region)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def prepare(
 
     `override` is the task's override of this container. Call it in the task's scope.
     """
-    hidden = _secrets(cast("Sequence[Mapping[str, str]]", definition.get("secrets") or []))
+    hidden = _secrets(cast("Sequence[Mapping[str, str]]", definition.get("secrets") or []), place)
     try:
         image = images.find(definition["image"])
     except ImageError as error:
@@ -163,8 +165,15 @@ def role_credentials(role_arn: str, place: Place) -> dict[str, str]:
     }
 
 
-def _secrets(wanted: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    return {secret["name"]: _secret(secret["valueFrom"]) for secret in wanted}
+def _secrets(wanted: Sequence[Mapping[str, str]], place: Place) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for secret in wanted:
+        value_from = secret["valueFrom"]
+        # Of a parameter, a bare name may be given.
+        region, account = value_from.split(":")[3:5] if ":" in value_from else (None, None)
+        with place.scope(region, account):
+            found[secret["name"]] = _secret(value_from)
+    return found
 
 
 def _secret(value_from: str) -> str:

@@ -1,0 +1,57 @@
+"""Things with the ids and ARNs that they have on AWS: MiniStack makes up its own."""
+
+import json
+from contextlib import AbstractContextManager
+
+from local.ministack import internals
+
+
+def rename_vpc(made: str, wanted: str) -> None:
+    """Give the VPC `made` of this scope, and what belongs to it, the id `wanted`."""
+    _rename(internals.vpcs(), made, wanted, "VpcId")
+    for store in (internals.security_groups, internals.route_tables, internals.network_acls):
+        for belonging in store().values():
+            if belonging["VpcId"] == made:
+                belonging["VpcId"] = wanted
+
+
+def rename_subnet(made: str, wanted: str) -> None:
+    """Give the subnet `made` of this scope the id `wanted`."""
+    _rename(internals.subnets(), made, wanted, "SubnetId")
+
+
+def rename_security_group(made: str, wanted: str) -> None:
+    """Give the security group `made` of this scope the id `wanted`."""
+    _rename(internals.security_groups(), made, wanted, "GroupId")
+
+
+def _rename(store: internals.Store, made: str, wanted: str, key: str) -> None:
+    store[wanted] = store.pop(made) | {key: wanted}
+
+
+def secret(arn: str, name: str, value: str) -> None:
+    """A secret of Secrets Manager with the ARN that it has on AWS."""
+    with _of(arn):
+        internals.create_secret(name, secret_string=value)
+        internals.secrets()[name]["ARN"] = arn
+
+
+def parameter(arn: str, name: str, value: str) -> None:
+    """An encrypted parameter of Parameter Store, in the account and Region of its ARN."""
+    with _of(arn):
+        internals.put_parameter({"Name": name, "Value": value, "Type": "SecureString"})
+
+
+def key(arn: str) -> None:
+    """A symmetric KMS key with the id that it has on AWS."""
+    with _of(arn):
+        _, _, body = internals.create_kms_key({})
+        made, keys = json.loads(body)["KeyMetadata"]["KeyId"], internals.kms_keys()
+        wanted = arn.rpartition("/")[2]
+        keys[wanted] = keys.pop(made) | {"KeyId": wanted, "Arn": arn}
+
+
+def _of(arn: str) -> AbstractContextManager[None]:
+    """The account and Region of an ARN."""
+    _, _, _, region, account, _ = arn.split(":", 5)
+    return internals.request_scope(account, region)
