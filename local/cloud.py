@@ -66,6 +66,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         max_tasks: task processes at a time; more wait in PROVISIONING. Default: two per core.
         faults: what goes wrong on purpose. Default: nothing.
         host_names: names it answers to besides loopback's; their subdomains are meant too.
+        account: the account that everything belongs to.
 
     Raises:
         PortInUse: another process listens there.
@@ -82,9 +83,10 @@ class Cloud(AbstractContextManager["Cloud"]):
         max_tasks: int | None = None,
         faults: Faults | None = None,
         host_names: Sequence[str] = (),
+        account: str = ACCOUNT,
     ) -> None:
         self.region = region
-        self.account = ACCOUNT
+        self.account = account
         self.wait_scale = wait_scale
         self.images = images or Images()
         self.faults = faults or Faults({})
@@ -106,7 +108,7 @@ class Cloud(AbstractContextManager["Cloud"]):
         try:
             self.instance = Instance(self.port)
             self._undo.callback(self.instance.close)
-            app = server.load(ACCOUNT, region, (ACCESS_KEY_ID, SECRET_ACCESS_KEY))
+            app = server.load(account, region, (ACCESS_KEY_ID, SECRET_ACCESS_KEY))
             front.install()
             for part in _PARTS:
                 part.install(self)

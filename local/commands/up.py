@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local import control
-from local.cloud import Cloud, CloudError
+from local.cloud import ACCOUNT, Cloud, CloudError
 from local.commands.errors import CommandError
 from local.commands.hints import SAMPLE, upload
 from local.commands.lifetime import Lifetime
@@ -83,7 +83,15 @@ def create(
         project = load(root.resolve(), stack)
         own = developer.load(project.root)
         images = Images(own.commands, project.root)
-        cloud = Cloud(port, project.region, images=images, faults=faults, host_names=host_names)
+        account = stand_ins.account(project) or ACCOUNT
+        cloud = Cloud(
+            port,
+            project.region,
+            images=images,
+            faults=faults,
+            account=account,
+            host_names=host_names,
+        )
         lifetime.opened(cloud)
         made_up = stand_ins.make(project, cloud, own.secrets)
         # What the program prints is not this command's answer.

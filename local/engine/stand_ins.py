@@ -6,6 +6,7 @@ has, before the program runs.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -59,6 +60,16 @@ def make(project: Project, cloud: _Cloud, secrets: Mapping[str, str]) -> tuple[s
         identity.key(arn)
         lines.append(f"The key {arn}: nothing is encrypted with it")
     return tuple(lines)
+
+
+def account(project: Project) -> str | None:
+    """The account that most of the ARNs and images of the configuration are of."""
+    named = Counter(
+        match[1]
+        for text in _texts(project)
+        if (match := re.match(r"(?:arn:[a-z-]+:[a-z0-9-]+:[^:]*:)?(\d{12})[:.]", text))
+    )
+    return named.most_common(1)[0][0] if named else None
 
 
 def _texts(project: Project) -> Iterator[str]:

@@ -83,7 +83,7 @@ def build(context: Path, root: Path, *, file: str = "Dockerfile") -> Image:
 
 # Bases whose programs a process of this machine has, or that have none.
 _AT_HOME = re.compile(
-    r"python|pypy|uv|debian|ubuntu|slim|alpine|busybox|scratch|amazonlinux|distroless|chainguard|batch"
+    r"python|pypy|uv|debian|ubuntu|alpine|busybox|scratch|amazonlinux|distroless|chainguard|batch"
 )
 
 
@@ -116,7 +116,7 @@ class _Stage:
             self.workdir, self.environment = earlier.workdir, dict(earlier.environment)
             self.entry_point, self.command = earlier.entry_point, earlier.command
             self.requirements, self.notes = earlier.requirements, list(earlier.notes)
-        elif base and not _AT_HOME.search(base.rpartition("/")[2].partition("@")[0]):
+        elif base and not _AT_HOME.search(re.split("[:@]", base.rpartition("/")[2])[0]):
             self.notes.append(f"FROM {base}: programs of this machine run in place of the image's")
 
     def carry_out(self, instruction: Instruction) -> None:
