@@ -19,16 +19,16 @@ from typing import Self
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-_WITH_A_VALUE = {
-    *("-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-i", "--index-url"),
-    *("--extra-index-url", "-f", "--find-links", "--only-binary", "--no-binary"),
-    *("--prefix", "-t", "--target", "--root", "--cache-dir", "--trusted-host", "--python"),
-    *("--timeout", "--retries", "--root-user-action", "-p", "--progress-bar"),
+# Options of pip that say which packages. From which index is this machine's pip configuration, and
+# where they go is left out.
+_KEPT_WITH_A_VALUE = {
+    *("-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-f", "--find-links"),
+    *("--only-binary", "--no-binary"),
 }
-_KEPT = {
-    *("-r", "--requirement", "-c", "--constraint", "-e", "--editable", "-i", "--index-url"),
-    *("--extra-index-url", "-f", "--find-links", "--only-binary", "--no-binary"),
-    *("--require-hashes", "--no-deps", "--pre"),
+_KEPT = {*_KEPT_WITH_A_VALUE, "--require-hashes", "--no-deps", "--no-index", "--pre"}
+_LEFT_OUT_WITH_A_VALUE = {
+    *("-i", "--prefix", "-t", "--target", "--root", "--cache-dir", "--trusted-host", "--python"),
+    *("--timeout", "--retries", "--root-user-action", "-p", "--progress-bar"),
 }
 _OF_FILES = {"-r", "--requirement", "-c", "--constraint"}
 _TOOLS = {"pip", "setuptools", "wheel", "uv"}
@@ -62,7 +62,7 @@ class PipInstall:
                         content.update(each.read_bytes())
             else:
                 placed.append(word)
-                if word in _WITH_A_VALUE:
+                if word in _KEPT_WITH_A_VALUE:
                     placed.append(next(words, ""))
         return Requirements(((tuple(placed), " ".join(self.arguments) + content.hexdigest()),))
 
@@ -98,7 +98,7 @@ def pip_install(command: Sequence[str]) -> PipInstall | None:
         option, has_value, value = word.partition("=") if word.startswith("-") else (word, "", "")
         if option.startswith("-"):
             found = [value] if has_value else []
-            if option in _WITH_A_VALUE and not has_value:
+            if _takes_a_value(option) and not has_value:
                 found = [next(rest, "")]
             elif option[:2] in _OF_FILES and len(option) > 2 and option[1] != "-":
                 option, found = option[:2], [option[2:]]
@@ -107,6 +107,10 @@ def pip_install(command: Sequence[str]) -> PipInstall | None:
         elif re.split(r"[<>=!~\[;]", option)[0] not in _TOOLS:
             kept.append(word)
     return PipInstall(tuple(kept)) if kept else None
+
+
+def _takes_a_value(option: str) -> bool:
+    return option in _KEPT_WITH_A_VALUE | _LEFT_OUT_WITH_A_VALUE or option.endswith("-url")
 
 
 def _is_path(word: str) -> bool:
@@ -165,7 +169,7 @@ def _is_met(arguments: Sequence[str]) -> bool:
         if word in {"-r", "--requirement"}:
             if not _file_is_met(Path(next(words, ""))):
                 return False
-        elif word in _WITH_A_VALUE:
+        elif word in _KEPT_WITH_A_VALUE:
             next(words, None)
             if word not in {"--only-binary", "--no-binary"}:
                 return False
