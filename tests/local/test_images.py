@@ -232,7 +232,7 @@ def test_requirements_go_into_an_environment_of_the_images_own_once(
         FROM python:3.13-slim
         WORKDIR /app
         COPY requirements.txt .
-        RUN --mount=type=cache,target=/root/.cache \\
+        RUN --mount=type=cache,target=/var/cache/pip \\
             pip install --no-cache-dir --no-index --find-links {wheel.parent} -r requirements.txt
         COPY . .
         CMD python main.py
