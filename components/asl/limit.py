@@ -32,6 +32,10 @@ _GONE = ["Sfn.ExecutionDoesNotExistException"]
 WAIT_SECONDS = 7 * 24 * 60 * 60
 """The longest that an execution waits for a permit; without a bound it would for a year."""
 
+# Who collides with another does so again unless they wait differently long.
+CONFLICT_SECONDS = 4
+_CAUSE = '$exists($states.errorOutput.Cause) ? $states.errorOutput.Cause : ""'
+
 # A task that is told to stop has 30 seconds to:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
 STOP_SECONDS = 35
@@ -129,11 +133,24 @@ def acquire_permit(permits: Permits, then: str, *, otherwise: dict[str, Any]) ->
                 ]
             },
             **bounded,
-            # Also canceled when another transaction touched the semaphore at the same moment, which
-            # in a burst is the rule.
-            "Retry": [_jittered(_CANCELED, 6), *_retry()],
-            "Catch": [catch("QueueAgain", _CANCELED), gave_up, otherwise],
+            "Retry": _retry(_CANCELED),
+            "Catch": [
+                catch("WhyCanceled", _CANCELED, Assign={"cause": expression(_CAUSE)}),
+                gave_up,
+                otherwise,
+            ],
             "Next": then,
+        },
+        # A permit that came free since is taken at once. In a burst, it is the rule that another
+        # transaction touched the semaphore at the same moment:
+        # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+        "WhyCanceled": choice(
+            '$contains($cause, "ConditionalCheckFailed")', "QueueAgain", "LetOthersPass"
+        ),
+        "LetOthersPass": {
+            "Type": "Wait",
+            "Seconds": expression(f"$floor($random() * {CONFLICT_SECONDS})"),
+            "Next": "QueueAgain",
         },
         # The answer to a place that was taken may have been lost; a retry has a token of its own.
         "QueueAgain": {
@@ -343,7 +360,8 @@ def _admit(permits: Permits) -> States:
                     },
                 ]
             },
-            "Retry": [_jittered(_CANCELED, 3), *_retry()],
+            # Another transaction touched the semaphore, or it was dequeued by another execution.
+            "Retry": [retry(_CANCELED, 3, seconds=1, most=1), *_retry()],
             "Catch": [catch("Oldest", _CANCELED)],
             "Next": "Oldest",
         },

@@ -20,10 +20,11 @@ from local.services.stepfunctions.asl import matches
 Json = Any
 Call = tuple[str, Json]
 Answer = tuple[str | None, Json]
-"""An error's name or None, and the result."""
+"""An error's name and its cause, or None and the result."""
 
 MACHINE = "arn:aws:states:ap-northeast-1:123456789012:stateMachine:job"
 CALLBACK = ".waitForTaskToken"
+WAIT = "wait"
 
 
 def _value(field_: Json, scope: dict[str, Json], **given: Json) -> Json:
@@ -40,7 +41,7 @@ def _value(field_: Json, scope: dict[str, Json], **given: Json) -> Json:
 def walk(
     states: dict[str, Json], start: str, data: Json, scope: dict[str, Json]
 ) -> Generator[Call, Answer, Json]:
-    """Walk a definition's states: yields each call of a task and is sent its answer."""
+    """Walk a definition's states: yields each call, waits among them, and is sent its answer."""
     name: str | None = start
     while name is not None:
         state = states[name]
@@ -71,12 +72,15 @@ def walk(
                     after = next(
                         one for one in state.get("Catch", []) if matches(one["ErrorEquals"], error)
                     )
-                document = None if error is None else {"Error": error, "Cause": ""}
+                document = None if error is None else {"Error": error, "Cause": result or ""}
                 given = {"input": data, "result": result, "error": document}
                 assigned = _value(after.get("Assign", {}), scope, **given)
                 data = _value(after["Output"], scope, **given) if "Output" in after else result
                 scope["variables"] |= assigned
                 name = after.get("Next")
+            case "Wait":
+                yield WAIT, _value(state["Seconds"], scope, input=data)
+                name = state["Next"]
             case _:
                 name = state.get("Next")
     return data
@@ -100,7 +104,8 @@ def _try(state: Json, data: Json, scope: dict[str, Json]) -> Generator[Call, Ans
         )
         tries[index] = tries.get(index, 0) + 1
         if tries[index] > retrier["MaxAttempts"]:
-            return error, None
+            return error, result
+        yield WAIT, retrier["IntervalSeconds"]
 
 
 @dataclass
@@ -129,6 +134,8 @@ class World:
     handing: list[Run] = field(default_factory=list[Run])
     untold: list[Run] = field(default_factory=list[Run])
     entered: list[str] = field(default_factory=list[str])
+    waited: list[str] = field(default_factory=list[str])
+    """The executions of the job that slept, once for each time."""
     most: int = 0
 
     def arrive(self) -> None:
@@ -199,6 +206,10 @@ class World:
         assert run.call is not None
         resource, arguments = run.call
         chance = self.random.random() if self.faults else 1.0
+        if resource == WAIT:
+            self.waited += [run.name] if run.name in self.jobs else []
+            self._next(run, (None, None))
+            return
         operation = resource.removesuffix(CALLBACK).rpartition(":")[2]
         if operation == "runTask.sync":
             run.call, run.has_task = None, True
@@ -207,6 +218,9 @@ class World:
             return
         if chance < 0.05:
             self._next(run, ("DynamoDb.InternalServerErrorException", None))
+            return
+        if operation == "transactWriteItems" and 0.1 <= chance < 0.2:
+            self._next(run, ("DynamoDb.TransactionCanceledException", CONFLICT))
             return
         answer = self._answer(resource, operation, arguments)
         if answer[0] is None and chance < 0.1:
@@ -243,6 +257,11 @@ _OPERATIONS = {
     "transactWriteItems": dynamodb._transact_write_items,  # pyright: ignore[reportPrivateUsage]
 }
 TABLE = "slots"
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+CONFLICT = (
+    "Transaction cancelled, please refer cancellation reasons for specific reasons"
+    " [TransactionConflict, None]"
+)
 
 
 def _dynamodb(prefix: str, operation: str, arguments: Json) -> Answer:
@@ -252,7 +271,7 @@ def _dynamodb(prefix: str, operation: str, arguments: Json) -> Answer:
         return None, result
     error: str = result["__type"].rpartition("#")[2]
     assert error in {"ConditionalCheckFailedException", "TransactionCanceledException"}, result
-    return f"{prefix}.{error}", None
+    return f"{prefix}.{error}", result.get("message")
 
 
 def items() -> list[dict[str, Json]]:

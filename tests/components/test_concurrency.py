@@ -209,6 +209,8 @@ def test_in_any_order_of_calls_nobody_enters_too_early_and_nobody_needs_to_be_lo
 
     assert [run.status for run in it.jobs.values()] == ["SUCCEEDED"] * arrivals
     assert sorted(it.entered) == sorted(it.jobs)
+    # Who asks for a place just as a permit comes free is refused it, and takes the permit at once.
+    assert it.waited == []
     assert [item["waiting"]["N"] for item in items() if "waiting" in item] in ([], ["0"])
     assert [item["kind"]["S"] for item in items()] == ["slots"]
     assert not any("holders" in item for item in items())

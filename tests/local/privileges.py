@@ -283,7 +283,8 @@ class Deployed:
     def free_slots(self) -> None:
         """Forget who holds or waits for a slot of the job's limit."""
         table, items = self._slots()
-        for item in items:
+        # The queue first: who is just being taken out of it is counted down in the item of permits.
+        for item in sorted(items, key=lambda item: item["kind"] != {"S": "queue"}):
             key = {name: item[name] for name in ("kind", "arrival")}
             self.client("dynamodb").delete_item(TableName=table, Key=key)
 

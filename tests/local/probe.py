@@ -165,7 +165,7 @@ class Stack:
         return [event["message"] for event in answer["events"]]
 
 
-def eventually(look: Callable[[], T | None], seconds: float = 15) -> T:
+def eventually(look: Callable[[], T | None], seconds: float = 60) -> T:
     """What `look` finds once it finds something, or a failure at the deadline."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
