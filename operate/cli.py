@@ -130,6 +130,38 @@ def add_commands(
     letters = command("letters", None, "look at dead letters, send them again, drop them")
     _add_letters(letters, common, shared)
 
+    start = command("start", commands.start, "start a job or pipeline, see its log to its end")
+    start.add_argument("name", metavar="JOB|PIPELINE")
+    start.add_argument("arguments", nargs="*", metavar="ARGS", help="the job's, after --")
+    start.add_argument("--input", metavar="JSON", help="the whole input instead")
+    start.add_argument(
+        "--env",
+        action="append",
+        type=_variable,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable",
+    )
+    start.add_argument("--date", type=_time, metavar="TIME", help="a pipeline's scheduled time")
+    start.add_argument("--from-step", type=_count, metavar="N", help="a pipeline's first step")
+    _add_waiting(start, default=True)
+
+    fire = command("fire", commands.fire, "do now what a schedule does at its time")
+    fire.add_argument("name", metavar="SCHEDULE", help="a schedule or a pipeline")
+    fire.add_argument("--at", type=_time, metavar="TIME", help="as if it were due then")
+    _add_waiting(fire, default=False)
+
+    stop = command("stop", commands.stop, "stop runs")
+    stop.add_argument("wanted", nargs="+", metavar="RUN", help="as of `show`")
+    stop.add_argument("--reason", required=True, metavar="TEXT", help="why: it is kept")
+    stop.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+    retry = command("retry", commands.retry, "run again what failed, as far as it must")
+    retry.add_argument("wanted", nargs="*", metavar="RUN", help="as of `show`")
+    retry.add_argument("--failed", action="store_true", help="all that failed --since a time")
+    retry.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    _add_times(retry)
+
     policy = command("policy", commands.policy, "print the IAM policy that reading or acting takes")
     policy.add_argument("which", choices=("reading", "acting"))
 
@@ -161,6 +193,21 @@ def _add_letters(
             made.add_argument("--dry-run", action="store_true", help="only say what would be done")
     send = actions.choices["send"]
     send.epilog = commands.SENT_ONCE
+
+
+def _add_waiting(parser: argparse.ArgumentParser, *, default: bool) -> None:
+    parser.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=default,
+        help="print the log until the end",
+    )
+    parser.add_argument("--timeout", type=_duration, metavar="TIME", help="wait no longer: 30m")
+    parser.add_argument(
+        "--exit-code", action="store_true", help="exit with the container's code, not with 1"
+    )
+    parser.add_argument("--raw", action="store_true", help="lines as they are")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
 
 def _add_times(parser: argparse.ArgumentParser) -> None:
@@ -220,15 +267,28 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 def _time(text: str) -> datetime:
     """A time so long ago, or a date or time of ISO 8601, of this machine's zone if it has none."""
-    ago = re.fullmatch(r"(\d{1,6})([smhdw])", text)
-    if ago:
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    if re.fullmatch(r"\d{1,6}[smhdw]", text):
+        return datetime.now(UTC) - _duration(text)
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text} is neither a duration (90s, 2h, 3d) nor a time (2030-01-31T10:00)"
         ) from None
+
+
+def _duration(text: str) -> timedelta:
+    found = re.fullmatch(r"(\d{1,6})([smhdw])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text} is no duration: 90s, 15m, 2h")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
+    return name, value
 
 
 def _count(text: str) -> int:

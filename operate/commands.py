@@ -5,11 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from . import follow, policies, starts, targets, timeline
 from . import letters as letters_of
 from . import logs as logs_of
-from . import policies, timeline
 from . import runs as runs_of
-from .errors import FAILED, OperateError, no_such
+from .errors import FAILED, STILL_RUNNING, OperateError, no_such
 from .output import Column, Output, duration, money
 from .runs import Filter, Run
 from .stack import Job, Stack
@@ -212,7 +212,13 @@ def logs(options: Options, connect: Connect, out: Output) -> int:
         for entry in logs_of.of_tasks(stack, job, [one.id for one in run.attempts]):
             _print(entry, options, out)
         return _ended(run, out) if options.follow else 0
-    return follow_run(stack, job, run, options, out)
+    follower = follow.Follower(stack, run.arn, run, since=options.since)
+    while True:
+        for entry in follower.new_entries():
+            _print(entry, options, out)
+        if follower.over:
+            return _ended(follower.run, out)
+        follower.sleep()
 
 
 def _run_or_job(stack: Stack, name: str) -> Run:
@@ -240,22 +246,6 @@ def _logs_of_job(stack: Stack, job: Job, options: Options, out: Output) -> int:
     return 0
 
 
-def follow_run(stack: Stack, job: Job, run: Run, options: Options, out: Output) -> int:
-    """Print a run's log until it ends; the exit status is its container's exit code."""
-    current = [run]
-
-    def ended() -> bool:
-        current[0], _ = runs_of.whole(stack, current[0])
-        return runs_of.settled(current[0])
-
-    since = options.since or run.began
-    for entry in logs_of.follow(
-        stack, job, since, tasks=lambda: [one.id for one in current[0].attempts], ended=ended
-    ):
-        _print(entry, options, out)
-    return _ended(current[0], out)
-
-
 def _ended(run: Run, out: Output) -> int:
     """Say why a run failed; the exit status is its container's exit code."""
     if run.failed:
@@ -272,6 +262,116 @@ def _print(entry: logs_of.Entry, options: Options, out: Output) -> None:
     else:
         task = entry.task[:8] if out.terminal else entry.task
         out.line(f"{out.time(entry.at, precise=True)}  {task}  {logs_of.readable(entry.text)}")
+
+
+def start(options: Options, connect: Connect, out: Output) -> int:
+    """Start a job or pipeline."""
+    stack = connect(options)
+    start = starts.of_job(
+        stack,
+        options.name,
+        arguments=options.arguments,
+        environment=dict(options.env),
+        given=options.input,
+        date=options.date,
+        from_step=options.from_step,
+    )
+    return _start(stack, start, options, out)
+
+
+def fire(options: Options, connect: Connect, out: Output) -> int:
+    """Do what a schedule does."""
+    stack = connect(options)
+    return _start(stack, starts.of_schedule(stack, options.name, options.at), options, out)
+
+
+def _start(stack: Stack, start: targets.Start, options: Options, out: Output) -> int:
+    if options.dry_run:
+        if options.json:
+            out.json({"would": str(start), "input": start.payload})
+        else:
+            out.line(f"would {start}, with {start.payload}")
+        return 0
+    made = targets.make(stack.aws, start)
+    if options.json and not options.wait:
+        out.json({"started": made.arn})
+    else:
+        (out.say if options.wait else out.line)(made.arn)
+    return _wait(stack, made.arn, options, out) if options.wait else 0
+
+
+def _wait(stack: Stack, arn: str, options: Options, out: Output) -> int:
+    """Print what a run that was just started writes, until it ends or the time is over."""
+    deadline = None if options.timeout is None else datetime.now(UTC) + options.timeout
+    follower = follow.Follower(stack, arn)
+    while True:
+        for entry in follower.new_entries():
+            _print(entry, options, out)
+        if follower.over:
+            break
+        if deadline is not None and datetime.now(UTC) > deadline:
+            out.say(f"{arn} still runs.")
+            return STILL_RUNNING
+        follower.sleep()
+    run = follower.run
+    if options.json:
+        out.json(run_document(run))
+    code = _ended(run, out)
+    if not run.failed:
+        return 0
+    return code if options.exit_code else FAILED
+
+
+def stop(options: Options, connect: Connect, out: Output) -> int:
+    """Stop runs."""
+    stack = connect(options)
+    found = [runs_of.find(stack, wanted) for wanted in options.wanted]
+    status = 0
+    for run in found:
+        if options.dry_run:
+            done = "would be stopped" if run.status == "running" else "has ended already"
+        elif starts.stop(stack, run, options.reason):
+            done = "stopped"
+        else:
+            done, status = "has ended already", FAILED
+        if options.json:
+            out.json({"id": run.id, "result": done})
+        else:
+            out.line(f"{run.id}  {run.kind} {run.name}  {done}")
+    return status
+
+
+def retry(options: Options, connect: Connect, out: Output) -> int:
+    """Run again what failed."""
+    stack = connect(options)
+    if bool(options.wanted) == options.failed:
+        raise OperateError("which runs? give their ids, or --failed --since TIME")
+    if options.failed and options.since is None:
+        raise OperateError("--failed needs --since: since when?")
+    found = [runs_of.find(stack, wanted) for wanted in options.wanted]
+    if options.failed:
+        want = Filter(statuses=("failed", "timed-out", "stopped"))
+        every = runs_of.recent(stack, want, since=options.since, until=options.until)
+        # A step is its pipeline's to run again, a retry its original's.
+        found = [run for run in every if run.started.kind not in {"pipeline", "retry"}]
+    failures = 0
+    for run in reversed(found):
+        try:
+            chosen = starts.plan(stack, run)
+            made = None if options.dry_run else starts.perform(stack, chosen)
+            how, why = chosen.how, chosen.why
+            done = f"would {chosen}" if made is None else f"{chosen}: {made.arn}"
+        except OperateError as error:
+            made, how, why, done = None, None, str(error), f"not retried: {error}"
+            failures += 1
+        if options.json:
+            started = made.arn if made else None
+            out.json({"id": run.id, "how": how, "why": why, "started": started})
+        else:
+            out.line(f"{run.id}  {run.kind} {run.name}  {done}")
+    if not found:
+        out.say("Nothing failed.")
+    return FAILED if failures and not options.failed else 0
 
 
 def policy(options: Options, connect: Connect, out: Output) -> int:

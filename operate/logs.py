@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -45,31 +45,31 @@ def of_job(
 
 
 def follow(
-    stack: Stack,
-    job: Job,
-    since: datetime,
-    *,
-    tasks: Callable[[], list[str] | None] = lambda: None,
-    ended: Callable[[], bool] = lambda: False,
-    poll_seconds: float = POLL_SECONDS,
+    stack: Stack, job: Job, since: datetime, *, poll_seconds: float = POLL_SECONDS
 ) -> Iterator[Entry]:
-    """What comes from now on, of every task that starts, until `ended`.
-
-    `tasks` are those of interest, asked for each time; None are all.
-    """
-    seen: set[str] = set()
-    oldest = since
+    """What comes from now on, of every task that starts, for ever."""
+    tail = Tail(stack, job, since)
     while True:
-        last = ended()
-        wanted = tasks()
-        for entry in of_job(stack, job, oldest):
-            if entry.id not in seen and (wanted is None or entry.task in wanted):
-                seen.add(entry.id)
-                yield entry
-        if last:
-            return
-        oldest = max(since, datetime.now(UTC) - LATE)
+        yield from tail.new_entries()
         time.sleep(poll_seconds)
+
+
+class Tail:
+    """A job's log, read on from where the last reading ended."""
+
+    def __init__(self, stack: Stack, job: Job, since: datetime) -> None:
+        self._stack, self._job, self._since = stack, job, since
+        self._oldest = since
+        self._seen: set[str] = set()
+
+    def new_entries(self) -> Iterator[Entry]:
+        """What was not there the last time."""
+        started = datetime.now(UTC)
+        for entry in of_job(self._stack, self._job, self._oldest):
+            if entry.id not in self._seen:
+                self._seen.add(entry.id)
+                yield entry
+        self._oldest = max(self._since, started - LATE)
 
 
 def _read(stack: Stack, job: Job, **query: Any) -> Iterator[Entry]:  # noqa: ANN401 -- FilterLogEvents

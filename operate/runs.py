@@ -95,6 +95,8 @@ class Run:
     began: datetime
     ended: datetime | None
     attempts: tuple[Attempt, ...] = ()
+    by: str | None = None
+    """The beginning of the name of the rule or schedule that started a task."""
     short: str = field(default="", compare=False)
     """The shortest beginning of its id that no other of the list has."""
 
@@ -375,8 +377,8 @@ def _started(stack: Stack, line: Line, about: Mapping[str, str] | None) -> Start
 
 
 def _of_task(line: Line, attempt: Attempt, names: _Names) -> Run:
-    about = line.get("object")
-    started = names.started(line.get("trigger") or {})
+    about, trigger = line.get("object"), line.get("trigger") or {}
+    started = names.started(trigger)
     if about and started.kind in {"upload", "rule"}:
         started = Started("upload", about["key"])
     return Run(
@@ -392,6 +394,7 @@ def _of_task(line: Line, attempt: Attempt, names: _Names) -> Run:
         began=attempt.began or moment(line.get("time")) or events.EPOCH,
         ended=attempt.ended,
         attempts=(attempt,),
+        by=trigger.get("name") if trigger.get("kind") in {"rule", "schedule"} else None,
     )
 
 

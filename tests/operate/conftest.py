@@ -22,10 +22,10 @@ IMAGE = "registry.example.com/tell:1"
 # Without imports that take long: what it does is told by its environment.
 PROGRAM = """
 import os, sys, time
-print('{"event": "began", "arguments": %d}' % (len(sys.argv) - 1), flush=True)
+print('{"event": "began", "arguments": ' + str(len(sys.argv) - 1) + '}', flush=True)
 time.sleep(float(os.environ.get("SLEEP", "0")))
 print(*sys.argv[1:], os.environ.get("OBJECT_KEY", ""), flush=True)
-sys.exit(int(os.environ.get("CODE", "0")))
+sys.exit(4 if os.path.exists(%r) else int(os.environ.get("CODE", "0")))
 """
 
 
@@ -54,6 +54,8 @@ class Deployed:
 
     cloud: Cloud
     outputs: dict[str, Any]
+    broken: Path
+    """While this file is there, every task fails with exit code 4."""
 
     @functools.cached_property
     def own(self) -> Aws:
@@ -131,18 +133,19 @@ class CommandLine:
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Deployed]:
     context = tmp_path_factory.mktemp("tell")
-    entry_point = json.dumps(["python", "-S", "-E", "-c", PROGRAM])
+    broken = context.parent / "broken"
+    entry_point = json.dumps(["python", "-S", "-E", "-c", PROGRAM % str(broken)])
     (context / "Dockerfile").write_text(f"ENTRYPOINT {entry_point}\n")
-    yield from _deployed(context)
+    yield from _deployed(context, broken)
 
 
-def _deployed(context: Path) -> Generator[Deployed]:
+def _deployed(context: Path, broken: Path) -> Generator[Deployed]:
     project = load(ROOT, "dev")
     changed = {f"{project.name}:image": IMAGE}
     with Cloud(0, REGION, wait_scale=0.01) as cloud:
         cloud.images.add(IMAGE, context)
         project = dataclasses.replace(project, config=project.config | changed)
-        deployed = Deployed(cloud, create_stack(project, cloud, cloud.images.add).outputs)
+        deployed = Deployed(cloud, create_stack(project, cloud, cloud.images.add).outputs, broken)
         yield deployed
         eventually(lambda: _logged(deployed))
 

@@ -48,7 +48,9 @@ def test_a_failure_is_told_with_its_reason_and_what_to_do(
     deployed.ended(execution)
     identity = execution.rpartition(":")[2]
     # The task's end may be logged a little after the execution's.
-    run = eventually(lambda: one if (one := fargate_batch.run(identity))["exitCode"] else None)
+    run = eventually(
+        lambda: one if (one := fargate_batch.run(identity, "failed"))["exitCode"] else None
+    )
     assert (run["error"], run["exitCode"]) == ("Batch.BadData", 65)
     told = fargate_batch("show", identity[:10], "--json").json
     whats = [(one["what"], one["text"].partition(" ")[0]) for one in told["timeline"]]

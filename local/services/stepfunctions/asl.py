@@ -98,8 +98,16 @@ class Branch:
             cancelled=Cancellation(self.cancelled),
         )
 
-    def run(self, states: Mapping[str, State], start_at: str, data: Json) -> Json:
+    def run(
+        self,
+        states: Mapping[str, State],
+        start_at: str,
+        data: Json,
+        entered: Callable[[str, Json], None] = lambda _name, _data: None,
+    ) -> Json:
         """Walk from `start_at` to the end; the output of the last state.
+
+        `entered` is told of each state before it is visited, and its input.
 
         Raises:
             StateError: a state failed and nothing caught it.
@@ -112,6 +120,7 @@ class Branch:
             state = states.get(name)
             if state is None:
                 raise StateError("States.Runtime", f"The state {name!r} is not in the definition.")
+            entered(name, data)
             data, name = _Visit(self, name, state, data).run()
         return data
 

@@ -64,6 +64,11 @@ class History:
             self._log(event, details or {})
         return int(event["id"])
 
+    def go_on(self) -> None:
+        """Take events again after the last one."""
+        with self._lock:
+            self._ended = False
+
     def end(self, kind: str, details: Details) -> None:
         """Add the last event."""
         self.add(kind, details, len(self._events))

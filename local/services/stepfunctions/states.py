@@ -4,6 +4,7 @@ Executions are walked here, because the results, causes, history and aborts of M
 from AWS's; state machines, their versions and the listing of executions stay its.
 """
 
+import asyncio
 import json
 import re
 import threading
@@ -19,6 +20,7 @@ from local.ministack.internals import Response
 from local.ministack.seam import Refused, Request, serve
 from local.runtime import Runtime
 from local.services.iam import iam
+from local.services.stepfunctions import redrive
 from local.services.stepfunctions.asl import (
     MAX_PAYLOAD,
     Branch,
@@ -51,6 +53,8 @@ def install(cloud: Runtime) -> None:
         "UpdateStateMachine": checked,
         "StartExecution": executions.handle_start,
         "StopExecution": executions.handle_stop,
+        "RedriveExecution": executions.handle_redrive,
+        "DescribeExecution": executions.handle_describe,
     }
     cloud.on_close(serve("states", operations))
 
@@ -103,7 +107,25 @@ class Execution:
         self.ended = Cancellation()
         self.cancelled = Cancellation()
         self.history = History(record, machine)
+        self.machine = machine
+        self.at: tuple[str, Json, dict[str, Json]] | None = None
+        """The state that it was in last, its input, and the variables then."""
+        self.walked = threading.Event()
         self._ending = threading.Lock()
+
+    def again(self) -> None:
+        """Let it run once more from where it ended."""
+        for name in ("error", "cause"):
+            self.record.pop(name, None)
+        count = self.record.get("redriveCount", 0) + 1
+        self.record |= {"status": "RUNNING", "stopDate": None, "output": None}
+        self.record |= {"redriveCount": count, "redriveDate": now()}
+        self.ended, self.cancelled = Cancellation(), Cancellation()
+        self.walked.clear()
+        self.history.go_on()
+        details = {"redriveCount": count}
+        self.history.add("ExecutionRedriven", details, len(self.record["events"]))
+        _tell_status(self.record)
 
     def end(self, status: str, **result: str | None) -> None:
         """Give it its last status, event and bus event; nothing if it has ended already.
@@ -153,6 +175,7 @@ class _Executions:
         self._clock = Clock()
         self._integrations = Integrations(self.start)
         self._running: dict[str, Execution] = {}
+        self._redrivable: dict[str, Execution] = {}
         self._starting = threading.Lock()
 
     def close(self) -> None:
@@ -216,14 +239,40 @@ class _Executions:
         details = {**payload_details("input", text), "roleArn": machine["roleArn"]}
         execution.history.add("ExecutionStarted", details, 0)
         _tell_status(record)
-        context = copy_context()
+        self._go(execution, data)
+        return execution
+
+    def _go(self, execution: Execution, data: Json) -> None:
+        context, machine = copy_context(), execution.machine
         definition = machine["definition"]
         threading.Thread(
             target=lambda: context.run(self._walk, execution, machine, definition, data),
             name="execution",
             daemon=True,
         ).start()
-        return execution
+
+    # https://docs.aws.amazon.com/step-functions/latest/apireference/API_RedriveExecution.html
+    async def handle_redrive(self, request: Request) -> Mapping[str, Any]:
+        """RedriveExecution, as the API answers it."""
+        arn = str(request.members.get("executionArn"))
+        record = internals.executions().get(arn)
+        if record is None:
+            raise Refused("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
+        redrive.check(record)
+        if (ending := self._running.get(arn)) is not None:
+            # Its thread is still at the end that its record has already.
+            await asyncio.to_thread(ending.walked.wait)
+        with self._starting:
+            redrive.check(record)
+            execution = self._running[arn] = self._redrivable.pop(arn)
+        execution.again()
+        self._go(execution, json.loads(record["input"]))
+        return {"redriveDate": _epoch_millis(record["redriveDate"]) / 1000}
+
+    async def handle_describe(self, request: Request) -> Response:
+        """DescribeExecution: MiniStack's answer, and whether it can be redriven."""
+        record = internals.executions().get(str(request.members.get("executionArn")))
+        return await (request.pass_on() if record is None else redrive.described(request, record))
 
     async def handle_stop(self, request: Request) -> Mapping[str, Any]:
         """StopExecution, as the API answers it."""
@@ -261,12 +310,20 @@ class _Executions:
                     "Name": record["name"],
                     "RoleArn": machine["roleArn"],
                     "StartTime": now(),
-                    "RedriveCount": 0,
+                    "RedriveCount": record.get("redriveCount", 0),
                 },
                 "StateMachine": {"Id": machine["stateMachineArn"], "Name": machine["name"]},
             }
             branch = Branch(walk, context, Cancellation(execution.cancelled))
-            output = branch.run(parsed["States"], parsed["StartAt"], data)
+            start_at: str = parsed["StartAt"]
+            if execution.at is not None:
+                start_at, data, branch.variables = execution.at
+                branch.previous = len(record["events"])
+
+            def entered(state: str, given: Json) -> None:
+                execution.at = (state, given, dict(branch.variables))
+
+            output = branch.run(parsed["States"], start_at, data, entered)
             execution.end("SUCCEEDED", output=json.dumps(output, ensure_ascii=False))
         except Aborted:
             pass
@@ -279,7 +336,11 @@ class _Executions:
         finally:
             if alarm is not None:
                 alarm.cancel()
-            self._running.pop(record["executionArn"], None)
+            with self._starting:
+                if record["status"] in redrive.REDRIVABLE:
+                    self._redrivable[record["executionArn"]] = execution
+                self._running.pop(record["executionArn"], None)
+            execution.walked.set()
 
 
 def _record(
@@ -325,11 +386,9 @@ def _tell_status(execution: dict[str, Any]) -> None:
         "outputDetails": None if output is None else {"included": True},
         "error": execution.get("error"),
         "cause": execution.get("cause"),
-        "redriveCount": 0,
-        "redriveDate": None,
-        "redriveStatus": "REDRIVABLE" if status in _REDRIVABLE else "NOT_REDRIVABLE",
-        "redriveStatusReason": (
-            None if status in _REDRIVABLE else f"Execution is {status} and cannot be redriven"
+        **redrive.fields(execution),
+        "redriveDate": (
+            _epoch_millis(execution["redriveDate"]) if execution.get("redriveDate") else None
         ),
         "stateMachineVersionArn": None,
         "stateMachineAliasArn": None,
@@ -350,5 +409,4 @@ def _epoch_millis(moment: str) -> int:
     return round(datetime.fromisoformat(moment).timestamp() * 1000)
 
 
-_REDRIVABLE = {"FAILED", "TIMED_OUT", "ABORTED"}
 _MAX_IN_EVENT = 248 * 1024
