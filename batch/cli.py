@@ -1,10 +1,11 @@
-"""Command and environment → echo or ingest → exit code, stopping at once on SIGTERM."""
+"""Command and environment → echo, or ingest of an object or a file → exit code."""
 
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 
 from batch import exits
@@ -23,8 +24,13 @@ class _SignalledError(Exception):
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run the batch and return its exit code; see `batch.exits` for what each means."""
-    if not environment.get("BUCKET"):
+    """Run the batch and return its exit code; see `batch.exits` for what each means.
+
+    The arguments `--file PATH --out DIR` ingest a file without S3; with BUCKET set the one argument is
+    a key; else they are only printed.
+    """
+    file = len(arguments) == 4 and (arguments[0], arguments[2]) == ("--file", "--out")
+    if not file and not environment.get("BUCKET"):
         emit(describe(arguments, environment))
         return exits.DONE
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -37,11 +43,17 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _ingest(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    # Importing DuckDB and botocore takes longer than everything a job without an object does.
-    from batch.ingest import Ingest, Request  # noqa: PLC0415
+    # What these import takes longer than everything a job without an object does.
+    from batch.ingest import FileIngest, Ingest, Request  # noqa: PLC0415
+    from batch.options import Options  # noqa: PLC0415
 
     try:
-        ingest = Ingest(Request.read(arguments, environment))
+        options = Options.read(environment)
+        ingest = (
+            FileIngest(Path(arguments[1]), Path(arguments[3]), options)
+            if len(arguments) == 4
+            else Ingest(Request.read(arguments, environment), options)
+        )
     except MisconfiguredError as refusal:
         return _refuse(refusal)
 

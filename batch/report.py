@@ -1,21 +1,29 @@
 """What became of an object: the report that is stored beside the Parquet file, and logged."""
 
+import heapq
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-# The list is for a person to look at; the count is always the true one.
+# The lists are for a person to look at; the counts are always the true ones.
 LISTED = 100
+_REASONS = 50
+_OTHER = "another reason"
 
 
 @dataclass(frozen=True)
 class ColumnReport:
-    """A column of the result: its DuckDB type and how many of its values are null."""
+    """A column of the result: its type as DuckDB names it, and how many of its values are null.
+
+    `reason` says of a column that was left as text why it is none of the other types.
+    """
 
     name: str
     type: str
     nulls: int
+    reason: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class RejectedRow:
     """A row that is not in the result: the line it starts at (from 1) and why."""
 
@@ -25,10 +33,57 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class Rejected:
-    """How many rows were rejected, and the first `LISTED` of them in the order of the file."""
+    """How many rows were rejected, by reason, and the first `LISTED` of them by line."""
 
     count: int = 0
+    reasons: dict[str, int] = field(default_factory=dict[str, int])
     rows: tuple[RejectedRow, ...] = ()
+
+
+class Rejects:
+    """Counts rejected rows while a file is read, in memory that does not grow with them.
+
+    `records` is what was counted in all, rejected or not, once the file has been read to its end.
+    """
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.count = 0
+        self.reasons: Counter[str] = Counter()
+        self.rows: list[RejectedRow] = []
+
+    def add(self, line: int, reason: str) -> None:
+        """Reject one row."""
+        self.tally(reason, 1)
+        self.list(line, reason)
+
+    def tally(self, reason: str, count: int) -> None:
+        """Count rows of one reason without listing them."""
+        self.count += count
+        known = reason in self.reasons or len(self.reasons) < _REASONS
+        self.reasons[reason if known else _OTHER] += count
+
+    def list(self, line: int, reason: str) -> None:
+        """List a row that is counted elsewhere, if it is among the first."""
+        if len(self.rows) < LISTED:
+            self.rows.append(RejectedRow(line, reason))
+
+    @property
+    def room(self) -> int:
+        """How many rows more would be listed."""
+        return LISTED - len(self.rows)
+
+    def merged(self, *others: "Rejects") -> Rejected:
+        """Return all rejected rows as a report has them: most frequent reasons first."""
+        reasons: Counter[str] = Counter()
+        for rejects in (self, *others):
+            reasons.update(rejects.reasons)
+        rows = heapq.merge(*(sorted(rejects.rows) for rejects in (self, *others)))
+        return Rejected(
+            reasons.total(),
+            dict(reasons.most_common()),
+            tuple(row for row, _ in zip(rows, range(LISTED), strict=False)),
+        )
 
 
 @dataclass(frozen=True)
@@ -38,6 +93,8 @@ class Converted:
     rows: int
     columns: tuple[ColumnReport, ...]
     rejected: Rejected
+    detected: "Format"
+    drift: "Drift | None" = None
 
 
 @dataclass(frozen=True)
@@ -51,14 +108,34 @@ class Source:
 
 
 @dataclass(frozen=True)
+class FileSource:
+    """The file that was read, where there is no S3."""
+
+    file: str
+
+
+@dataclass(frozen=True)
 class Format:
-    """What the content turned out to be, whatever the object is called."""
+    """What the content turned out to be, whatever the object is called.
+
+    `preamble` is the number of lines before the table (titles, conditions) that are no records.
+    """
 
     format: str
     encoding: str
     compression: str
-    delimiter: str | None
-    header: bool | None
+    delimiter: str | None = None
+    header: bool | None = None
+    quoting: bool | None = None
+    preamble: int = 0
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How the file's columns differ from the declared schema."""
+
+    missing: tuple[str, ...]
+    additional: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -71,15 +148,24 @@ class Result:
 
 
 @dataclass(frozen=True)
+class FileResult:
+    """The Parquet file where there is no S3, and its size."""
+
+    file: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Report:
     """The whole report, in the shape of its JSON; times are seconds."""
 
-    source: Source
-    result: Result
+    source: Source | FileSource
+    result: Result | FileResult | None
     detected: Format
     rows: int
     columns: tuple[ColumnReport, ...]
     rejected: Rejected
+    drift: Drift | None
     bytes: int
     seconds: float
     phases: dict[str, float] = field(default_factory=dict[str, float])

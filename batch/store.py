@@ -27,6 +27,7 @@ from batch.exits import GoneError, MisconfiguredError, RefusalError, StoppedErro
 from batch.report import Source
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
 
@@ -127,6 +128,8 @@ class ObjectStream(io.RawIOBase):
         self._name = f"s3://{bucket}/{key}"
         self._offset = 0
         self._resumes = 0
+        # The base class closes an object whose construction failed, as soon as it is collected.
+        self._body: StreamingBody | None = None
         with refusals("GetObject", self._name):
             response = s3.get_object(Bucket=bucket, Key=key)
         self._body = response["Body"]
@@ -148,7 +151,7 @@ class ObjectStream(io.RawIOBase):
                 if self._stopped.is_set():
                     raise StoppedError
                 try:
-                    data = self._body.read(len(buffer)) if self._offset < self.size else b""
+                    data = self._opened().read(len(buffer)) if self._offset < self.size else b""
                 except _TRANSPORT:
                     if self._resumes == _RESUMES:
                         raise
@@ -159,8 +162,12 @@ class ObjectStream(io.RawIOBase):
                 self._offset += len(data)
                 return len(data)
 
+    def _opened(self) -> "StreamingBody":
+        assert self._body is not None  # noqa: S101 - set by __init__, or there is no such object
+        return self._body
+
     def _resume(self) -> None:
-        self._body.close()
+        self._opened().close()
         source = self.source
         response: GetObjectOutputTypeDef
         where = {"Bucket": source.bucket, "Key": source.key, "Range": f"bytes={self._offset}-"}
@@ -171,7 +178,7 @@ class ObjectStream(io.RawIOBase):
 
     def close(self) -> None:
         """Close the connection."""
-        if not self.closed:
+        if not self.closed and self._body is not None:
             self._body.close()
         super().close()
 

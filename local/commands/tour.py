@@ -5,6 +5,7 @@ seen in time.
 """
 
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import duckdb
+import pyarrow.parquet as pq
 
 from local.commands import stack
 from local.commands.errors import CommandError
@@ -359,8 +360,9 @@ class _Follower:
         self._lines += 1
         if self._lines <= SHOWN_LINES:
             text = readable(line)
-            cut = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} …"
-            self._tour.screen.event("log", cut)
+            # What is piped is read by programs, or searched: all of it is there.
+            whole = len(text) <= SHOWN_CHARACTERS or not sys.stdout.isatty()
+            self._tour.screen.event("log", text if whole else f"{text[:SHOWN_CHARACTERS]} …")
 
 
 def readable(line: str) -> str:
@@ -453,11 +455,15 @@ def _show_result(tour: Tour, key: str) -> None:
     )
     for row in rejected["rows"][:SHOWN_LINES]:
         tour.screen.event("rejected", f"line {row['line']}: {row['reason']}")
+    if rejected["count"] > SHOWN_LINES:
+        tour.screen.event("rejected", f"{rejected['count'] - SHOWN_LINES:,} more")
     names, rows = _read(tour, bucket, parquet)
     if len(names) != len(columns):
         raise NotSeenError(f"the file has {len(names)} columns, its report {len(columns)}")
     kinds = [f"{column['name']} {column['type']}" for column in columns]
     tour.screen.table(kinds, rows)
+    if len(rows) < found["rows"]:
+        tour.screen.line(f"  (the first {len(rows)} of {found['rows']:,} rows)")
 
 
 def _read(tour: Tour, bucket: str, key: str) -> tuple[list[str], list[list[str]]]:
@@ -465,10 +471,10 @@ def _read(tour: Tour, bucket: str, key: str) -> tuple[list[str], list[list[str]]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result.parquet"
         path.write_bytes(tour.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-        with duckdb.connect() as database:
-            relation = database.read_parquet(str(path)).limit(SHOWN_ROWS)
-            rows = [
-                ["" if value is None else str(value) for value in row]
-                for row in relation.fetchall()
-            ]
-            return list(relation.columns), rows
+        with pq.ParquetFile(path) as file:
+            first = next(file.iter_batches(batch_size=SHOWN_ROWS), None)
+            rows = [] if first is None else [[*row.values()] for row in first.to_pylist()]
+            return (
+                file.schema_arrow.names,
+                [["" if value is None else str(value) for value in row] for row in rows],
+            )

@@ -51,14 +51,26 @@ def test_an_uploaded_file_becomes_a_parquet_file_and_a_report(
             "compression": "none",
             "delimiter": ",",
             "header": True,
+            "quoting": True,
+            "preamble": 0,
         },
         "rows": 2,
         "columns": [
-            {"name": "id", "type": "BIGINT", "nulls": 0},
-            {"name": "code", "type": "VARCHAR", "nulls": 0},
-            {"name": "at", "type": "DATE", "nulls": 1},
+            {"name": "id", "type": "BIGINT", "nulls": 0, "reason": None},
+            {
+                "name": "code",
+                "type": "VARCHAR",
+                "nulls": 0,
+                "reason": "text, the first at line 2: 00123",
+            },
+            {"name": "at", "type": "DATE", "nulls": 1, "reason": None},
         ],
-        "rejected": {"count": 1, "rows": [{"line": 3, "reason": "expected 3 columns, found 1"}]},
+        "rejected": {
+            "count": 1,
+            "reasons": {"expected 3 columns, found 1": 1},
+            "rows": [{"line": 3, "reason": "expected 3 columns, found 1"}],
+        },
+        "drift": None,
         "bytes": len(CSV),
     }
     assert [(row[0], row[1]) for row in parquet_rows(body)] == [(1, "00123"), (2, "00124")]
@@ -213,8 +225,8 @@ def test_without_a_bucket_arguments_and_environment_are_one_line() -> None:
     }
 
 
-def test_without_a_bucket_neither_duckdb_nor_botocore_is_imported() -> None:
-    unwanted = "{'duckdb', 'botocore', 'logging'}"
+def test_without_a_bucket_neither_arrow_nor_botocore_is_imported() -> None:
+    unwanted = "{'pyarrow', 'numpy', 'botocore', 'logging'}"
     code = f"import sys, batch.cli; sys.exit(bool({unwanted} & set(sys.modules)))"
     root = str(Path(__file__).parents[2])
     subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": root}, check=True)

@@ -1,4 +1,4 @@
-"""Bytes through preparing, sniffing and DuckDB, in process."""
+"""Bytes through preparing, sniffing, typing and writing, in process; DuckDB reads the result."""
 
 import datetime as dt
 import gzip
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import duckdb
 import pytest
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 
 from batch.convert import Conversion
 from batch.exits import BadDataError, StoppedError
+from batch.options import Options
 from batch.report import Converted
-from batch.sniff import SAMPLE, sniff
 from batch.text import prepare
 
 if sys.version_info >= (3, 14):
@@ -43,24 +44,23 @@ class Outcome:
 
 
 WITH_ZONE = "TIMESTAMP WITH TIME ZONE"
-Ingest = Callable[[bytes], Outcome]
+
+
+class Ingest(Protocol):
+    def __call__(self, body: bytes, **declared: object) -> Outcome: ...
 
 
 @pytest.fixture
 def ingest(tmp_path: Path) -> Ingest:
-    return lambda body: convert_bytes(body, tmp_path)
+    return lambda body, **declared: convert_bytes(body, tmp_path, **declared)
 
 
-def convert_bytes(body: bytes, scratch: Path, select: str = "*") -> Outcome:
-    text = prepare(io.BufferedReader(io.BytesIO(body)), scratch / "text")  # pyright: ignore[reportArgumentType] - BytesIO is raw enough
-    with text.path.open("rb") as file:
-        kind = sniff(file.read(SAMPLE), whole=text.size <= SAMPLE)
+def convert_bytes(body: bytes, scratch: Path, select: str = "*", /, **declared: object) -> Outcome:
+    options = Options(**cast("dict[str, Any]", declared))
+    stream = io.BufferedReader(cast("io.RawIOBase", io.BytesIO(body)))
+    text = prepare(stream, scratch / "text", options.encoding)
     parquet = scratch / "out.parquet"
-    conversion = Conversion(scratch)
-    try:
-        converted = conversion.run(text, kind, parquet)
-    finally:
-        conversion.close()
+    converted = Conversion(options).run(text, parquet)
     with duckdb.connect() as connection:
         rows = connection.execute(
             f"SELECT {select} FROM read_parquet(?)",  # noqa: S608 - the test's own
@@ -73,7 +73,7 @@ def test_each_column_gets_the_narrowest_type_that_loses_nothing(ingest: Ingest) 
     done = ingest(
         b"i,f,b,d,t,c,zip,big,phone,v\n"
         b"1,1.50,true,2024-01-05,2024-01-05T10:00:01.5,10:00:00,00123,12345678901234567890,+81,1_0\n"
-        b" 2 ,1e5,FALSE,2024/01/06,2024-01-06 10:00,23:59:59,12345,1,+82,2\n"
+        b" 2 ,2.,FALSE,2024/01/06,2024-01-06 10:00,23:59:59,12345,1,+82,2\n"
     )
     assert done.types == {
         "i": "BIGINT",
@@ -102,7 +102,7 @@ def test_each_column_gets_the_narrowest_type_that_loses_nothing(ingest: Ingest) 
         ),
         (
             2,
-            1e5,
+            2.0,
             False,
             dt.date(2024, 1, 6),
             dt.datetime(2024, 1, 6, 10, 0),  # noqa: DTZ001 - as above
@@ -127,17 +127,31 @@ def test_times_with_an_offset_are_instants(tmp_path: Path) -> None:
     [
         ("1 -1 0 -0", "DOUBLE"),
         ("1 -1 0 9223372036854775807 -9223372036854775808", "BIGINT"),
-        ("1 5e2", "DOUBLE"),
-        ("1.5 -1.50 0 0. 0.25 -0.5 .5 -.5 1e5 0e1 nan -Infinity", "DOUBLE"),
+        ("1 5e2", "VARCHAR"),
+        ("1.5 1E5", "VARCHAR"),
+        ("1.5 1e400", "VARCHAR"),
+        ("4758331E90003 4758331E90004", "VARCHAR"),
+        ("1.5 -1.50 0 0. 0.25 -0.5 .5 -.5 nan -Infinity", "DOUBLE"),
         ("1.5 00.5", "VARCHAR"),
         ("1.5 -01.5", "VARCHAR"),
         ("1.5 1_0", "VARCHAR"),
         ("1.5 +1.5", "VARCHAR"),
-        ("1.5 1234567890123456", "VARCHAR"),
+        ("1.5 1234567890123456", "DECIMAL(38,1)"),
+        ("0.10 99999999999999.99", "DECIMAL(38,2)"),
+        ("0.123456789012345", "DOUBLE"),
+        ("0.1234567890123456 1", "DECIMAL(38,16)"),
+        ("-1234567890.1234567890 .5 7.", "DECIMAL(38,10)"),
+        ("1234567890123456789012345678901234567.12 0.001", "VARCHAR"),
+        ("12345678901234567890 1", "VARCHAR"),
         ("true FALSE True", "BOOLEAN"),
         ("true t", "VARCHAR"),
         ("2024-01-05 2024/01/05", "DATE"),
         ("2024-01-05 2024-1-5", "VARCHAR"),
+        ("2026/4/1 2026/12/31 2026/04/01", "DATE"),
+        ("2026/4/1 2026/4/31", "VARCHAR"),
+        ("2026/4/1 2026/4/1/1", "VARCHAR"),
+        ("2026年4月1日 2026年12月31日", "DATE"),
+        ("20260401 20260402", "BIGINT"),
         ("2024-01-05 infinity", "VARCHAR"),
         ("2024-01-05T10:00:00 infinity", "VARCHAR"),
         ("2024-01-05T10:00:00 2024-01-05T10:00:00.25 2024/01/05T10:00", "TIMESTAMP"),
@@ -192,7 +206,8 @@ def test_the_first_value_of_a_column_may_come_late(ingest: Ingest) -> None:
 
 
 def test_ragged_rows_are_rejected_with_their_line_and_the_rest_stays(ingest: Ingest) -> None:
-    done = ingest(b'a,b\n1,2\n3\n"x\n\ny",5\n6,7,8\n\n9,10\n11\n')
+    body = b'a,b\n1,2\n3\n"x\n\ny",5\n6,7,8\n\n9,10\n11\n'
+    done = ingest(body, rejected_share=0.5)
     assert done.rows == [("1", 2), ("x\n\ny", 5), ("9", 10)]
     assert done.rejected == [
         (3, "expected 2 columns, found 1"),
@@ -202,7 +217,8 @@ def test_ragged_rows_are_rejected_with_their_line_and_the_rest_stays(ingest: Ing
 
 
 def test_line_numbers_are_right_with_crlf_and_quoted_line_ends(ingest: Ingest) -> None:
-    done = ingest(b'a,b\r\n1,2\r\n3\r\n"q\r\nr",3\r\n4\r\n')
+    body = b'a,b\r\n1,2\r\n3\r\n"q\r\nr",3\r\n4\r\n'
+    done = ingest(body, rejected_share=0.5)
     assert done.rows == [("1", 2), ("q\r\nr", 3)]
     assert [line for line, _ in done.rejected] == [3, 6]
 
@@ -218,7 +234,7 @@ def test_any_mixture_of_line_ends_is_read(ingest: Ingest, body: bytes) -> None:
 
 def test_the_count_of_rejected_rows_is_true_when_the_list_is_cut(ingest: Ingest) -> None:
     body = b"a,b\n" + b"1,2\n3\n" * 5_000
-    done = ingest(body)
+    done = ingest(body, rejected_share=0.5)
     assert (len(done.rows), done.converted.rejected.count) == (5_000, 5_000)
     assert [line for line, _ in done.rejected] == [3 + 2 * n for n in range(100)]
 
@@ -231,24 +247,22 @@ def test_line_numbers_hold_across_many_buffers(ingest: Ingest) -> None:
     assert len(done.rows) == 249_999
 
 
-def test_a_quote_that_is_never_closed_is_reported_with_what_it_swallowed(ingest: Ingest) -> None:
-    done = ingest(b'a,b\n1,2\n3,"4\n5,6\n7,8\n')
+def test_every_line_behind_a_quote_that_is_never_closed_is_rejected(ingest: Ingest) -> None:
+    done = ingest(b'a,b\n1,2\n3,"4\n5,6\n7,8\n', rejected_share=1.0)
     assert done.rows == [(1, 2)]
-    assert done.rejected == [
-        (
-            3,
-            (
-                "a quote is never closed, or text follows a closing quote;"
-                " it reaches over 3 more lines"
-            ),
-        )
-    ]
+    reason = "a quote is never closed, or text follows a closing quote"
+    assert done.rejected == [(3, reason), (4, reason), (5, reason)]
 
 
 def test_a_row_longer_than_the_limit_costs_only_itself(ingest: Ingest) -> None:
-    done = ingest(b"a,b\n1,2\n3," + b"x" * (3 << 20) + b"\n5,6\n")
+    done = ingest(b"a,b\n1,2\n3," + b"x" * (9 << 20) + b"\n5,6\n")
     assert done.rows == [(1, 2), (5, 6)]
-    assert done.rejected == [(3, "the row is longer than 2 MiB")]
+    assert done.rejected == [(3, "the row is longer than 8 MiB")]
+
+
+def test_a_row_as_long_as_the_limit_is_read(ingest: Ingest) -> None:
+    done = ingest(b'a,b\n1,"' + b"x\n" * ((4 << 20) - 3) + b'"\n5,6\n')
+    assert [(a, len(str(b))) for a, b in done.rows] == [(1, (8 << 20) - 6), (5, 1)]
 
 
 def test_rows_of_many_kilobytes_fit_into_memory(tmp_path: Path) -> None:
@@ -420,7 +434,9 @@ def test_json_lines_become_typed_columns(ingest: Ingest) -> None:
 
 def test_lines_that_are_no_object_are_rejected_with_their_line(ingest: Ingest) -> None:
     done = ingest(
-        b'{"a":1}\n\n{"a":\n\xff\n[1]\n{"a":2}\r\n"\xff"\n{"a":3,"a":4}\n"s"\n{"a":5}\n{"b"\n'
+        b'{"a":1}\n\n{"a":\n\xff\n[1]\n{"a":2}\r\n"\xff"\n{"a":3,"a":4}\n"s"\n{"a":5}\n{"b"\n',
+        encoding="utf-8",
+        rejected_share=1.0,
     )
     assert done.rows == [(1,), (2,), (5,)]
     encoding = "a character is not valid in the file's encoding"
@@ -441,12 +457,11 @@ def test_a_nested_object_used_as_a_dictionary_stays_text(ingest: Ingest) -> None
 
 
 def test_a_stopped_conversion_raises_and_starts_nothing(tmp_path: Path) -> None:
-    text = prepare(io.BufferedReader(io.BytesIO(b"a,b\n1,2\n")), tmp_path / "text")  # pyright: ignore[reportArgumentType] - as above
-    conversion = Conversion(tmp_path)
+    stream = io.BufferedReader(cast("io.RawIOBase", io.BytesIO(b"a,b\n1,2\n")))
+    conversion = Conversion(Options())
     conversion.stop()
     with pytest.raises(StoppedError):
-        conversion.run(text, sniff(b"a,b\n1,2\n", whole=True), tmp_path / "out.parquet")
-    conversion.close()
+        conversion.run(prepare(stream, tmp_path / "text"), tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 
 

@@ -221,6 +221,7 @@ def test_a_run_in_process_writes_and_logs_the_report(
     ]
     assert lines[1]["rejected"] == {
         "count": 1,
+        "reasons": {"a JSON value, but not an object": 1},
         "rows": [{"line": 2, "reason": "a JSON value, but not an object"}],
     }
 

@@ -1,0 +1,25 @@
+"""What a file may not exceed: checked as it is read, refused with 65 by the name given here."""
+
+ROW_BYTES = 8 << 20
+"""A longer record is rejected, and the rest of the file read on."""
+
+COLUMNS = 10_000
+"""Of a table, and top-level keys of all objects of a JSON Lines file."""
+
+DEPTH = 100
+"""Of nested JSON values; a deeper row is rejected."""
+
+NESTED_KEYS = 200
+"""Of a nested object; one with more is a dictionary, and stays JSON text."""
+
+EXPANDED_BYTES = 50 << 30
+"""Of a compressed file, after decompression."""
+
+PREAMBLE_LINES = 100
+"""Before the table begins: titles, conditions, comments."""
+
+SHEET_ROWS = 1_048_576
+"""Of a worksheet, which is Excel's own limit."""
+
+WORKBOOK_BYTES = 1 << 30
+"""Of a workbook's parts, uncompressed; and of its shared strings, a quarter of that."""

@@ -1,0 +1,151 @@
+"""A text → batches of columns of text: what every format has in common for typing and writing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from batch.arrow import Values
+from batch.dialect import Csv
+from batch.exits import BadDataError
+from batch.kinds import Kind
+from batch.records import QuotesAreTextError, Records, Shape
+from batch.report import Format, Rejects
+from batch.text import Text
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows as columns, in the order of the table, and the line that each begins at.
+
+    Columns to be typed are text; the others are in the type that they are written in.
+    """
+
+    columns: Sequence[Values]
+    lines: npt.NDArray[np.int64]
+
+
+class Table(Protocol):
+    """A file that can be read as often as it takes."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The columns' names, each only once."""
+        ...
+
+    def candidates(self, of_csv: tuple[Kind, ...]) -> Sequence[tuple[Kind, ...]]:
+        """What each column may turn out to be: `of_csv` where nothing is known."""
+        ...
+
+    def batches(self, rejects: Rejects) -> Iterator[Batch]:
+        """Read the file from its beginning; rows that are none go to `rejects`."""
+        ...
+
+    def detected(self) -> Format:
+        """What the content turned out to be."""
+        ...
+
+
+@dataclass
+class CsvTable:
+    """Delimited text."""
+
+    text: Text
+    dialect: Csv
+    null_values: Sequence[str] = ()
+    quoting: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.quoting = self.dialect.quoting
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the header, or those of the columns' places."""
+        return self.dialect.names
+
+    def candidates(self, of_csv: tuple[Kind, ...]) -> Sequence[tuple[Kind, ...]]:
+        """Every column may be anything."""
+        return [of_csv] * len(self.names)
+
+    def detected(self) -> Format:
+        """The dialect."""
+        return Format(
+            format="csv",
+            encoding=self.text.encoding,
+            compression=self.text.compression,
+            delimiter=self.dialect.delimiter,
+            header=self.dialect.header,
+            quoting=self.quoting,
+            preamble=self.dialect.preamble,
+        )
+
+    def batches(self, rejects: Rejects) -> Iterator[Batch]:
+        """Yield the records that are as wide as the table.
+
+        The records are found by `Records`, and read by Arrow: two readers that have to agree.
+
+        Raises:
+            BadDataError: they do not.
+            QuotesAreTextError: quotes do not enclose values: `batches` is to be called again.
+        """
+        shape = Shape(
+            self.dialect.delimiter, self.quoting, len(self.names), returns=self.dialect.returns
+        )
+        found = Records(self._blocks(), shape, self.dialect.line, rejects)
+        places = [str(place) for place in range(len(self.names))]
+        parse = pa_csv.ParseOptions(
+            delimiter=self.dialect.delimiter,
+            quote_char='"' if self.quoting else False,
+            newlines_in_values=True,
+            ignore_empty_lines=len(places) > 1,
+        )
+        convert = pa_csv.ConvertOptions(
+            check_utf8=False,
+            column_types=dict.fromkeys(places, pa.string()),
+            strings_can_be_null=True,
+            null_values=["", *self.null_values],
+        )
+        try:
+            for chunk in found:
+                table = pa_csv.read_csv(
+                    pa.BufferReader(chunk.data),  # pyright: ignore[reportArgumentType] - a file of Arrow's own
+                    read_options=pa_csv.ReadOptions(
+                        column_names=places, use_threads=False, block_size=len(chunk.data) + 1
+                    ),
+                    parse_options=parse,
+                    convert_options=convert,
+                ).combine_chunks()
+                if table.num_rows != chunk.lines.size:
+                    raise BadDataError(
+                        differ(chunk.lines.size, table.num_rows, int(chunk.lines[0]))
+                    )
+                yield Batch(
+                    cast("list[Values]", [column.chunk(0) for column in table.columns]), chunk.lines
+                )
+        except QuotesAreTextError:
+            self.quoting = False
+            raise
+        except pa.ArrowInvalid as error:
+            raise BadDataError(f"the file cannot be read: {error}") from error
+        rejects.records = found.good + rejects.count
+
+    def _blocks(self) -> Iterator[bytes]:
+        skip = self.dialect.skip
+        for block in self.text.blocks():
+            if skip >= len(block):
+                skip -= len(block)
+                continue
+            yield block[skip:]
+            skip = 0
+
+
+def differ(counted: int, read: int, line: int = 1) -> str:
+    """Say that two ways of counting records do not agree."""
+    return (
+        f"from line {line} on, {counted:,} records were counted and {read:,} read: one of the two"
+        " is wrong, so nothing is written"
+    )
