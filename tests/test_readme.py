@@ -2,20 +2,16 @@
 
 import json
 import re
-import types
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Union, get_args, get_origin
 
 import pytest
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import components
-import settings
 from local.engine import monitor as engine
 from local.engine import project
+from tests.settings.keys import KEYS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -31,36 +27,6 @@ def _rows(name: str) -> dict[str, list[str]]:
     """The rows of a table by the code in their first cell."""
     rows = [line.strip("| ").split(" | ") for line in _section(name).splitlines()[2:]]
     return {cells[0].strip("`"): [cell.strip() for cell in cells[1:]] for cells in rows}
-
-
-def _models(annotation: object, path: str) -> Iterator[tuple[type[BaseModel], str]]:
-    """The models an annotation leads to, with how the README writes the way there."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation, path
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        yield from _models(arguments[0], path)
-    elif origin is dict:
-        yield from _models(arguments[1], f"{path}.NAME")
-    elif origin is tuple:
-        yield from _models(arguments[0], path if path.endswith("[]") else f"{path}[]")
-    elif origin in {Union, types.UnionType}:
-        for argument in arguments:
-            yield from _models(argument, path)
-
-
-def _keys(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    for field in model.model_fields.values():
-        key = f"{path}.{field.alias}".removeprefix(".")
-        inner = list(_models(field.annotation, key))
-        for nested, nested_path in inner:
-            yield from _keys(nested, nested_path)
-        if not inner:
-            yield key, field
-
-
-# aws:region is a key of Pulumi's AWS provider.
-KEYS = {key: field for key, field in _keys(settings.Settings) if key != "region"}
 
 
 def test_the_configuration_table_has_every_key_and_no_other() -> None:

@@ -1,0 +1,136 @@
+"""Every key of a stack's file changes what the stack registers."""
+
+import copy
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.recorder import deploy_stack
+from tests.settings.keys import KEYS
+
+pytestmark = pytest.mark.slow
+
+ACCOUNT = "111122223333"
+KEY = f"arn:aws:kms:ap-northeast-1:{ACCOUNT}:key/1"
+SECRETS = {"PASSWORD": f"arn:aws:ssm:ap-northeast-1:{ACCOUNT}:parameter/p"}
+EXISTING = {"vpcId": "vpc-1", "subnetIds": ["subnet-1"]}
+
+BASE: dict[str, Any] = {
+    "protect": True,
+    "network": {},
+    "uploadsBucket": {},
+    "resultsBucket": {},
+    "jobs": {"a": {}, "b": {"image": "ghcr.io/team/b:1"}},
+    "uploads": {"in": {"job": "a", "prefix": "in/"}},
+    "pipelines": {"nightly": {"schedule": "rate(1 day)", "steps": [{"job": "a"}]}},
+    "schedules": {"when": {"job": "a", "schedule": "rate(1 day)"}},
+    "alerts": {},
+    "taskEvents": {},
+}
+ENTRIES = {"jobs": "a", "uploads": "in", "pipelines": "nightly", "schedules": "when"}
+
+# Another value than the key has in BASE, by the last parts of its path.
+VALUES: dict[str, Any] = {
+    "network.cidr": "10.7.0.0/16",
+    "network.nat": True,
+    "network.vpcId": "vpc-2",
+    "network.subnetIds": ["subnet-2"],
+    "network.assignPublicIp": False,
+    "bucket": "existing",
+    "retentionDays": 7,
+    "resultsBucket.prefix": "out/",
+    "image": "ghcr.io/team/other:2",
+    "architecture": "ARM64",
+    "platformVersion": "LATEST",
+    "containerInsights": "enhanced",
+    "logRetentionDays": 7,
+    "protect": False,
+    "cpu": 256,
+    "memory": 2048,
+    "ephemeralStorage": 50,
+    "timeout": "2h",
+    "environment": {"MODE": "full"},
+    "secrets": SECRETS,
+    "secretsKey": KEY,
+    "retries": 1,
+    "retryExitCodes": [3],
+    "maxConcurrency": 2,
+    "spot": True,
+    "job": "b",
+    "via": "task",
+    "uploads.NAME.prefix": "other/",
+    "suffix": ".csv",
+    "key": "in/one",
+    "wildcard": "in/*/x",
+    "minSize": 5,
+    "maxSize": 9,
+    "schedule": "rate(2 days)",
+    "timezone": "Asia/Tokyo",
+    "enabled": False,
+    "flexibleMinutes": 5,
+    "start": "2098-01-01T00:00:00Z",
+    "end": "2099-01-01T00:00:00Z",
+    "overlap": "allow",
+    "commands": ["x"],
+    "onFailure": "continue",
+    "count": 2,
+    "emails": ["a@example.com"],
+    "httpsEndpoints": ["https://example.com/x"],
+    "runbook": "https://example.com/runbook",
+    "keepEvent": False,
+}
+# What a key takes to be there as well, or instead, before it is set.
+BEFORE: dict[str, dict[str, Any]] = {
+    "network.vpcId": {"network": EXISTING},
+    "network.subnetIds": {"network": EXISTING},
+    "jobs.NAME.secretsKey": {"jobs": {"a": {"secrets": SECRETS}, "b": BASE["jobs"]["b"]}},
+    "uploads.NAME.key": {"uploads": {"in": {"job": "a"}}},
+    "uploads.NAME.wildcard": {"uploads": {"in": {"job": "a"}}},
+}
+
+
+def _value(key: str) -> Any:  # noqa: ANN401 any value of a key
+    parts = key.split(".")
+    endings = [".".join(parts[start:]) for start in range(len(parts))]
+    found = [VALUES[ending] for ending in endings if ending in VALUES]
+    assert found, f"{key} is new: give it a value in VALUES, other than it has in BASE"
+    return found[0]
+
+
+def _set(config: dict[str, Any], key: str) -> dict[str, Any]:
+    """The configuration with another value under the key."""
+    config = copy.deepcopy(config)
+    place: Any = config
+    *path, last = re.sub(r"\[\]", ".0", key).split(".")
+    for part in path:
+        if isinstance(place, list):
+            place = place[int(part)]
+        elif part == "NAME":
+            place = place[ENTRIES[path[0]]]
+        else:
+            place = place.setdefault(part, {})
+    place[last] = _value(key)
+    return config
+
+
+@cache
+def _base() -> dict[str, Any]:
+    return _registered(BASE)
+
+
+def _registered(config: dict[str, Any]) -> dict[str, Any]:
+    """What AWS is asked for; the inputs of our own components are nobody's but ours."""
+    resources = deploy_stack("dev", **config).resources
+    others = (r for r in resources if not r.type.startswith("fargate-batch:"))
+    return {r.urn: (r.inputs, r.protect) for r in others}
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_changes_what_is_registered(key: str) -> None:
+    before = {**BASE, **BEFORE.get(key, {})}
+    # Without any filter an upload is refused: these are compared with another filter.
+    compared = BASE if key in ("uploads.NAME.key", "uploads.NAME.wildcard") else before
+    unchanged = _base() if compared == BASE else _registered(compared)
+    assert _registered(_set(before, key)) != unchanged
