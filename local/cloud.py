@@ -1,12 +1,11 @@
 """The laptop's cloud: MiniStack served from a thread of this process, on loopback only.
 
-Requests come in over HTTP at `Cloud.endpoint`; what MiniStack lacks is patched in by the parts
-installed when the cloud starts and taken out again when it closes.
+Requests come in over HTTP at `Cloud.endpoint`; the services are installed when the cloud starts and
+taken out again when it closes.
 """
 
 import contextlib
 import functools
-import importlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from local import control
 from local.faults import Faults
 from local.gate import App, Gate
 from local.instance import Instance, InstanceError
-from local.ministack import front, models
+from local.ministack import front, internals, models
 from local.ministack.server import HOST, CloudError, PortInUse, Server
 from local.services.cloudwatch import alarms, queries
 from local.services.ecs import ecs
@@ -133,10 +132,7 @@ class Cloud(AbstractContextManager["Cloud"]):
 
     def scope(self) -> AbstractContextManager[None]:
         """This cloud's account and region for calls of MiniStack's functions from a thread."""
-        responses = importlib.import_module("ministack.core.responses")
-        return cast(
-            "AbstractContextManager[None]", responses.request_scope(self.account, self.region)
-        )
+        return internals.request_scope(self.account, self.region)
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - a type for each service
         """This cloud's boto3 client of a service, with fixed credentials; one for all threads.

@@ -4,7 +4,6 @@ What MiniStack answers beside AWS's services, and where it looks for what a requ
 replaced: `requests` says it.
 """
 
-import importlib
 import logging
 import uuid
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import unquote, unquote_to_bytes
 
 from local.gate import App, Message, Receive, Send
-from local.ministack import patch
+from local.ministack import internals
 from local.ministack.models import SERVICES
 from local.ministack.requests import (
     BadRequest,
@@ -30,16 +29,6 @@ from local.ministack.requests import (
     sender_of,
     too_long,
 )
-
-for _name, _parameters in {
-    "access_denied_response": None,
-    "extract_iam_action": ("service", "method", "path", "headers", "body", "query_params"),
-}.items():
-    patch.leans_on("ministack.core.iam_actions", _name, _parameters)
-for _name in ("cors_preflight", "cors_response_headers", "_error", "fromstring"):
-    patch.leans_on("ministack.services.s3", _name)
-patch.leans_on("ministack.core.iam_actions", "_AUTH_FAILURES")
-patch.leans_on("ministack.core.iam_actions", "SERVICE_TO_IAM_NAMESPACE")
 
 _log = logging.getLogger(__name__)
 UNDETERMINED = "Undetermined"
@@ -73,7 +62,6 @@ class _Request:
 
 
 _current: ContextVar[_Request] = ContextVar("request")
-_original: dict[str, Callable[..., Any]] = {}
 
 
 class Front:
@@ -128,12 +116,11 @@ class Front:
             or "x-amz-copy-source" in {*request.headers, *map(str.lower, request.query)}
         ):
             return False
-        s3 = importlib.import_module("ministack.services.s3")
         headers = {**request.headers, "origin": origin}
         with self._scope():
             if preflight:
-                return s3.cors_preflight(request.bucket, request.key, headers)[0] == 200
-            return bool(s3.cors_response_headers(request.bucket, method, headers))
+                return internals.cors_preflight(request.bucket, request.key, headers)[0] == 200
+            return bool(internals.cors_headers(request.bucket, method, headers))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request; what MiniStack fails at is answered as AWS does its own failures."""
@@ -214,10 +201,7 @@ class Front:
         sender = request.sender
         if request.method == "OPTIONS":
             with self._scope():
-                s3 = importlib.import_module("ministack.services.s3")
-                return cast(
-                    "_Answer", s3.cors_preflight(request.bucket, request.key, request.headers)
-                )
+                return internals.cors_preflight(request.bucket, request.key, request.headers)
         if sender.service not in SERVICES:
             raise NotAvailable(sender.service)
         if sender.key:
@@ -280,8 +264,7 @@ def _text(value: bytes) -> str:
 
 def _failure(service: str, headers: dict[str, str], error: BadRequest) -> _Answer:
     """An error in the service's own protocol."""
-    actions = importlib.import_module("ministack.core.iam_actions")
-    status, found, body = actions.access_denied_response(
+    status, found, body = internals.access_denied(
         service,
         "",
         "",
@@ -290,7 +273,7 @@ def _failure(service: str, headers: dict[str, str], error: BadRequest) -> _Answe
         message=error.message,
         headers=headers,
     )
-    if error.code not in actions._AUTH_FAILURES:  # noqa: SLF001 - checked by patch.leans_on
+    if error.code not in internals.authentication_failures():
         status = error.status
     # What is left of the request is not read.
     return status, {**found, "Connection": "close"}, body
@@ -318,7 +301,7 @@ async def _dispatch(
     if reading.operation == "DeleteObjects":
         _one_key_an_object(reading.body)
     request.reading = reading
-    return await _original["_dispatch_service_request"](
+    return await internals.dispatch_request.original(
         reading.method,
         reading.path,
         reading.headers,
@@ -330,10 +313,9 @@ async def _dispatch(
 
 def _one_key_an_object(body: bytes) -> None:
     # Of two keys one would be authorised and the other deleted.
-    parse = importlib.import_module("ministack.services.s3").fromstring
     malformed = "The XML you provided was not well-formed or did not validate."
     try:
-        root = parse(body)
+        root = internals.parse_xml(body)
     except Exception:  # noqa: BLE001 - a parser's own, or that of what it forbids
         raise BadRequest("MalformedXML", malformed) from None
     for one in root.iter():
@@ -357,13 +339,13 @@ def _action(
     service: str, method: str, path: str, headers: dict[str, str], body: bytes, query_params: Query
 ) -> str:
     request = _current.get()
-    namespaces = importlib.import_module("ministack.core.iam_actions").SERVICE_TO_IAM_NAMESPACE
+    namespaces = internals.iam_prefixes()
     reading = request.reading
     if reading is not None and reading.operation and service not in {"lambda", "s3", "scheduler"}:
         return f"{namespaces[service]}:{reading.operation}"
     if service == "s3":
         path = f"/{request.bucket}/{'key' if request.key else ''}"
-    found = _original["extract_iam_action"](service, method, path, headers, body, query_params)
+    found = internals.action_of_request.original(service, method, path, headers, body, query_params)
     return cast("str | None", found) or f"{namespaces[service]}:{UNDETERMINED}"
 
 
@@ -373,34 +355,24 @@ def _presigned(method: str, path: str, headers: dict[str, str], query_params: Qu
     if request is not None:
         path, headers = unquote(request.raw_path.decode()), request.headers
         query_params = request.query
-    return _original["_verify_presigned_sigv4"](method, path, headers, query_params)
+    return internals.verify_presigned.original(method, path, headers, query_params)
 
 
 def _unsigned_form(policy_b64: str, size: int) -> Any:  # noqa: ANN401 - as above
     del policy_b64, size
-    s3 = importlib.import_module("ministack.services.s3")
-    return s3._error("AccessDenied", "Access Denied", 403)  # noqa: SLF001 - checked by patch.leans_on
+    return internals.s3_error("AccessDenied", "Access Denied", 403)
 
 
 def install() -> None:
-    """Put the reading above in place of MiniStack's, until `patch.restore`."""
-    app, actions, s3 = "ministack.app", "ministack.core.iam_actions", "ministack.services.s3"
-    arguments = ("method", "path", "headers", "body", "query_params", "request_id")
-    action = ("service", "method", "path", "headers", "body", "query_params")
-    special = (*arguments, "raw_path", "raw_query_string", "client_ip")
-    before_body = ("method", "path", "headers", "query_params", "request_id")
-    replacements: tuple[tuple[str, str, Callable[..., Any], tuple[str, ...]], ...] = (
-        (app, "detect_service", _service, ("method", "path", "headers", "query_params")),
-        (app, "_handle_pre_body_request", _nothing, before_body),
-        (app, "_handle_post_body_shortcuts", _nothing, arguments),
-        (app, "_handle_special_data_plane_request", _nothing, special),
-        (app, "_dispatch_service_request", _dispatch, arguments),
-        (actions, "extract_iam_action", _action, action),
-        (s3, "_verify_presigned_sigv4", _presigned, ("method", "path", "headers", "query_params")),
-        (s3, "_enforce_post_policy_size", _unsigned_form, ("policy_b64", "size")),
-    )
-    for module, name, new, parameters in replacements:
-        _original[name] = patch.replace(module, name, new, parameters)
+    """Put the reading above in place of MiniStack's, until `pinned.restore`."""
+    internals.detect_service.replace(_service)
+    internals.before_body.replace(_nothing)
+    internals.after_body.replace(_nothing)
+    internals.data_plane.replace(_nothing)
+    internals.dispatch_request.replace(_dispatch)
+    internals.action_of_request.replace(_action)
+    internals.verify_presigned.replace(_presigned)
+    internals.check_form.replace(_unsigned_form)
 
 
 def as_signed() -> tuple[str, list[tuple[bytes, bytes]]]:

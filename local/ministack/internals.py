@@ -6,10 +6,12 @@ installed MiniStack. What is replaced says why the seam does not do.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from logging import Logger
+from re import Pattern
 from typing import Any, Protocol
 
-from local.ministack.pinned import Function, Replaced, ReplacedValue, Value
+from local.ministack.pinned import Function, Members, Replaced, ReplacedValue, State, Value
 
 Json = Any
 Record = dict[str, Any]
@@ -60,6 +62,14 @@ class EventView(Protocol):
         ...
 
 
+# What the protocols above rely on
+members = (
+    Members("core.responses.AccountScopedDict", "get", "pop", "values", "get_scoped", "to_dict"),
+    Members("core.responses.AccountRegionScopedDict", "get", "pop", "values", "all_items"),
+    Members("services.eventbridge._EventView", "envelope", "event_with_detail"),
+)
+
+
 class CallError(Exception):
     """What `call_service` raises."""
 
@@ -100,6 +110,20 @@ create_log_stream: Function[[Mapping[str, Any]], Response] = Function(
 put_log_events: Function[[Mapping[str, Any]], Response] = Function(
     "services.cloudwatch_logs._put_log_events", "data"
 )
+
+# DynamoDB: the tests of the semaphore need no server
+dynamodb_operations: dict[str, Function[[Mapping[str, Any]], Response]] = {
+    operation: Function(f"services.dynamodb._{name}", "data")
+    for operation, name in {
+        "createTable": "create_table",
+        "getItem": "get_item",
+        "query": "query",
+        "scan": "scan",
+        "transactWriteItems": "transact_write_items",
+        "updateItem": "update_item",
+    }.items()
+}
+dynamodb_reset: Function[[], None] = Function("services.dynamodb.reset")
 
 # EC2
 vpcs: Value[Store] = Value("services.ec2._vpcs")
@@ -146,7 +170,7 @@ send_to_target: Replaced[[Record, Record, Record, EventView | None], None] = Rep
     *("target", "event", "rule", "view"),
     reason="An event reaches its targets without a request, whoever puts it on the bus.",
 )
-dispatch_event: Replaced[[Record, EventView | None], None] = Replaced(
+dispatch_event: Replaced[..., None] = Replaced(
     "services.eventbridge._dispatch_event",
     *("event", "view"),
     reason="S3 puts its events on the bus without a request, in a shape of MiniStack's own.",
@@ -157,6 +181,8 @@ takes_schedule: Replaced[[str], bool] = Replaced(
     reason="What an expression may be is checked deep inside PutRule.",
 )
 
+events_log: Function[[], list[Record]] = Function("services.eventbridge._events_log_list")
+
 # EventBridge Scheduler
 schedules: Value[Store] = Value("services.scheduler._schedules")
 start_schedules: Replaced[[], None] = Replaced(
@@ -164,7 +190,169 @@ start_schedules: Replaced[[], None] = Replaced(
     reason="A thread of MiniStack's would fire the schedules too.",
 )
 
+# The server
+application: Function[..., Any] = Function("app.app", "scope", "receive", "send")
+reset: Function[[], None] = Function("app._reset_all_state")
+# What an event loop leaves behind, and the next one must not find.
+reset_lock: State[object] = State("app._reset_lock")
+main_loop: State[object] = State("app._MAIN_LOOP")
+http_connection: ReplacedValue[type[Any]] = ReplacedValue(
+    "protocol.H11Protocol",
+    package="hypercorn",
+    reason="It upgrades to HTTP/2, and asks for a body before anybody wants it.",
+)
+# Read from the environment once, when a module is imported.
+CONSTANTS_OF_PORT = ("_GATEWAY_PORT", "_PORT", "_DEFAULT_PORT", "DEFAULT_PORT", "_MINISTACK_PORT")
+CONSTANTS_OF_REGION = ("REGION",)
+find_scripts: Replaced[..., list[str]] = Replaced(
+    "app._collect_scripts",
+    "dirs",
+    reason="MiniStack would run what it finds in folders of this machine when it starts.",
+)
+authorises: ReplacedValue[bool] = ReplacedValue(
+    "app.AUTH",
+    reason="It is read from the environment, once, and is off there.",
+)
+detect_service: Replaced[..., str] = Replaced(
+    "app.detect_service",
+    *("method", "path", "headers", "query_params"),
+    reason="A request is read once, before it is authorised, and MiniStack guesses.",
+)
+before_body: Replaced[..., Any] = Replaced(
+    "app._handle_pre_body_request",
+    *("method", "path", "headers", "query_params", "request_id"),
+    reason="It answers requests to MiniStack itself, without asking who sends them.",
+)
+after_body: Replaced[..., Any] = Replaced(
+    "app._handle_post_body_shortcuts",
+    *("method", "path", "headers", "body", "query_params", "request_id"),
+    reason="It answers requests to MiniStack itself, without asking who sends them.",
+)
+data_plane: Replaced[..., Any] = Replaced(
+    "app._handle_special_data_plane_request",
+    *("method", "path", "headers", "body", "query_params", "request_id", "raw_path"),
+    *("raw_query_string", "client_ip"),
+    reason="It answers requests of services that are not here.",
+)
+dispatch_request: Replaced[..., Any] = Replaced(
+    "app._dispatch_service_request",
+    *("method", "path", "headers", "body", "query_params", "request_id"),
+    reason="What a request names is read once, and MiniStack is given that.",
+)
+pin_request: Replaced[..., None] = Replaced(
+    "app.pin_signed_request",
+    *("method", "raw_path", "query_params", "raw_headers", "handshake"),
+    reason="A signature is of the host and path that were signed, not of those passed on.",
+)
+pin_client: Replaced[[str, bool], None] = Replaced(
+    "app.pin_request_origin",
+    *("source_ip", "secure_transport"),
+    reason="Loopback counts as TLS, for policies that demand it.",
+)
+
 # IAM
+sessions: Value[dict[str, Record]] = Value("services.sts._sessions")
+register_session: Function[[str, Record], None] = Function(
+    "services.sts.register_session", "access_key", "session"
+)
+new_access_key: Function[[], str] = Function("services.sts._gen_session_access_key")
+new_secret: Function[[], str] = Function("services.sts._gen_secret")
+new_session_token: Function[[], str] = Function("services.sts._gen_session_token")
+role_id: Function[[str], str] = Function("services.sts._role_id", "role_arn")
+access_keys: Value[Store] = Value("services.iam._access_keys")
+roles: Value[Store] = Value("services.iam._roles")
+managed_policy: Function[[str, str], Json] = Function(
+    "core.iam_evaluator._resolve_managed_policy_document", "policy_arn", "account_id"
+)
+resource_policy: Function[[str, str], Any] = Function(
+    "core.iam_evaluator._resource_policy", "service", "resource_arn"
+)
+parse_policy: Function[[Json], list[Any]] = Function(
+    "core.iam_evaluator.parse_policy_document", "doc"
+)
+first_match: Function[[Any, list[Any], str], Any] = Function(
+    "core.iam_evaluator._first_match", "ctx", "stmts", "effect"
+)
+evaluate_resource_policy: Function[[Json, Any, str], Any] = Function(
+    "core.iam_evaluator.evaluate_resource_policy",
+    *("doc", "ctx", "service", "named_only", "direct_only"),
+)
+combine_resource_policy: Function[..., Any] = Function(
+    "core.iam_evaluator.combine_resource_policy",
+    *("identity", "ctx", "policy", "owner_account", "required", "limits"),
+)
+resolve_principal: Function[[str, str], Any] = Function(
+    "core.iam_evaluator.resolve_principal", "access_key_id", "account_id", "credential"
+)
+EvalContext: Function[..., Any] = Function(
+    "core.iam_evaluator.EvalContext",
+    *("principal_arn", "principal_type", "principal_account", "action", "resource_arn", "region"),
+    *("source_ip", "secure_transport", "request_tags", "tag_keys", "service_context"),
+    "principal_keys",
+)
+EvalResult: Function[..., Any] = Function(
+    "core.iam_evaluator.EvalResult",
+    *("decision", "principal_arn", "matched_sid", "reason", "resource_policy_arn"),
+)
+denial_message: Function[[str, str, str, bool], str] = Function(
+    "core.iam_actions.identity_denial_message",
+    *("action", "principal_arn", "resource", "explicit_deny"),
+)
+authentication_failures: Value[Mapping[str, Any]] = Value("core.iam_actions._AUTH_FAILURES")
+iam_prefixes: Value[Mapping[str, str]] = Value("core.iam_actions.SERVICE_TO_IAM_NAMESPACE")
+evaluate: Replaced[..., Any] = Replaced(
+    "core.iam_evaluator.evaluate",
+    *("ctx", "policies", "limits"),
+    reason="Which statement decides is kept, and statements can be withheld to see who needs them.",
+)
+enforce: Replaced[..., Any] = Replaced(
+    "core.iam_evaluator.enforce",
+    *("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context"),
+    reason="A request can ask for more than one permission, and MiniStack knows of one.",
+)
+role_policies: Replaced[[str, str], list[list[Any]]] = Replaced(
+    "core.iam_evaluator._gather_role_policies",
+    *("role_name", "account_id"),
+    reason="Statements reach the evaluator without the policy that they are of.",
+)
+condition_key: Replaced[[str, Any], Any] = Replaced(
+    "core.iam_evaluator._resolve_condition_key",
+    *("key", "ctx"),
+    reason="aws:PrincipalArn is the session's, where AWS has the role's.",
+)
+wildcards: Replaced[[str, bool], Pattern[str]] = Replaced(
+    "core.iam_evaluator._fnmatch_compile",
+    *("pattern", "ignore_case"),
+    reason="A wildcard of MiniStack's stops at a line break.",
+)
+request_origin: ReplacedValue[ContextVar[tuple[str, bool]]] = ReplacedValue(
+    "core.iam_evaluator._request_origin",
+    reason="What no request from outside led to is AWS's own, and has TLS.",
+)
+is_root: Replaced[[str], bool] = Replaced(
+    "core.iam_evaluator.is_root_access_key",
+    "access_key_id",
+    reason="Whoever reaches loopback is the account itself, by whatever key nobody else has.",
+)
+is_root_to_sts: Replaced[[str], bool] = Replaced(
+    "services.sts.is_root_access_key", "access_key_id", reason="As `is_root`, which STS imports."
+)
+resource_of_request: Replaced[..., str] = Replaced(
+    "core.iam_actions.extract_resource_arn",
+    *("service", "method", "path", "headers", "body", "query_params", "region", "account_id"),
+    reason="Some requests are authorised on other resources than MiniStack says.",
+)
+action_of_request: Replaced[..., str] = Replaced(
+    "core.iam_actions.extract_iam_action",
+    *("service", "method", "path", "headers", "body", "query_params"),
+    reason="An action that MiniStack cannot tell is let through by it.",
+)
+access_denied: Replaced[..., Any] = Replaced(
+    "core.iam_actions.access_denied_response",
+    *("service", "action", "principal_arn", "request_id", "error_code", "message", "headers"),
+    *("resource_arn", "explicit_deny", "resource_policy_arn"),
+    reason="The refusal names the permission that is missing, of several that were asked for.",
+)
 pin_origin: Function[[str, bool], None] = Function(
     "core.iam_evaluator.pin_request_origin", "source_ip", "secure_transport"
 )
@@ -218,6 +406,9 @@ function_threads: ReplacedValue[object] = ReplacedValue(
 end_functions: Function[[], None] = Function("core.lambda_runtime.reset")
 function_logger: Value[Logger] = Value("services.lambda_svc.logger")
 
+function_variables = ("MINISTACK_", "LOCALSTACK_")
+"""How variables begin by which a function's process is told what to run."""
+
 # S3
 buckets: Value[Store] = Value("services.s3._buckets")
 send_object_event: Replaced[..., None] = Replaced(
@@ -225,6 +416,29 @@ send_object_event: Replaced[..., None] = Replaced(
     *("bucket_name", "key", "event_name", "size", "etag", "deletion_type", "restore_event_data"),
     *("version_id", "sequencer", "object_extra", "record_extra"),
     reason="An object's version is known here, and lost on the way to the bus.",
+)
+
+cors_preflight: Function[[str, str, Mapping[str, str]], Response] = Function(
+    "services.s3.cors_preflight", "bucket_name", "key", "headers"
+)
+cors_headers: Function[[str, str, Mapping[str, str]], Mapping[str, str]] = Function(
+    "services.s3.cors_response_headers", "bucket_name", "method", "headers"
+)
+s3_error: Function[[str, str, int], Response] = Function(
+    "services.s3._error", "code", "message", "status", "resource", "extra", "headers"
+)
+parse_xml: Function[[bytes], Any] = Function(
+    "services.s3.fromstring", "text", "forbid_dtd", "forbid_entities", "forbid_external"
+)
+verify_presigned: Replaced[..., Any] = Replaced(
+    "services.s3._verify_presigned_sigv4",
+    *("method", "path", "headers", "query_params"),
+    reason="A signature is of the host and path that were signed, not of those passed on.",
+)
+check_form: Replaced[[str, int], Any] = Replaced(
+    "services.s3._enforce_post_policy_size",
+    *("policy_b64", "size"),
+    reason="MiniStack takes forms without verifying their signature.",
 )
 
 # Secrets Manager and Parameter Store

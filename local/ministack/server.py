@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import os
 import socket
-import sys
 import threading
 from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +16,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from local.gate import App, Message, Receive, Send
-from local.ministack import patch
-
-patch.leans_on("ministack.app", "app", ("scope", "receive", "send"))
-patch.leans_on("ministack.app", "_reset_all_state", ())
-patch.leans_on("ministack.app", "_reset_lock")
-patch.leans_on("ministack.app", "_MAIN_LOOP")
+from local.ministack import internals, pinned
 
 HOST = "127.0.0.1"
 _JOIN_SECONDS = 1.5
@@ -68,14 +62,14 @@ class Server:
             CloudError: it is not installed.
         """
         self._undo.enter_context(_environment(_settings(self.port, account, region, credentials)))
-        ministack = _import_ministack()
+        _import_ministack()
         _readdress(self.port, region)
-        self._undo.callback(_reset, ministack)
-        self._undo.callback(patch.restore)
-        patch.replace(ministack, "_collect_scripts", _no_scripts, ("dirs",))
+        self._undo.callback(_reset)
+        self._undo.callback(pinned.restore)
+        internals.find_scripts.replace(_no_scripts)
         _speak_http_1_1()
         self._undo.callback(self._end)
-        return cast("App", ministack.app)
+        return internals.application
 
     def start(self, app: App) -> None:
         """Answer requests by an application.
@@ -234,9 +228,9 @@ def _set_environment(settings: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _import_ministack() -> ModuleType:
+def _import_ministack() -> None:
     try:
-        return importlib.import_module("ministack.app")
+        internals.reset.owner()
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in {"ministack", "hypercorn", "h11"}:
             raise
@@ -252,23 +246,20 @@ def _readdress(port: int, region: str) -> None:
     They read them from the environment once, at import.
     """
     values = {
-        **dict.fromkeys(
-            ("_GATEWAY_PORT", "_PORT", "_DEFAULT_PORT", "DEFAULT_PORT", "_MINISTACK_PORT"),
-            str(port),
-        ),
-        **dict.fromkeys(("REGION", "_REGION", "DEFAULT_REGION"), region),
+        **dict.fromkeys(internals.CONSTANTS_OF_PORT, str(port)),
+        **dict.fromkeys(internals.CONSTANTS_OF_REGION, region),
     }
-    for name, module in list(sys.modules.items()):
-        if name.startswith("ministack."):
-            for constant, value in values.items():
-                if isinstance(getattr(module, constant, None), str):
-                    setattr(module, constant, value)
+    for module in pinned.loaded():
+        for constant, value in values.items():
+            if isinstance(getattr(module, constant, None), str):
+                setattr(module, constant, value)
 
 
-def _reset(app: ModuleType) -> None:
-    app._reset_all_state()  # noqa: SLF001 - checked by patch.leans_on
-    for bound_to_the_loop in ("_reset_lock", "_MAIN_LOOP"):
-        setattr(app, bound_to_the_loop, None)
+def _reset() -> None:
+    internals.reset()
+    # What belongs to an event loop that is closed.
+    internals.reset_lock.set(None)
+    internals.main_loop.set(None)
 
 
 def _no_scripts(*_dirs: str) -> list[str]:
@@ -278,8 +269,8 @@ def _no_scripts(*_dirs: str) -> list[str]:
 
 def _speak_http_1_1() -> None:
     """Have Hypercorn speak nothing else, and ask for no body before that is wanted."""
-    h11, protocols = importlib.import_module("h11"), importlib.import_module("hypercorn.protocol")
-    patch.replace(protocols, "H11Protocol", _protocol(protocols.H11Protocol, h11))
+    connection = internals.http_connection
+    connection.replace(_protocol(connection(), importlib.import_module("h11")))
 
 
 def _protocol(base: Any, h11: ModuleType) -> type:  # noqa: ANN401 - a class known at run time

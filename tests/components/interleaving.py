@@ -10,10 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from ministack.services import (  # pyright: ignore[reportMissingTypeStubs] it has none
-    dynamodb,
-)
-
+from local.ministack import internals
 from local.services.stepfunctions import expressions
 from local.services.stepfunctions.asl import matches
 
@@ -250,12 +247,7 @@ class World:
         return _dynamodb(prefix, operation, arguments)
 
 
-_OPERATIONS = {
-    "updateItem": dynamodb._update_item,  # pyright: ignore[reportPrivateUsage] without a server
-    "getItem": dynamodb._get_item,  # pyright: ignore[reportPrivateUsage]
-    "query": dynamodb._query,  # pyright: ignore[reportPrivateUsage]
-    "transactWriteItems": dynamodb._transact_write_items,  # pyright: ignore[reportPrivateUsage]
-}
+_OPERATIONS = internals.dynamodb_operations
 TABLE = "slots"
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 CONFLICT = (
@@ -276,15 +268,15 @@ def _dynamodb(prefix: str, operation: str, arguments: Json) -> Answer:
 
 def items() -> list[dict[str, Json]]:
     """Everything in the table."""
-    _, _, body = dynamodb._scan({"TableName": TABLE, "ConsistentRead": True})  # pyright: ignore[reportPrivateUsage]
+    _, _, body = _OPERATIONS["scan"]({"TableName": TABLE, "ConsistentRead": True})
     return json.loads(body)["Items"]
 
 
 def new_table() -> None:
     """An empty table as the component makes it."""
-    dynamodb.reset()
+    internals.dynamodb_reset()
     keys = [("kind", "HASH"), ("arrival", "RANGE")]
-    status, _, body = dynamodb._create_table(  # pyright: ignore[reportPrivateUsage]
+    status, _, body = _OPERATIONS["createTable"](
         {
             "TableName": TABLE,
             "BillingMode": "PAY_PER_REQUEST",

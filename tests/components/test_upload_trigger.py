@@ -4,13 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from ministack.services.eventbridge import (  # pyright: ignore[reportMissingTypeStubs] it has none
-    _event_pattern_error,  # pyright: ignore[reportPrivateUsage] EventBridge's matcher, as a function
-    _matches_pattern,  # pyright: ignore[reportPrivateUsage] EventBridge's matcher, as a function
-)
 
 from components import UploadFilterArgs, UploadTrigger, UploadTriggerArgs
 from components.upload_trigger import event_pattern
+from local.ministack import internals
 from tests.components.parts import (
     CLUSTER,
     MACHINE,
@@ -58,8 +55,8 @@ def starts(filter_: UploadFilterArgs, key: str, size: int, *, bucket: str = "upl
         "Detail": json.dumps(detail),
     }
     pattern = json.dumps(event_pattern("uploads", filter_))
-    assert _event_pattern_error(pattern) is None
-    return bool(_matches_pattern(pattern, event))
+    assert internals.pattern_error(pattern) is None
+    return internals.matches_pattern(pattern, event)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The server itself: where it listens, how it starts, and that nothing of it is left."""
 
-import importlib
 import os
 import socket
 import sys
@@ -8,14 +7,12 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from local.cloud import Cloud, CloudError, PortInUse
-from local.ministack import patch
-from local.ministack.patch import Internal, PinnedInternalMoved
+from local.ministack.pinned import PinnedInternalMoved
 from local.services.ecs.images import Images
 from tests.local.probe import REGION, Stack, eventually, make_stack
 
@@ -178,39 +175,6 @@ def test_a_part_that_fails_to_install_leaves_nothing_open(
     assert here.listening() == []
     with Cloud(0, REGION) as opened:
         assert opened.client("s3").list_buckets()["Buckets"] == []
-
-
-def test_every_internal_leaned_on_is_as_it_was_pinned(cloud: Cloud) -> None:
-    assert cloud.port
-    internals = patch.leaned_on()
-    assert {(one.module, one.name) for one in internals} >= {
-        ("ministack.app", "_reset_all_state"),
-        ("ministack.services.ecs", "_tasks"),
-        ("ministack.services.eventbridge", "_put_events"),
-        ("ministack.services.sts", "register_session"),
-    }
-    assert [what for one in internals if (what := patch.problem(one))] == []
-
-
-def test_an_internal_that_moved_is_named() -> None:
-    module = "ministack.services.ecs"
-    importlib.import_module(module)
-    assert patch.problem(Internal(module, "_no_such", None)) == f"{module}._no_such is gone"
-    assert patch.problem(Internal(module, "_run_task", ("request",))) == (
-        f"{module}._run_task takes ('data',), not ('request',)"
-    )
-    with pytest.raises(PinnedInternalMoved, match=r"ecs\._no_such is gone: .*pip install"):
-        patch.check(Internal(module, "_no_such", None))
-
-
-def test_closing_puts_every_original_back() -> None:
-    app: Any = importlib.import_module("ministack.app")
-    events: Any = importlib.import_module("ministack.services.eventbridge")
-    before = (events._invoke_target, dict(app.SERVICE_HANDLERS))
-    with Cloud(0, REGION):
-        assert events._invoke_target is not before[0]
-        assert app.SERVICE_HANDLERS["ecs"] is not before[1]["ecs"]
-    assert (events._invoke_target, app.SERVICE_HANDLERS) == before
 
 
 def test_a_request_is_answered_here_or_passed_on_whoever_sends_it(

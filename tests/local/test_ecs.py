@@ -1,6 +1,5 @@
 """Tasks as processes: from RunTask to STOPPED, over HTTP, with real processes."""
 
-import importlib
 import json
 import os
 import threading
@@ -8,7 +7,7 @@ import time
 from collections.abc import Generator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import psutil
 import pytest
@@ -17,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.cloud import Cloud
+from local.ministack import internals
 from local.services.ecs import ecs
 from local.services.ecs.build import with_command
 from local.services.ecs.containers import Place, role_credentials
@@ -63,11 +63,9 @@ def refusal(stack: Stack, task_definition: str, *command: str, **fields: object)
 def published(cloud: Cloud) -> list[dict[str, Any]]:
     """Every state-change event on the default bus, as MiniStack keeps them."""
     with cloud.scope():
-        eventbridge: Any = importlib.import_module("ministack.services.eventbridge")
-        log = cast("list[dict[str, Any]]", eventbridge._events_log_list())
         return [
             json.loads(event["Detail"])
-            for event in log
+            for event in internals.events_log()
             if event["DetailType"] == "ECS Task State Change"
         ]
 

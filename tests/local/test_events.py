@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
+from local.ministack import internals
 from local.services.events.events import Delivery, at_path, observe, transformed
 from local.services.events.targets import DeliveryError, run_task_request
-from local.services.iam.policies import internal
 from local.shapes import Json
 from tests.local.machines import ROLE, Machines, make_role
 from tests.local.probe import REGION, Stack, eventually
@@ -124,11 +124,10 @@ def test_an_event_that_comes_twice_starts_one_execution_and_each_rule_its_own(
     for name in ("one", "two"):
         add_rule(cloud, name, {"Arn": machine, "RoleArn": ROLE})
     event = {"EventId": "5c1f7f86-0000-4000-8000-000000000001", "Source": "test", "Detail": "{}"}
-    dispatch = internal("services.eventbridge", "_dispatch_event")
     delivered: list[Delivery] = []
     with observe(delivered.append), cloud.scope():
         for _ in range(2):
-            dispatch(dict(event))
+            internals.dispatch_event(dict(event))
         eventually(
             lambda: True if [one.outcome for one in delivered].count("delivered") == 4 else None
         )

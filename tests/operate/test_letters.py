@@ -243,10 +243,10 @@ def test_a_process_killed_between_start_and_delete_doubles_nothing(
 
 def reveal(deployed: Deployed, url: str) -> None:
     """Let the time pass for which the messages of a queue are hidden."""
-    from local.services.iam.policies import internal
+    from local.ministack import internals
 
     with deployed.cloud.scope():
-        for message in internal("services.sqs", "_queues").get(url)["messages"]:
+        for message in internals.queues().get(url)["messages"]:
             message["visible_at"] = 0
 
 

@@ -3,49 +3,46 @@
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutQueryDefinition.html
 """
 
-import json
 import time
 import uuid
 from typing import Any
 
-from local.ministack import patch
+from local.ministack.seam import Operation, Refused, Request, serve
 from local.runtime import Runtime
 
-_MODULE = "ministack.services.cloudwatch_logs"
-_JSON = {"Content-Type": "application/x-amz-json-1.1"}
-_Answer = tuple[int, dict[str, str], bytes]
+_Saved = dict[str, dict[str, Any]]
 
 
-def install(cloud: Runtime) -> None:  # noqa: ARG001 - as every part
+def install(cloud: Runtime) -> None:
     """Answer the requests about saved queries until the cloud closes; none is saved yet."""
-    saved: dict[str, dict[str, Any]] = {}
+    saved: _Saved = {}
 
-    async def handle(
-        method: str,
-        path: str,
-        headers: dict[str, str],
-        body: bytes,
-        query_params: dict[str, list[str]],
-    ) -> _Answer:
-        match headers.get("x-amz-target", "").rpartition(".")[2]:
-            case "PutQueryDefinition":
-                return _put(saved, json.loads(body))
-            case "DeleteQueryDefinition":
-                return _delete(saved, json.loads(body))
-            case "DescribeQueryDefinitions":
-                return _describe(saved, json.loads(body))
-            case _:
-                return await others(method, path, headers, body, query_params)
+    async def put(request: Request) -> dict[str, Any]:
+        return _put(saved, request.members)
 
-    others = patch.replace(
-        _MODULE, "handle_request", handle, ("method", "path", "headers", "body", "query_params")
-    )
+    async def delete(request: Request) -> dict[str, Any]:
+        identity = request.members["queryDefinitionId"]
+        if saved.pop(identity, None) is None:
+            raise _not_found(identity)
+        return {"success": True}
+
+    async def describe(request: Request) -> dict[str, Any]:
+        prefix = request.members.get("queryDefinitionNamePrefix", "")
+        found = [one for one in saved.values() if one["name"].startswith(prefix)]
+        return {"queryDefinitions": sorted(found, key=lambda one: one["name"])}
+
+    operations: dict[str, Operation] = {
+        "PutQueryDefinition": put,
+        "DeleteQueryDefinition": delete,
+        "DescribeQueryDefinitions": describe,
+    }
+    cloud.on_close(serve("logs", operations))
 
 
-def _put(saved: dict[str, dict[str, Any]], request: dict[str, Any]) -> _Answer:
+def _put(saved: _Saved, request: dict[str, Any]) -> dict[str, Any]:
     identity = request.get("queryDefinitionId") or str(uuid.uuid4())
     if "queryDefinitionId" in request and identity not in saved:
-        return _not_found(identity)
+        raise _not_found(identity)
     saved[identity] = {
         "queryLanguage": request.get("queryLanguage", "CWLI"),
         "queryDefinitionId": identity,
@@ -54,27 +51,8 @@ def _put(saved: dict[str, dict[str, Any]], request: dict[str, Any]) -> _Answer:
         "lastModified": int(time.time() * 1000),
         "logGroupNames": request.get("logGroupNames", []),
     }
-    return _ok({"queryDefinitionId": identity})
+    return {"queryDefinitionId": identity}
 
 
-def _delete(saved: dict[str, dict[str, Any]], request: dict[str, Any]) -> _Answer:
-    identity = request["queryDefinitionId"]
-    return _not_found(identity) if saved.pop(identity, None) is None else _ok({"success": True})
-
-
-def _describe(saved: dict[str, dict[str, Any]], request: dict[str, Any]) -> _Answer:
-    prefix = request.get("queryDefinitionNamePrefix", "")
-    found = [one for one in saved.values() if one["name"].startswith(prefix)]
-    return _ok({"queryDefinitions": sorted(found, key=lambda one: one["name"])})
-
-
-def _ok(answer: dict[str, Any]) -> _Answer:
-    return 200, dict(_JSON), json.dumps(answer).encode()
-
-
-def _not_found(identity: str) -> _Answer:
-    error = {
-        "__type": "ResourceNotFoundException",
-        "message": f"The query definition {identity} does not exist",
-    }
-    return 400, dict(_JSON), json.dumps(error).encode()
+def _not_found(identity: str) -> Refused:
+    return Refused("ResourceNotFoundException", f"The query definition {identity} does not exist")

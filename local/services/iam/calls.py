@@ -4,18 +4,16 @@ MiniStack names the resource of most requests; those it names otherwise than AWS
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from local.ministack import front, patch
+from local.ministack import front, internals
 from local.services.iam import keys
 from local.services.iam.needs import Need, cluster_arn, on_task, run_task
-from local.services.iam.policies import Context, Decision, internal, keep, matches
+from local.services.iam.policies import Context, Decision, keep, matches
 from local.services.stepfunctions.tokens import machine_of
-
-_original: dict[str, Callable[..., Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +81,8 @@ def _missing_object(resource: str) -> list[Need]:
     # Who may not list the bucket is not told that an object is missing:
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     name, _, key = resource.removeprefix("arn:aws:s3:::").partition("/")
-    account = internal("core.responses", "get_account_id")()
-    bucket = internal("services.s3", "_buckets").get_scoped(account, None, name)
+    account = internals.account()
+    bucket = internals.buckets().get_scoped(account, None, name)
     if bucket is None or key in bucket["objects"]:
         return []
     return [Need("s3:ListBucket", f"arn:aws:s3:::{name}")]
@@ -146,7 +144,7 @@ def of_api(
         path = "/".join(cast("str", request[name]) for name in ("Bucket", "Key") if name in request)
         return [Need(action, f"arn:aws:s3:::{path}" if path else "*")]
     path = f"/functions/{request['FunctionName']}" if "FunctionName" in request else "/"
-    resource = _original["extract_resource_arn"](
+    resource = internals.resource_of_request.original(
         service,
         "POST",
         path,
@@ -156,7 +154,7 @@ def of_api(
         region,
         account,
     )
-    return [Need(action, cast("str", resource))]
+    return [Need(action, resource)]
 
 
 def _resource_arn(
@@ -174,11 +172,8 @@ def _resource_arn(
     if service == "s3" and key:
         # MiniStack's own reading takes several slashes for one, and drops the last.
         return f"arn:aws:s3:::{bucket}/{key}"
-    named = cast(
-        "str",
-        _original["extract_resource_arn"](
-            service, method, path, headers, body, query_params, region, account_id
-        ),
+    named = internals.resource_of_request.original(
+        service, method, path, headers, body, query_params, region, account_id
     )
     needs_of = _NAMED_HERE.get(service)
     if needs_of is None:
@@ -216,7 +211,7 @@ def _enforce(
     further = _missing_object(resource_arn) if iam_action == "s3:GetObject" else asked.further
     for need in (first, *further):
         with matches() as found:
-            denied = _original["enforce"](
+            denied = internals.enforce.original(
                 access_key_id, need.action, service, region, need.resource, dict(need.context)
             )
         if found:
@@ -231,14 +226,13 @@ def _enforce(
 
 def _nobody_but_the_account(access_key_id: str, iam_action: str, service: str, region: str) -> Any:  # noqa: ANN401 - as above
     # A policy may allow every action there is, by a wildcard: this is none.
-    denied = _original["enforce"](access_key_id, iam_action, service, region)
+    denied = internals.enforce.original(access_key_id, iam_action, service, region)
     if denied is not None or keys.is_developers(access_key_id):
         return denied
-    evaluator = "core.iam_evaluator"
-    account = internal("core.responses", "get_account_id")()
-    principal = internal(evaluator, "resolve_principal")(access_key_id, account).arn
+    account = internals.account()
+    principal = internals.resolve_principal(access_key_id, account).arn
     keep(Decision(principal, iam_action, "*", allowed=False, matched_statement=None))
-    return internal(evaluator, "EvalResult")("ImplicitDeny", principal_arn=principal)
+    return internals.EvalResult("ImplicitDeny", principal_arn=principal)
 
 
 def _denial(  # the keyword-only parameters are MiniStack's
@@ -255,10 +249,8 @@ def _denial(  # the keyword-only parameters are MiniStack's
         rest["resource_arn"] = resource
         if not rest.get("message") and not (explicit and rest.get("resource_policy_arn")):
             shown = f'"{resource}"' if service == "s3" else resource
-            rest["message"] = internal("core.iam_actions", "identity_denial_message")(
-                action, principal_arn, shown, explicit
-            )
-    return _original["access_denied_response"](service, action, principal_arn, request_id, **rest)
+            rest["message"] = internals.denial_message(action, principal_arn, shown, explicit)
+    return internals.access_denied.original(service, action, principal_arn, request_id, **rest)
 
 
 def _signed(
@@ -270,17 +262,17 @@ def _signed(
 ) -> None:
     # A proxy that was spoken to without TLS says so, and so can a test of a policy that demands it.
     if (b"x-forwarded-proto", b"http") in [(name.lower(), value) for name, value in raw_headers]:
-        source_ip = internal("core.responses", "get_request_client_ip")()
-        _original["pin_request_origin"](source_ip, False)  # noqa: FBT003 - as above
+        source_ip = internals.client_ip()
+        internals.pin_client.original(source_ip, False)  # noqa: FBT003 - as above
     # The path and the host that were signed, where the bucket is a part of the host.
     raw_path, raw_headers = front.as_signed()
-    _original["pin_signed_request"](method, raw_path, query_params, raw_headers, handshake)
+    internals.pin_request.original(method, raw_path, query_params, raw_headers, handshake)
 
 
 def _origin(source_ip: str, secure_transport: bool) -> None:  # noqa: FBT001 - MiniStack's signature
     # Loopback leaves the machine as little as TLS would, so a policy that demands TLS takes it.
     loopback = source_ip in {"127.0.0.1", "::1"}
-    _original["pin_request_origin"](source_ip, loopback or secure_transport)
+    internals.pin_client.original(source_ip, loopback or secure_transport)
 
 
 def _is_developers(access_key_id: str) -> bool:
@@ -293,38 +285,12 @@ def install() -> None:
     Keys of sessions and of users made here are held to their policies; `keys` says whose any other
     one is.
     """
-    evaluator, actions, app = (
-        "ministack.core.iam_evaluator",
-        "ministack.core.iam_actions",
-        "ministack.app",
-    )
-    enforced = (
-        "access_key_id",
-        "iam_action",
-        "service",
-        "region",
-        "resource_arn",
-        "service_context",
-    )
-    named = ("service", "method", "path", "headers", "body", "query_params", "region", "account_id")
-    denied = (
-        *("service", "action", "principal_arn", "request_id", "error_code", "message", "headers"),
-        *("resource_arn", "explicit_deny", "resource_policy_arn"),
-    )
-    replacements: tuple[tuple[str, str, Callable[..., Any], tuple[str, ...]], ...] = (
-        (evaluator, "enforce", _enforce, enforced),
-        (actions, "extract_resource_arn", _resource_arn, named),
-        (actions, "access_denied_response", _denial, denied),
-        (app, "pin_request_origin", _origin, ("source_ip", "secure_transport")),
-        (
-            app,
-            "pin_signed_request",
-            _signed,
-            ("method", "raw_path", "query_params", "raw_headers", "handshake"),
-        ),
-    )
-    for module in (evaluator, "ministack.services.sts"):
-        patch.replace(module, "is_root_access_key", _is_developers, ("access_key_id",))
-    for module, name, new, parameters in replacements:
-        _original[name] = patch.replace(module, name, new, parameters)
-    patch.replace(app, "AUTH", new=True)
+    # STS imports the other when it is itself imported.
+    internals.is_root_to_sts.replace(_is_developers)
+    internals.is_root.replace(_is_developers)
+    internals.enforce.replace(_enforce)
+    internals.resource_of_request.replace(_resource_arn)
+    internals.access_denied.replace(_denial)
+    internals.pin_client.replace(_origin)
+    internals.pin_request.replace(_signed)
+    internals.authorises.replace(new=True)

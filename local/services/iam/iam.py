@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
+from local.ministack import internals
 from local.runtime import Runtime
 from local.services.iam import calls, keys, needs, policies
 from local.services.iam.keys import problem as key_problem
@@ -23,7 +24,6 @@ from local.services.iam.policies import (
     forget,
     identity_statements,
     in_scope,
-    internal,
     keep,
     matches,
     parsed,
@@ -100,16 +100,15 @@ def _request(
     principal: str, action: str, resource: str, context: Context, *, account: str
 ) -> _Request:
     region = resource.split(":", 5)[3] if resource.startswith("arn:") else ""
-    make = internal("core.iam_evaluator", "EvalContext")
     return cast(
         "_Request",
-        make(
+        internals.EvalContext(
             principal_arn=principal,
             principal_type="AssumedRole" if principal.startswith("arn:") else "Service",
             principal_account=account,
             action=action,
             resource_arn=resource,
-            region=region or cast("str", internal("core.responses", "get_region")()),
+            region=region or internals.region(),
             source_ip="",
             secure_transport=context.get("aws:SecureTransport", "true") == "true",
             service_context={key.lower(): value for key, value in context.items()},
@@ -135,9 +134,7 @@ def _decide_by_resource_policy(
     with matches() as found:
         result = in_scope(
             request.resource_arn,
-            lambda: internal("core.iam_evaluator", "evaluate_resource_policy")(
-                policy, request, service
-            ),
+            lambda: internals.evaluate_resource_policy(policy, request, service),
         )
     allowed = result.decision == "Allow"
     keep(Decision(principal, request.action, request.resource_arn, allowed, found[-1].statement))
@@ -197,15 +194,14 @@ def start_session(
         AccessDenied: as `assume`.
     """
     assume(role_arn, service_principal, source_arn=source_arn)
-    sts = "services.sts"
     credentials = Credentials(
-        internal(sts, "_gen_session_access_key")(),
-        internal(sts, "_gen_secret")(),
-        internal(sts, "_gen_session_token")(),
+        internals.new_access_key(),
+        internals.new_secret(),
+        internals.new_session_token(),
     )
     record = {
         "Arn": _session_arn(role_arn, session),
-        "UserId": f"{internal(sts, '_role_id')(role_arn)}:{session}",
+        "UserId": f"{internals.role_id(role_arn)}:{session}",
         "SecretAccessKey": credentials.secret_access_key,
         "SessionToken": credentials.session_token,
         "Expiration": time.time() + seconds,
@@ -218,7 +214,7 @@ def start_session(
     }
     # It looks through all sessions for expired ones, which another thread's would disturb.
     with _registering:
-        internal(sts, "register_session")(credentials.access_key_id, record)
+        internals.register_session(credentials.access_key_id, record)
     return credentials
 
 
@@ -243,17 +239,14 @@ def authorise(
     identity = parsed(identity_statements(role_arn))
 
     def decide() -> Any:  # noqa: ANN401 - MiniStack's EvalResult
-        evaluator = "core.iam_evaluator"
-        result = internal(evaluator, "evaluate")(request, [identity])
-        policy = internal(evaluator, "_resource_policy")(action.partition(":")[0], resource)
+        result = internals.evaluate(request, [identity])
+        policy = internals.resource_policy(action.partition(":")[0], resource)
         if policy is None:
             return result
         # A key's policy must allow even the roles of its own account:
         # https://docs.aws.amazon.com/kms/latest/developerguide/key-policies.html
         required = action.startswith("kms:")
-        return internal(evaluator, "combine_resource_policy")(
-            result, request, *policy, required=required
-        )
+        return internals.combine_resource_policy(result, request, *policy, required=required)
 
     with matches() as found:
         result = in_scope(resource if resource != "*" else role_arn, decide)

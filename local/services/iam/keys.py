@@ -5,9 +5,8 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#iden
 
 import hmac
 import time
-from typing import Any, cast
 
-from local.services.iam.policies import internal
+from local.ministack import internals
 
 _TEMPORARY = "ASIA"
 _UNKNOWN = ("UnrecognizedClientException", "The security token included in the request is invalid.")
@@ -25,7 +24,7 @@ def forget() -> None:
 
 def problem(key: str, token: str) -> tuple[str, str] | None:
     """What is wrong with a key and the session token sent along: a code and a message of AWS's."""
-    session = cast("dict[str, Any] | None", internal("services.sts", "_sessions").get(key))
+    session = internals.sessions().get(key)
     if session is not None:
         if time.time() > session.get("Expiration", float("inf")):
             return _EXPIRED
@@ -43,13 +42,13 @@ def is_developers(key: str) -> bool:
 
     A key that looks temporary never does, nor one that is a user's or was, in whichever letters.
     """
-    if key in internal("services.sts", "_sessions") or key in _users_keys():
+    if key in internals.sessions() or key in _users_keys():
         return False
     capitals = key.upper()
     return not capitals.startswith(_TEMPORARY) and capitals not in _issued
 
 
 def _users_keys() -> set[str]:
-    keys = {key for _, key in internal("services.iam", "_access_keys").to_dict()}
+    keys = {key for _, key in internals.access_keys().to_dict()}
     _issued.update(key.upper() for key in keys)
     return keys

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from local.services.iam.policies import Context, in_scope, internal
+from local.ministack import internals
+from local.services.iam.policies import Context, in_scope
 
 TASKS_SERVICE = "ecs-tasks.amazonaws.com"
 
@@ -37,8 +38,8 @@ def _task_definition(request: Mapping[str, Any], scope: str) -> Mapping[str, Any
     named = cast("str", request.get("taskDefinition") or "")
 
     def find() -> Mapping[str, Any] | None:
-        key = internal("services.ecs", "_resolve_td_key")(named)
-        return cast("Mapping[str, Any] | None", internal("services.ecs", "_task_defs").get(key))
+        key = internals.task_definition_key(named)
+        return cast("Mapping[str, Any] | None", internals.task_definitions().get(key))
 
     found = cast("Mapping[str, Any] | None", in_scope(scope, find))
     if found:
@@ -133,16 +134,13 @@ def encryption(arn: str) -> list[str]:
     """The key of one's own that a queue or topic is encrypted with, as a list of none or one."""
 
     def find() -> list[str]:
-        if ":sqs:" in arn:
-            record = internal("services.sqs", "_queue_by_arn")(arn)
-        else:
-            record = internal("services.sns", "_topics").get(arn)
+        record = internals.queue_by_arn(arn) if ":sqs:" in arn else internals.topics().get(arn)
         named = cast(
             "str", (record or {"attributes": {}})["attributes"].get("KmsMasterKeyId") or ""
         )
         if not named or "alias/aws/" in named:
             return []
-        key = cast("dict[str, str] | None", internal("services.kms", "_resolve_key")(named))
+        key = cast("dict[str, str] | None", internals.kms_key(named))
         return [key["Arn"] if key else f"{_prefix(arn, 'kms')}:{named}"]
 
     return cast("list[str]", in_scope(arn, find))
@@ -180,12 +178,12 @@ def write_log(function_arn: str, log_group: str, stream: str) -> list[Need]:
 
 
 def _key_of_secret(arn: str) -> str | None:
-    _, secret = internal("services.secretsmanager", "_resolve")(arn)
+    _, secret = internals.find_secret(arn)
     return cast("str | None", (secret or {}).get("KmsKeyId"))
 
 
 def _key_of_parameter(arn: str) -> str | None:
-    store = internal("services.ssm", "_parameters")
+    store = internals.parameters()
     name = arn.split(":parameter/", 1)[1]
     found = store.get(f"/{name}") or store.get(name) or {}
     return cast("str | None", found.get("KeyId"))

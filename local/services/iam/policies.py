@@ -6,7 +6,6 @@ can be withheld for a while to see who needs it.
 
 import contextlib
 import functools
-import importlib
 import json
 import re
 from collections import deque
@@ -16,35 +15,10 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Any, cast
 
-from local.ministack import patch
+from local.ministack import internals
 
 Context = Mapping[str, str | list[str]]
 """Condition keys of one request, such as `{"ecs:cluster": "arn:…"}`."""
-
-for _module, _names in {
-    "core.iam_actions": ("identity_denial_message",),
-    "core.iam_evaluator": (
-        *("EvalContext", "_first_match", "_resolve_managed_policy_document", "_resource_policy"),
-        *("combine_resource_policy", "evaluate_resource_policy", "parse_policy_document"),
-        *("EvalResult", "resolve_principal"),
-    ),
-    "core.responses": ("get_request_client_ip", "set_request_account_id", "set_request_region"),
-    "services.ecs": ("_resolve_td_key", "_task_defs"),
-    "services.iam": ("_access_keys", "_roles"),
-    "services.kms": ("_keys", "_resolve_key"),
-    "services.lambda_svc": ("_functions",),
-    "services.s3": ("_buckets",),
-    "services.secretsmanager": ("_resolve",),
-    "services.sns": ("_topics",),
-    "services.sqs": ("_queue_by_arn", "_queues"),
-    "services.ssm": ("_parameters",),
-    "services.sts": (
-        *("_gen_secret", "_gen_session_access_key", "_gen_session_token", "_role_id"),
-        *("_sessions", "register_session"),
-    ),
-}.items():
-    for _name in _names:
-        patch.leans_on(f"ministack.{_module}", _name)
 
 TRUST = "trust policy"
 RESOURCE = "resource policy"
@@ -93,7 +67,6 @@ class Match:
 
 _decisions: deque[Decision] = deque(maxlen=KEPT_DECISIONS)
 _withheld: set[tuple[Statement, str | None]] = set()
-_original: dict[str, Callable[..., Any]] = {}
 _matches: ContextVar[list[Match] | None] = ContextVar("matches", default=None)
 
 
@@ -133,14 +106,9 @@ def _is_withheld(statement: Statement | None, action: str) -> bool:
     )
 
 
-def internal(module: str, name: str) -> Any:  # noqa: ANN401 - MiniStack is untyped; callers declare what they get
-    """MiniStack's `module.name`, imported on first use so that its environment is set by then."""
-    return getattr(importlib.import_module(f"ministack.{module}"), name)
-
-
 def account_of(arn: str) -> str:
     """The account in an ARN; S3's have none and belong to the cloud's own."""
-    return arn.split(":", 5)[4] or cast("str", internal("core.responses", "get_account_id")())
+    return arn.split(":", 5)[4] or internals.account()
 
 
 def _raw_statements(document: object) -> list[dict[str, Any]]:
@@ -160,7 +128,7 @@ def _located(owner: str, policy: str, document: object) -> list[tuple[Statement,
 
 def role(role_arn: str) -> dict[str, Any] | None:
     """MiniStack's record of a role, or None."""
-    roles = internal("services.iam", "_roles")
+    roles = internals.roles()
     found: dict[str, Any] | None = roles.get_scoped(
         account_of(role_arn), None, role_arn.rsplit("/", 1)[-1]
     )
@@ -170,7 +138,7 @@ def role(role_arn: str) -> dict[str, Any] | None:
 def identity_statements(role_arn: str) -> list[tuple[Statement, dict[str, Any]]]:
     """The statements of a role's inline and attached policies, with their JSON."""
     record = role(role_arn) or {}
-    managed = internal("core.iam_evaluator", "_resolve_managed_policy_document")
+    managed = internals.managed_policy
     documents = [
         *dict(record.get("InlinePolicies") or {}).items(),
         *((arn, managed(arn, account_of(role_arn))) for arn in record.get("AttachedPolicies", [])),
@@ -191,7 +159,7 @@ def resource_statements(arn: str) -> list[tuple[Statement, dict[str, Any]]]:
     if ":role/" in arn:
         return trust_statements(arn)
     owner = ":".join(arn.split("/", 1)[:1]) if arn.startswith("arn:aws:s3:::") else arn
-    lookup = internal("core.iam_evaluator", "_resource_policy")
+    lookup = internals.resource_policy
     found = in_scope(arn, lambda: lookup(arn.split(":")[2], arn))
     return _located(owner, RESOURCE, found[0]) if found else []
 
@@ -201,29 +169,21 @@ def in_scope(arn: str, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the ca
     account, region = account_of(arn), arn.split(":", 5)[3]
 
     def scoped() -> Any:  # noqa: ANN401
-        internal("core.responses", "set_request_account_id")(account)
+        internals.set_account(account)
         if region:
-            internal("core.responses", "set_request_region")(region)
+            internals.set_region(region)
         return call()
 
     return copy_context().run(scoped)
 
 
 def _owners() -> list[str]:
-    roles = [record["Arn"] for _, record in internal("services.iam", "_roles").to_dict().items()]
-    queues = [
-        q["attributes"]["QueueArn"] for _, q in internal("services.sqs", "_queues").all_items()
-    ]
-    topics = [topic["arn"] for _, topic in internal("services.sns", "_topics").all_items()]
-    buckets = [
-        f"arn:aws:s3:::{key[-1]}"
-        for key, _ in internal("services.s3", "_buckets").to_dict().items()
-    ]
-    functions = [
-        f["config"]["FunctionArn"]
-        for _, f in internal("services.lambda_svc", "_functions").all_items()
-    ]
-    keys = [key["Arn"] for _, key in internal("services.kms", "_keys").all_items()]
+    roles = [record["Arn"] for _, record in internals.roles().to_dict().items()]
+    queues = [q["attributes"]["QueueArn"] for _, q in internals.queues().all_items()]
+    topics = [topic["arn"] for _, topic in internals.topics().all_items()]
+    buckets = [f"arn:aws:s3:::{key[-1]}" for key, _ in internals.buckets().to_dict().items()]
+    functions = [f["config"]["FunctionArn"] for _, f in internals.functions().all_items()]
+    keys = [key["Arn"] for _, key in internals.kms_keys().all_items()]
     return [*roles, *queues, *topics, *buckets, *functions, *keys]
 
 
@@ -241,7 +201,7 @@ def statements(owners: Sequence[str] | None = None) -> list[Statement]:
 
 def parsed(pairs: Iterable[tuple[Statement, dict[str, Any]]]) -> list[Any]:
     """Statements as MiniStack's evaluator takes them, each with its identity as `origin`."""
-    parse = internal("core.iam_evaluator", "parse_policy_document")
+    parse = internals.parse_policy
     found: list[Any] = []
     for statement, raw in pairs:
         for one in parse({"Statement": [raw]}):
@@ -277,11 +237,11 @@ def evaluate(ctx: Any, policies: list[list[Any]], *limits: list[list[Any]]) -> A
         if _withheld
         else [policies, *limits]
     )
-    result = _original["evaluate"](ctx, *layers)
+    result = internals.evaluate.original(ctx, *layers)
     noted = _matches.get()
     if noted is not None:
         speaking = layers if result.decision == "Deny" else layers[:1]
-        match = internal("core.iam_evaluator", "_first_match")(
+        match = internals.first_match(
             ctx, [one for layer in speaking for policy in layer for one in policy], result.decision
         )
         statement = _origin(match, ctx.resource_arn) if match else None
@@ -301,7 +261,7 @@ def matches() -> Generator[list[Match]]:
 
 
 def _role_policies(role_name: str, account_id: str) -> list[list[Any]]:
-    roles = internal("services.iam", "_roles")
+    roles = internals.roles()
     record: dict[str, Any] | None = roles.get_scoped(account_id, None, role_name)
     return [parsed(identity_statements(record["Arn"]))] if record else []
 
@@ -311,11 +271,11 @@ def _condition_key(key: str, ctx: Any) -> Any:  # noqa: ANN401 - MiniStack's Eva
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn
     if key.lower() == "aws:principalarn" and ":assumed-role/" in ctx.principal_arn:
         name = ctx.principal_arn.split("/")[1]
-        found: dict[str, Any] | None = internal("services.iam", "_roles").get_scoped(
+        found: dict[str, Any] | None = internals.roles().get_scoped(
             ctx.principal_account, None, name
         )
         return found["Arn"] if found else None
-    return _original["_resolve_condition_key"](key, ctx)
+    return internals.condition_key.original(key, ctx)
 
 
 def _wildcards(pattern: str, ignore_case: bool) -> re.Pattern[str]:  # noqa: FBT001 - MiniStack's signature
@@ -328,14 +288,10 @@ def _wildcards(pattern: str, ignore_case: bool) -> re.Pattern[str]:  # noqa: FBT
 
 def install() -> None:
     """Put the functions above into MiniStack's evaluator until the cloud closes."""
-    replacements: tuple[tuple[str, Callable[..., Any], tuple[str, ...]], ...] = (
-        ("evaluate", evaluate, ("ctx", "policies", "limits")),
-        ("_gather_role_policies", _role_policies, ("role_name", "account_id")),
-        ("_resolve_condition_key", _condition_key, ("key", "ctx")),
-        ("_fnmatch_compile", functools.lru_cache(4096)(_wildcards), ("pattern", "ignore_case")),
-    )
-    for name, new, parameters in replacements:
-        _original[name] = patch.replace("ministack.core.iam_evaluator", name, new, parameters)
+    internals.evaluate.replace(evaluate)
+    internals.role_policies.replace(_role_policies)
+    internals.condition_key.replace(_condition_key)
+    internals.wildcards.replace(functools.lru_cache(4096)(_wildcards))
     # What no request from outside led to is AWS's own call, and those have TLS.
-    own = ContextVar("request_origin", default=("", True))
-    patch.replace("ministack.core.iam_evaluator", "_request_origin", own)
+    own: ContextVar[tuple[str, bool]] = ContextVar("request_origin", default=("", True))
+    internals.request_origin.replace(own)

@@ -29,7 +29,7 @@ from local.shapes import Json
 
 # What a process needs of this machine; all else of its environment is the function's own.
 _INHERITED = {"PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "TMPDIR"}
-_LAMBDA = re.compile(r"AWS_|_?LAMBDA_|_AWS|_X_AMZN|MINISTACK_|LOCALSTACK_")
+_LAMBDA = ("AWS_", "LAMBDA_", "_LAMBDA_", "_AWS", "_X_AMZN", *internals.function_variables)
 _MAX_SECONDS_BETWEEN = 300.0
 _SECONDS_TO_END = 1.0
 
@@ -356,7 +356,7 @@ class _Processes:
         kept = {
             name: value
             for name, value in (environment or {}).items()
-            if name in _INHERITED or _LAMBDA.match(name)
+            if name in _INHERITED or name.startswith(_LAMBDA)
         }
         with self._changed:
             if self._closed:
