@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -43,10 +44,19 @@ _NO_CREDENTIALS = {
 
 
 class Aws:
-    """Clients of one account and Region, made once each; any thread may ask for one."""
+    """Clients of one account and Region, made once each; any thread may ask for one.
 
-    def __init__(self, session: boto3.Session, endpoint_url: str | None = None) -> None:
+    `made` is told of each.
+    """
+
+    def __init__(
+        self,
+        session: boto3.Session,
+        endpoint_url: str | None = None,
+        made: Callable[[Any], None] = lambda _client: None,
+    ) -> None:
         self._session = session
+        self._made = made
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
@@ -59,7 +69,7 @@ class Aws:
         with self._lock:
             if service not in self._clients:
                 make: Any = self._session.client
-                self._clients[service] = make(
+                client = make(
                     service,
                     endpoint_url=self._endpoint_url,
                     config=Config(
@@ -67,8 +77,12 @@ class Aws:
                         # A proxy of the environment is no way to an endpoint of one's own.
                         proxies={} if self._endpoint_url else None,
                         max_pool_connections=32,
+                        # An endpoint of one's own has no name for each bucket.
+                        s3={"addressing_style": "path"} if self._endpoint_url else None,
                     ),
                 )
+                self._made(client)
+                self._clients[service] = client
             return self._clients[service]
 
     def caller(self) -> str:

@@ -1,16 +1,12 @@
 """A run that goes on: its new log lines, and what became of it."""
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from . import events, runs
-from .logs import Entry, Tail
+from .logs import Entry, Pause, Tail
 from .runs import Run
 from .stack import Stack
-
-# FilterLogEvents may be asked 5 times a second by all of an account's users together.
-LEAST_SECONDS, MOST_SECONDS = 0.25, 2.0
 
 
 class Follower:
@@ -34,7 +30,8 @@ class Follower:
         self._tail: Tail | None = None
         self._held: list[Entry] = []
         self._last_look = False
-        self._pause = LEAST_SECONDS
+        self._pause = Pause()
+        self._busy = False
 
     @property
     def run(self) -> Run:
@@ -59,15 +56,16 @@ class Follower:
             self._tail = self._tail or Tail(self._stack, job, self._since)
             tasks = {attempt.id for attempt in self._run.attempts}
             self._held += self._tail.new_entries()
-            yield from (entry for entry in self._held if entry.task in tasks)
+            own = [entry for entry in self._held if entry.task in tasks]
+            self._busy = bool(own)
+            yield from own
             # A task's line may come before the log tells whose task it is.
             self._held = [entry for entry in self._held if entry.task not in tasks]
         self._last_look = runs.settled(self._run)
 
     def sleep(self) -> None:
-        """Wait a moment, longer the longer it goes on."""
-        time.sleep(self._pause)
-        self._pause = min(self._pause * 1.5, MOST_SECONDS)
+        """Wait a moment, longer the longer nothing is new."""
+        self._pause(busy=self._busy)
 
     def _look(self) -> None:
         identity = self._arn.replace("/", ":").rpartition(":")[2]

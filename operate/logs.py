@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from .stack import Job, Stack
 
-POLL_SECONDS = 1.0
+# FilterLogEvents may be asked 5 times a second by all of an account's users together.
+LEAST_SECONDS, MOST_SECONDS = 0.25, 2.0
 # A line may come later than one with a later time; how far back a follower looks again.
 LATE = timedelta(seconds=30)
 
@@ -44,14 +45,25 @@ def of_job(
     yield from _read(stack, job, **times)
 
 
-def follow(
-    stack: Stack, job: Job, since: datetime, *, poll_seconds: float = POLL_SECONDS
-) -> Iterator[Entry]:
+def follow(stack: Stack, job: Job, since: datetime) -> Iterator[Entry]:
     """What comes from now on, of every task that starts, for ever."""
-    tail = Tail(stack, job, since)
+    tail, pause = Tail(stack, job, since), Pause()
     while True:
-        yield from tail.new_entries()
-        time.sleep(poll_seconds)
+        entries = list(tail.new_entries())
+        yield from entries
+        pause(busy=bool(entries))
+
+
+class Pause:
+    """Waits between two looks, longer the longer nothing is new."""
+
+    def __init__(self) -> None:
+        self._seconds = LEAST_SECONDS
+
+    def __call__(self, *, busy: bool) -> None:
+        """Wait a moment."""
+        self._seconds = LEAST_SECONDS if busy else min(self._seconds * 1.5, MOST_SECONDS)
+        time.sleep(self._seconds)
 
 
 class Tail:

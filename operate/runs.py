@@ -212,7 +212,8 @@ def of_lines(stack: Stack, lines: Iterable[Line]) -> list[Run]:
             owner = (run.name, run.id)
             orphans.pop(owner, None)
             own = sorted(attempts[owner], key=lambda one: one.began or events.EPOCH)
-            runs.append(replace(run, attempts=tuple(own)))
+            reason = run.reason or (own[-1].reason if own and run.failed else None) or run.error
+            runs.append(replace(run, attempts=tuple(own), reason=reason))
     runs.sort(key=lambda run: (run.began, run.id), reverse=True)
     return runs
 
@@ -334,7 +335,7 @@ def _of_execution(stack: Stack, line: Line) -> Run | None:
     began = moment(line.get("startedAt")) or moment(line.get("time"))
     if named is None or began is None:
         return None
-    about = line.get("object")
+    about, cause = line.get("object"), line.get("cause") or ""
     status = _EXECUTION_STATUSES.get(line["status"], "failed")
     if status == "failed":
         status = _ERRORS.get(line.get("error") or "", status)
@@ -345,7 +346,8 @@ def _of_execution(stack: Stack, line: Line) -> Run | None:
         name=named[1],
         status=status,
         error=line.get("error"),
-        reason=(line.get("cause") or "").partition(WHAT_TO_DO)[0] or line.get("error"),
+        # A cause that is JSON text is a task, or an execution, whose own words say more.
+        reason=None if cause.startswith("{") else cause.partition(WHAT_TO_DO)[0] or None,
         started=_started(stack, line, about),
         object=(about["bucket"], about["key"]) if about else None,
         began=began,

@@ -13,19 +13,25 @@ from local.commands.errors import CommandError
 from local.commands.hints import DEFAULT_PORT, DEFAULT_STACK
 from local.commands.lifetime import Lifetime
 from local.gate import is_name
+from operate import cli
+from operate.stack import Stack, only_one
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# What ListExecutions tells of at a time:
-# https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
-MOST_RUNS = 1000
+OWN = ("up", "apply", "demo")
+"""The commands of this folder; the others are the operator's, against the cloud that runs."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name, and return the exit status."""
-    options = _options(list(arguments))
+    try:
+        options = cli.parse(_parser(), list(arguments))
+    except SystemExit as ended:
+        return int(ended.code or 0)
     _forget_credentials()
     # Each command imports what it needs: `logs` has no use for Pulumi.
     try:
+        if options.command not in OWN:
+            return Lifetime().run(lambda _lifetime: cli.run(options, _connect))
         command = importlib.import_module(f"local.commands.{options.command}")
         return Lifetime().run(lambda lifetime: command.run(options, lifetime))
     except CommandError as error:
@@ -43,17 +49,10 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
-def _options(arguments: list[str]) -> argparse.Namespace:
-    """The options, with all that follows `--` as a job's arguments.
-
-    argparse alone refuses them when an option stands between the job and `--`.
-    """
-    if arguments[:1] != ["start"] or "--" not in arguments:
-        return _parser().parse_args(arguments)
-    end = arguments.index("--")
-    options = _parser().parse_args(arguments[:end])
-    options.arguments += arguments[end + 1 :]
-    return options
+def _connect(options: argparse.Namespace) -> Stack:
+    """The stack of the cloud that runs on the port of the options."""
+    stack = importlib.import_module("local.commands.stack")
+    return only_one(stack.find(options.port).aws)
 
 
 def _complain(message: str) -> None:
@@ -80,16 +79,6 @@ def _port(text: str) -> int:
 _port.__name__ = "port number (0 to 65535)"
 
 
-def _limit(text: str) -> int:
-    limit = int(text)
-    if not 1 <= limit <= MOST_RUNS:
-        raise ValueError
-    return limit
-
-
-_limit.__name__ = f"number of runs (1 to {MOST_RUNS})"
-
-
 def _stack_name(text: str) -> str:
     """A name that Pulumi takes, which is a part of a file's name."""
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", text):
@@ -105,7 +94,7 @@ def _host_name(text: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = cli.Parser(
         prog="python -m local", description="Run the stack on this machine, without AWS."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -145,20 +134,8 @@ def _parser() -> argparse.ArgumentParser:
         # A folder other than the project this package is in: for tests of other programs.
         creating.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
 
-    fire = commands.add_parser("fire", help="let a schedule fire now")
-    fire.add_argument("name", metavar="NAME", help="a pipeline or a schedule of the stack")
-
-    runs = commands.add_parser("runs", help="list executions and tasks, the newest first")
-    runs.add_argument("--limit", type=_limit, default=20, help="default: %(default)s")
-
-    logs = commands.add_parser("logs", help="print the newest log of a job")
-    logs.add_argument("name", metavar="NAME", help="a job of the stack")
-    logs.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
-
-    start = commands.add_parser("start", help="run a job now, and exit as its container does")
-    start.add_argument("name", metavar="JOB", help="a job of the stack")
-    start.add_argument("arguments", nargs="*", metavar="ARGS", help="the command, after --")
-
-    for asking in (apply, fire, runs, logs, start):
+    common = argparse.ArgumentParser(add_help=False)
+    for asking in (apply, common):
         asking.add_argument("--port", type=_port, default=DEFAULT_PORT, help="default: %(default)s")
+    cli.add_commands(commands, common)
     return parser

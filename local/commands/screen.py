@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Protocol
 
-from local.commands.printable import printable
+from operate.text import printable
 
 
 class Screen(Protocol):

@@ -7,11 +7,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
 import boto3
-from botocore.config import Config
 from botocore.exceptions import ConnectionError as NotConnectedError
 from botocore.exceptions import ReadTimeoutError
 
@@ -20,6 +20,7 @@ from local.cloud import ACCESS_KEY_ID, HOST, SECRET_ACCESS_KEY
 from local.commands.errors import CommandError
 from local.commands.hints import command_line
 from local.instance import read_token
+from operate.aws import Aws
 
 SECONDS = 5
 POLL_SECONDS = 0.1
@@ -33,20 +34,25 @@ class Stack:
     region: str
     outputs: dict[str, Any]
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 -- each service has a type of its own
-        """A boto3 client for the stack's account and Region.
+    @cached_property
+    def aws(self) -> Aws:
+        """The stack's account and Region.
 
         Its calls raise CommandError, without another attempt, once nothing listens any more.
         """
-        session: Any = boto3.Session(
+        session = boto3.Session(
             aws_access_key_id=ACCESS_KEY_ID,
             aws_secret_access_key=SECRET_ACCESS_KEY,
             region_name=self.region,
         )
-        config = Config(proxies={}, s3={"addressing_style": "path"})
-        client: Any = session.client(service, endpoint_url=self.endpoint, config=config)
+        return Aws(session, self.endpoint, self._watch)
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 -- each service has a type of its own
+        """A boto3 client for the stack's account and Region."""
+        return self.aws.client(service)
+
+    def _watch(self, client: Any) -> None:  # noqa: ANN401 -- as above
         client.meta.events.register_first("needs-retry.*", self._refuse_to_retry)
-        return client
 
     def _refuse_to_retry(
         self, caught_exception: BaseException | None = None, **_others: object
@@ -56,33 +62,6 @@ class Stack:
             raise CommandError(f"The stack at {self.endpoint} has stopped.", status=1) from None
         if isinstance(caught_exception, ReadTimeoutError):
             raise CommandError(f"The stack at {self.endpoint} does not answer.", status=1) from None
-
-    def job(self, name: str) -> dict[str, str]:
-        """A job's outputs: `taskDefinitionArn`, `stateMachineArn`, `logGroup`.
-
-        Raises:
-            CommandError: the stack has no such job.
-        """
-        return _one("job", self.outputs.get("jobs") or {}, name)
-
-    def schedule_arn(self, name: str) -> str:
-        """The schedule of this name, or that of the pipeline of this name.
-
-        Raises:
-            CommandError: the stack has neither.
-        """
-        arns: dict[str, str] = {
-            name: outputs["scheduleArn"]
-            for name, outputs in (self.outputs.get("pipelines") or {}).items()
-        } | (self.outputs.get("schedules") or {})
-        return _one("schedule or pipeline", arns, name)
-
-
-def _one(kind: str, among: dict[str, Any], name: str) -> Any:  # noqa: ANN401 -- an output
-    if name not in among:
-        there = f"there are: {', '.join(sorted(among))}" if among else "it has none"
-        raise CommandError(f"The stack has no {kind} {name!r}: {there}.")
-    return among[name]
 
 
 def find(port: int) -> Stack:

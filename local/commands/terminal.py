@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from local.commands.printable import printable
+from operate.text import printable
 
 
 class RichScreen:

@@ -25,6 +25,7 @@ from local.commands.screen import PlainScreen, Screen
 from local.commands.stack import Stack
 from local.commands.terminal import RichScreen
 from local.instance import read_token
+from tests.local.probe import eventually
 from tests.local.programs import REGION, STACK_FILE, write_files
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,8 @@ PROGRAM = """
     import pulumi
     import pulumi_aws as aws
     import pulumi_awsx as awsx
+
+    from components import StackIndex, TaskEventLogger
 
     print("a word of the program's own")
     trust = {
@@ -61,6 +64,7 @@ PROGRAM = """
     group = aws.ec2.SecurityGroup("tasks", vpc_id=vpc.vpc_id)
     cluster = aws.ecs.Cluster("cluster")
     logs = aws.cloudwatch.LogGroup("job")
+    events = TaskEventLogger("task-events", {"cluster_arn": cluster.arn})
     image = awsx.ecr.Image("image", repository_url="example.com/job", context="image")
     task = aws.ecs.TaskDefinition(
         "job",
@@ -91,6 +95,7 @@ PROGRAM = """
     )
     machine = aws.sfn.StateMachine(
         "job",
+        name="sample-dev-job-job",
         role_arn=role.arn,
         definition=pulumi.Output.json_dumps(
             {
@@ -104,6 +109,7 @@ PROGRAM = """
                             "Cluster": cluster.arn,
                             "TaskDefinition": task.arn,
                             "LaunchType": "FARGATE",
+                            "Group": "{% 'execution:' & $states.context.Execution.Name %}",
                             "NetworkConfiguration": {
                                 "AwsvpcConfiguration": {
                                     "Subnets": vpc.public_subnet_ids,
@@ -125,18 +131,21 @@ PROGRAM = """
         opts=pulumi.ResourceOptions(depends_on=[allowed]),
     )
     schedules = aws.scheduler.ScheduleGroup("schedules")
-    pulumi.export("clusterArn", cluster.arn)
-    pulumi.export(
-        "jobs",
-        {
+    outputs = {
+        "clusterArn": cluster.arn,
+        "jobs": {
             "job": {
                 "taskDefinitionArn": task.arn,
                 "stateMachineArn": machine.arn,
                 "logGroup": logs.name,
             }
         },
-    )
-    pulumi.export("uploadBucket", aws.s3.Bucket("uploads").id)
+        "uploadBucket": aws.s3.Bucket("uploads").id,
+        "taskEventLogGroup": events.log_group_name,
+    }
+    StackIndex("index", {"outputs": outputs})
+    for name, value in outputs.items():
+        pulumi.export(name, value)
 """
 JOB = """
 import sys
@@ -265,32 +274,27 @@ def test_start_prints_the_log_and_ends_as_the_container_does(
     served: tuple[int, dict[str, object]],
 ) -> None:
     port, _ = served
-    status, out, err = run("start", "job", "--port", str(port), "--", "7", "--flag", "日 本")
+    of = ("--port", str(port))
+    arguments = ("--", "7", "--flag", "日 本")
+    status, out, err = run("start", "job", "--raw", "--exit-code", *of, *arguments)
     assert out == "arguments 7 --flag 日 本\n"
     assert status == 7
-    assert err.endswith(
-        "\nFAILED: States.TaskFailed: Essential container in task exited, exit code 7\n"
-    )
-    status, out, _ = run("start", "job", "--port", str(port), "--", "0")
+    assert err.endswith("failed: exit code 7: Essential container in task exited\n")
+    status, out, _ = run("start", "job", "--raw", *of, "--", "0")
     assert (status, out) == (0, "arguments 0\n")
 
-    status, out, _ = run("logs", "job", "--port", str(port))
-    assert (status, out) == (0, "arguments 0\n")
+    status, out, _ = run("logs", "job", "--raw", *of)
+    assert (status, out) == (0, "arguments 7 --flag 日 本\narguments 0\n")
 
-    status, out, _ = run("runs", "--port", str(port))
-    rows = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
-    assert rows[0] == ["began", "what", "name", "status", "trigger", "seconds"]
-    told = sorted(row[1:5] for row in rows[1:])
-    assert told == [
-        ["execution", "job", "FAILED, States.TaskFailed", "by hand"],
-        ["execution", "job", "SUCCEEDED", "by hand"],
-        ["task", "job:1", "STOPPED, exit 0", "AWS Step Functions"],
-        ["task", "job:1", "STOPPED, exit 7", "AWS Step Functions"],
-    ]
+    status, out, _ = run("runs", *of)
+    titles, *rows = [line.split("\t") for line in out.splitlines()]
     assert status == 0
+    assert titles[1:5] == ["status", "name", "kind", "started by"]
+    assert [row[1:4] for row in rows] == [["succeeded", "job", "job"], ["failed", "job", "job"]]
+    assert {row[4].partition(" ")[0] for row in rows} == {"by"}
 
 
-def test_a_key_in_the_table_of_runs_is_escaped_and_cut(
+def test_a_key_in_the_table_of_runs_is_escaped(
     served: tuple[int, dict[str, object]],
 ) -> None:
     port, contract = served
@@ -305,12 +309,12 @@ def test_a_key_in_the_table_of_runs_is_escaped_and_cut(
     states.start_execution(
         stateMachineArn=outputs["jobs"]["job"]["stateMachineArn"], input=json.dumps(event)
     )
-    status, out, _ = run("runs", "--port", str(port))
-    triggers = [row for row in out.splitlines() if "upload s3" in row]
-    assert status == 0
-    assert len(triggers) == 1
-    trigger = r"upload s3://b/t/\n\x1b[2J"
-    assert f"  {trigger}{'k' * (60 - len(trigger))}…" in triggers[0]
+
+    def told() -> str | None:
+        out = run("runs", "--port", str(port))[1]
+        return next((row for row in out.splitlines() if "\tupload t/" in row), None)
+
+    assert rf"\tupload t/\n\x1b[2J{'k' * 999}\t".replace(r"\t", "\t") in eventually(told)
 
 
 def test_asking_for_what_the_stack_has_not_says_what_it_has(
@@ -320,12 +324,12 @@ def test_asking_for_what_the_stack_has_not_says_what_it_has(
     assert run("logs", "absent", "--port", str(port)) == (
         2,
         "",
-        "The stack has no job 'absent': there are: job.\n",
+        "no such run or job: absent (there are: job)\n",
     )
     assert run("fire", "absent", "--port", str(port)) == (
         2,
         "",
-        "The stack has no schedule or pipeline 'absent': it has none.\n",
+        "no such schedule or pipeline: absent (the stack has none)\n",
     )
 
 
@@ -375,16 +379,14 @@ def test_a_bad_stack_file_is_one_line(tmp_path: Path, stack_file: str, message: 
 def test_a_stack_name_is_no_path(name: str) -> None:
     status, out, err = run("up", "--stack", name)
     assert (status, out) == (2, "")
-    assert err.endswith("error: argument --stack: a stack's name is letters, digits, - _ .\n")
+    assert err.endswith("up: argument --stack: a stack's name is letters, digits, - _ .\n")
 
 
-@pytest.mark.parametrize("limit", ["-3", "0", "1001", "many"])
-def test_a_limit_that_cannot_be_is_a_wrong_use(limit: str) -> None:
-    status, out, err = run("runs", "--limit", limit)
+@pytest.mark.parametrize("last", ["0", "10001", "many"])
+def test_a_number_of_runs_that_cannot_be_is_a_wrong_use(last: str) -> None:
+    status, out, err = run("runs", "--last", last)
     assert (status, out) == (2, "")
-    assert err.endswith(
-        f"error: argument --limit: invalid number of runs (1 to 1000) value: '{limit}'\n"
-    )
+    assert err.endswith(f"argument --last: {last} is no number from 1 to 10000\n")
 
 
 @pytest.mark.parametrize(
@@ -470,7 +472,7 @@ def test_without_ministack_it_says_how_to_install_it(tmp_path: Path) -> None:
 def test_no_command_shows_the_usage() -> None:
     status, out, err = run()
     assert (status, out) == (2, "")
-    assert err.startswith("usage: python -m local")
+    assert err == "python -m local: the following arguments are required: COMMAND\n"
 
 
 def test_up_tells_what_there_is_and_how_to_use_it(sample: Path) -> None:
@@ -481,7 +483,7 @@ def test_up_tells_what_there_is_and_how_to_use_it(sample: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=5)
     text = "".join(lines)
-    assert re.search(r"^The dev stack: 18 resources in \d+\.\d s$", text, re.MULTILINE)
+    assert re.search(r"^The dev stack: 35 resources in \d+\.\d s$", text, re.MULTILINE)
     assert re.search(r"^  jobs\.job\.logGroup +job-[0-9a-f]{7}$", text, re.MULTILINE)
     copy = re.search(
         r"aws --endpoint-url http://127\.0\.0\.1:\d+ .* s3 cp (\S+) s3://\S+/target/$",
@@ -509,7 +511,7 @@ def test_a_signal_ends_the_cloud_and_its_running_task(
         contract = json.loads(read_line(process))
         port = contract["endpoint"].rpartition(":")[2]
         with ended(start("start", "job", "--port", port, "--", "sleep")) as waiting:
-            assert read_line(waiting) == "arguments sleep\n"
+            assert read_line(waiting).endswith("  arguments sleep\n")
             tasks = children(process)
             assert len(tasks) >= 1
             began = time.monotonic()
@@ -527,10 +529,11 @@ def test_the_end_of_the_stack_ends_a_command_in_one_line(sample: Path, command: 
     with ended(start("up", "--root", str(sample), "--port", "0", "--json")) as serving:
         endpoint = json.loads(read_line(serving))["endpoint"]
         port = endpoint.rpartition(":")[2]
+        since = ("--since", "1h") if command[0] == "logs" else ()
         if command[0] == "logs":
             assert run("start", "job", "--port", port, "--", "0")[0] == 0
-        with ended(start(*command[:2], "--port", port, *command[2:])) as asking:
-            assert read_line(asking).startswith("arguments ")
+        with ended(start(*command[:2], "--port", port, *since, *command[2:])) as asking:
+            assert "  arguments " in read_line(asking)
             serving.send_signal(signal.SIGINT)
             assert serving.wait(5) == 130
             began = time.monotonic()
