@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from batch.charset import declare
 from batch.delimited import Record, records
-from batch.encodings import declare
 from batch.exits import BadDataError
 from batch.limits import COLUMNS, PREAMBLE_LINES
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from batch.binary import refuse_binary
-from batch.encodings import Watch, decoded, encoding_of
+from batch.charset import Watch, decoded, encoding_of
 from batch.exits import BadDataError, MisconfiguredError
 from batch.limits import EXPANDED_BYTES
 

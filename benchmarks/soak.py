@@ -109,7 +109,7 @@ class Soak:
     """What became of the uploads."""
 
     sent: dict[str, str]
-    struck: Counter[str]
+    occurred: Counter[str]
     seconds: float = 0.0
     results: dict[str, list[Result]] = field(default_factory=dict[str, list[Result]])
     dead: dict[str, str] = field(default_factory=dict[str, str])
@@ -154,7 +154,7 @@ def run(uploads: int = UPLOADS) -> list[tuple[str, str]]:
     """Measure and return rows of label and value."""
     soak = soaked(uploads)
     accounted = len(soak.sent) - len(soak.lost)
-    struck = ", ".join(f"{count} {fault}" for fault, count in sorted(soak.struck.items()))
+    occurred = ", ".join(f"{count} {fault}" for fault, count in sorted(soak.occurred.items()))
     return [
         ("sent", f"{len(soak.sent)} in {soak.seconds:.0f} s"),
         ("succeeded", str(len(soak.succeeded))),
@@ -164,7 +164,7 @@ def run(uploads: int = UPLOADS) -> list[tuple[str, str]]:
         ("duplicated effects", str(soak.duplicated)),
         ("the same result written again", str(soak.written_again)),
         ("accounted for", f"{accounted} of {len(soak.sent)}"),
-        ("faults", struck),
+        ("faults", occurred),
     ]
 
 
@@ -193,7 +193,7 @@ def soaked(uploads: int, mix: Mapping[str, float] = MIX, seed: int = SEED) -> So
                 break
             time.sleep(POLL_SECONDS)
         soak.seconds = time.monotonic() - began
-        soak.struck = Counter(strike.fault for strike in faults.struck)
+        soak.occurred = Counter(one.fault for one in faults.occurred)
         return soak
 
 

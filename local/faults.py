@@ -1,6 +1,6 @@
 """What goes wrong on purpose, the same each time: a seed and a name decide, never the clock.
 
-Each place that can fail asks `strikes` with a name of what it does that is the same in every run,
+Each place that can fail asks `occurs` with a name of what it does that is the same in every run,
 such as the object's key; of several times that it asks, each is decided on its own.
 """
 
@@ -56,7 +56,7 @@ def parse(text: str) -> dict[str, float]:
 
 
 @dataclass(frozen=True, order=True)
-class Strike:
+class Occurrence:
     """One fault that happened, to what, and the how manyth time it was asked about that."""
 
     fault: str
@@ -68,8 +68,8 @@ class Faults:
     """The faults of one cloud.
 
     Args:
-        probabilities: how likely each is, 0 to 1, whenever it could strike.
-        seed: another one strikes elsewhere.
+        probabilities: how likely each is, 0 to 1, whenever it could occur.
+        seed: another one has them elsewhere.
     """
 
     def __init__(self, probabilities: Mapping[str, float], seed: int = 0) -> None:
@@ -77,16 +77,16 @@ class Faults:
         self.probabilities = parse(given) if given else {}
         self.seed = seed
         self._asked: Counter[tuple[str, str]] = Counter()
-        self._struck: list[Strike] = []
+        self._occurred: list[Occurrence] = []
         self._lock = threading.Lock()
 
     @property
-    def struck(self) -> list[Strike]:
+    def occurred(self) -> list[Occurrence]:
         """What has happened so far, sorted."""
         with self._lock:
-            return sorted(self._struck)
+            return sorted(self._occurred)
 
-    def strikes(self, fault: str, subject: str) -> bool:
+    def occurs(self, fault: str, subject: str) -> bool:
         """Whether a fault happens to `subject` this time."""
         probability = self.probabilities.get(fault, 0.0)
         if not probability:
@@ -98,7 +98,7 @@ class Faults:
             drawn = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
             if drawn >= probability:
                 return False
-            self._struck.append(Strike(fault, subject, attempt))
+            self._occurred.append(Occurrence(fault, subject, attempt))
         return True
 
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 import tomllib
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -126,6 +127,13 @@ def test_no_file_imports_one_that_imports_it() -> None:
     graph = {name: _imported(name, modules) for name in python}
     assert sum(map(len, graph.values())) > 300
     TopologicalSorter(graph).prepare()
+
+
+def test_no_file_has_the_name_of_a_module_of_the_standard_library() -> None:
+    # Run as a script, a file beside it would be imported in its place.
+    stems = {name: Path(name).stem for name in FILES if name.endswith(".py")}
+    names = sys.stdlib_module_names - {"__main__"}
+    assert [name for name, stem in stems.items() if stem in names] == []
 
 
 def test_the_make_targets_that_the_documents_name_exist() -> None:

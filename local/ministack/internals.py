@@ -407,7 +407,7 @@ end_functions: Function[[], None] = Function("core.lambda_runtime.reset")
 function_logger: Value[Logger] = Value("services.lambda_svc.logger")
 
 function_variables = ("MINISTACK_", "LOCALSTACK_")
-"""How variables begin by which a function's process is told what to run."""
+"""How variables begin that tell a function's process what to run."""
 
 # S3
 buckets: Value[Store] = Value("services.s3._buckets")

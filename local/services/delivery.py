@@ -157,10 +157,10 @@ class Deliveries(Generic[D]):
         `about` names it the same in every run: the faults may deliver it late or twice.
         """
         # At least once: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-what-is.html
-        copies = 2 if about is not None and self._cloud.faults.strikes("duplicate", about) else 1
+        copies = 2 if about is not None and self._cloud.faults.occurs("duplicate", about) else 1
         for _ in range(copies):
             one = replace(delivery)
-            if about is not None and self._cloud.faults.strikes("delay", about):
+            if about is not None and self._cloud.faults.occurs("delay", about):
                 self._later(faults.DELAY_SECONDS, one, line)
             else:
                 self._queue(one, line)

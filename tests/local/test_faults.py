@@ -74,14 +74,14 @@ def test_the_seed_and_the_subject_decide_not_the_threads() -> None:
         def ask(part: list[str]) -> None:
             for subject in part:
                 for _ in range(2):
-                    faults.strikes("kill", subject)
+                    faults.occurs("kill", subject)
 
         threads = [threading.Thread(target=ask, args=(part,)) for part in parts]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return list(faults.struck)
+        return list(faults.occurred)
 
     first = asked(1, subjects)
     assert first == asked(1, subjects[::-1])
@@ -187,8 +187,8 @@ def test_an_event_whose_deliveries_fail_now_and_then_arrives(opened: Open) -> No
     take = deliver(stack, retries=185)
     [message] = eventually(lambda: take() or None)
     assert "MessageAttributes" not in message
-    assert [strike.fault for strike in stack.cloud.faults.struck] == ["drop"] * len(
-        stack.cloud.faults.struck
+    assert [one.fault for one in stack.cloud.faults.occurred] == ["drop"] * len(
+        stack.cloud.faults.occurred
     )
     assert json.loads(message["Body"])["detail"] == {"n": 1}
 

@@ -17,12 +17,12 @@ def test_no_upload_is_lost_whatever_fails(soaked: soak.Soak) -> None:
     assert sum(len(end) for end in ends) == 60
     # So that the rest is not shown of a day on which nothing failed.
     assert all(ends)
-    assert set(soaked.struck) == set(soak.MIX)
+    assert set(soaked.occurred) == set(soak.MIX)
 
 
 def test_no_object_version_has_two_different_results(soaked: soak.Soak) -> None:
     assert soaked.duplicated == 0
-    assert soaked.struck["duplicate"] > 0
+    assert soaked.occurred["duplicate"] > 0
 
 
 def test_each_failure_says_why(soaked: soak.Soak) -> None:
@@ -37,4 +37,4 @@ def test_each_failure_says_why(soaked: soak.Soak) -> None:
 def test_without_faults_every_upload_succeeds() -> None:
     calm = soak.soaked(8, {})
     assert (len(calm.succeeded), calm.duplicated, calm.written_again) == (8, 0, 0)
-    assert (calm.struck, calm.failed, calm.dead) == ({}, {}, {})
+    assert (calm.occurred, calm.failed, calm.dead) == ({}, {}, {})

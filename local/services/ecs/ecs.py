@@ -110,7 +110,7 @@ class _Supervisor:
     def run(self, request: Mapping[str, Any]) -> dict[str, Any]:
         placement = place(request)
         about = faults.of_task(placement.task_definition["taskDefinitionArn"], placement.overrides)
-        if self._cloud.faults.strikes("throttle", about):
+        if self._cloud.faults.occurs("throttle", about):
             raise EcsError("ThrottlingException", "Rate exceeded")
         token = cast("str | None", request.get("clientToken"))
         if token is None:
@@ -242,7 +242,7 @@ class _Supervisor:
 
     def _start(self, task: _Task) -> None:
         placement = task.placement
-        if self._cloud.faults.strikes("no-start", task.about):
+        if self._cloud.faults.occurs("no-start", task.about):
             raise StartError("Timeout waiting for network interface provisioning to complete.")
         task.record["pullStartedAt"] = _now()
         containers.authorise(placement.task_definition, placement.execution_role, task.place)
@@ -266,7 +266,7 @@ class _Supervisor:
         task.record["pullStoppedAt"] = _now()
         for name, launch in launches.items():
             self._launch(task, name, launch)
-        self._harm(task)
+        self._inject_faults(task)
 
     def _launch(self, task: _Task, name: str, launch: Launch) -> None:
         def exited(process: Process) -> None:
@@ -300,13 +300,13 @@ class _Supervisor:
                 raise StartError("Task failed to start") from None
             task.processes[name] = process
 
-    def _harm(self, task: _Task) -> None:
-        """Do to a task that has just started what the faults say."""
-        if self._cloud.faults.strikes("kill", task.about):
+    def _inject_faults(self, task: _Task) -> None:
+        """Kill or interrupt a task that has just started, where a fault occurs."""
+        if self._cloud.faults.occurs("kill", task.about):
             for process in task.processes.values():
                 process.kill()
         on_spot = task.placement.capacity_provider == "FARGATE_SPOT"
-        if on_spot and self._cloud.faults.strikes("spot", task.about):
+        if on_spot and self._cloud.faults.occurs("spot", task.about):
             # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
             self.stop(task, "Your Spot Task was interrupted.", "SpotInterruption")
 

@@ -55,9 +55,9 @@ def deliver(target: dict[str, Any], payload: str, sender: Sender, faults: Faults
     }
     if kind not in deliveries:
         raise DeliveryError("INVALID_PARAMETER", f"There is no delivery to {arn}.", retry=False)
-    if faults.strikes("drop", sender.about):
+    if faults.occurs("drop", sender.about):
         raise DeliveryError("INTERNAL_ERROR", "The delivery failed.", retry=True)
-    if kind in {"states", "ecs"} and faults.strikes("refuse", sender.about):
+    if kind in {"states", "ecs"} and faults.occurs("refuse", sender.about):
         message = f"{sender.role_arn} is not authorized to start {arn}."
         raise DeliveryError("NO_PERMISSIONS", message, retry=False)
     try:

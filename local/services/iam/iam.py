@@ -12,9 +12,9 @@ from typing import Any, Protocol, cast
 
 from local.ministack import internals
 from local.runtime import Runtime
-from local.services.iam import calls, keys, needs, policies
+from local.services.iam import keys, permissions, policies, requests
 from local.services.iam.keys import problem as key_problem
-from local.services.iam.needs import Need
+from local.services.iam.permissions import Permission
 from local.services.iam.policies import (
     Context,
     Decision,
@@ -37,7 +37,7 @@ __all__ = [
     "AccessDenied",
     "Credentials",
     "Decision",
-    "Need",
+    "Permission",
     "Statement",
     "assume",
     "authorise",
@@ -303,12 +303,12 @@ def pass_role(
     )
 
 
-def _require(role_arn: str, asked: Sequence[Need], session: str) -> None:
+def _require(role_arn: str, asked: Sequence[Permission], session: str) -> None:
     for need in asked:
         authorise(role_arn, need.action, need.resource, need.context, session=session)
 
 
-def _require_of_service(service: str, asked: Sequence[Need], source_arn: str) -> None:
+def _require_of_service(service: str, asked: Sequence[Permission], source_arn: str) -> None:
     for need in asked:
         authorise_service(service, need.action, need.resource, None, source_arn)
 
@@ -330,18 +330,18 @@ def for_run_task(
         if definition.startswith("arn:")
         else f"arn:aws:ecs:{_region[-1]}:{account_of(role_arn)}:"
     )
-    of = needs.run_task_sync if sync else needs.run_task
+    of = permissions.run_task_sync if sync else permissions.run_task
     _require(role_arn, of(request, scope), session)
 
 
 def for_stop_task(role_arn: str, task_arn: str, *, session: str = "service") -> None:
     """Check ecs:StopTask on a task, or raise AccessDenied."""
-    _require(role_arn, [needs.on_task("ecs:StopTask", task_arn)], session)
+    _require(role_arn, [permissions.on_task("ecs:StopTask", task_arn)], session)
 
 
 def for_describe_tasks(role_arn: str, task_arn: str, *, session: str = "service") -> None:
     """Check ecs:DescribeTasks on a task, or raise AccessDenied."""
-    _require(role_arn, [needs.on_task("ecs:DescribeTasks", task_arn)], session)
+    _require(role_arn, [permissions.on_task("ecs:DescribeTasks", task_arn)], session)
 
 
 def for_start_execution(
@@ -352,48 +352,50 @@ def for_start_execution(
     Raises:
         AccessDenied: at the first call that is not allowed.
     """
-    of = needs.start_execution_sync if child_sync else needs.start_execution
+    of = permissions.start_execution_sync if child_sync else permissions.start_execution
     _require(role_arn, of(machine_arn), session)
 
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/stepfunctions-iam.html
 def for_describe_execution(role_arn: str, execution_arn: str, *, session: str = "service") -> None:
     """Check states:DescribeExecution on an execution, or raise AccessDenied."""
-    _require(role_arn, [Need("states:DescribeExecution", execution_arn)], session)
+    _require(role_arn, [Permission("states:DescribeExecution", execution_arn)], session)
 
 
 def for_stop_execution(role_arn: str, execution_arn: str, *, session: str = "service") -> None:
     """Check states:StopExecution on an execution, or raise AccessDenied."""
-    _require(role_arn, [Need("states:StopExecution", execution_arn)], session)
+    _require(role_arn, [Permission("states:StopExecution", execution_arn)], session)
 
 
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
 def for_send_message(role_arn: str, queue_arn: str, *, session: str = "service") -> None:
     """Check that a role may send to a queue: a schedule's dead letters, a function's failures."""
-    _require(role_arn, needs.send("sqs:SendMessage", queue_arn), session)
+    _require(role_arn, permissions.send("sqs:SendMessage", queue_arn), session)
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 def for_publish(role_arn: str, topic_arn: str, *, session: str = "service") -> None:
     """Check that a role may publish to a topic, or raise AccessDenied."""
-    _require(role_arn, needs.send("sns:Publish", topic_arn), session)
+    _require(role_arn, permissions.send("sns:Publish", topic_arn), session)
 
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/lambda-iam.html
 def for_invoke_function(role_arn: str, function_arn: str, *, session: str = "service") -> None:
     """Check that a role may invoke a function, or raise AccessDenied."""
-    _require(role_arn, [Need("lambda:InvokeFunction", function_arn)], session)
+    _require(role_arn, [Permission("lambda:InvokeFunction", function_arn)], session)
 
 
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
 def for_service_send_message(service_principal: str, queue_arn: str, source_arn: str) -> None:
     """Check that a queue's policy, and its key's, let a service send to it for a rule or topic."""
-    _require_of_service(service_principal, needs.send("sqs:SendMessage", queue_arn), source_arn)
+    _require_of_service(
+        service_principal, permissions.send("sqs:SendMessage", queue_arn), source_arn
+    )
 
 
 def for_service_publish(service_principal: str, topic_arn: str, source_arn: str) -> None:
     """Check that a topic's policy, and its key's, let a service publish for a rule or alarm."""
-    _require_of_service(service_principal, needs.send("sns:Publish", topic_arn), source_arn)
+    _require_of_service(service_principal, permissions.send("sns:Publish", topic_arn), source_arn)
 
 
 def for_service_invoke_function(service_principal: str, function_arn: str, source_arn: str) -> None:
@@ -419,19 +421,19 @@ def for_api_call(
     """
     name = operation[:1].upper() + operation[1:]
     place = _region[-1], account_of(role_arn)
-    _require(role_arn, calls.of_api(service, name, request, place), session)
+    _require(role_arn, requests.of_api(service, name, request, place), session)
 
 
 def for_log_delivery(role_arn: str, *, session: str = "service") -> None:
     """Check what a state machine's role needs when it logs its executions."""
-    _require(role_arn, needs.log_delivery(), session)
+    _require(role_arn, permissions.log_delivery(), session)
 
 
 def for_function_log(
     role_arn: str, function_arn: str, log_group: str, stream: str, *, session: str = "service"
 ) -> None:
     """Check that a function's role may create and write its log stream."""
-    _require(role_arn, needs.write_log(function_arn, log_group, stream), session)
+    _require(role_arn, permissions.write_log(function_arn, log_group, stream), session)
 
 
 def for_task_start(
@@ -445,7 +447,7 @@ def for_task_start(
     Raises:
         AccessDenied: at the first call that is not allowed.
     """
-    asked = needs.task_start(task_definition, task_id)
+    asked = permissions.task_start(task_definition, task_id)
     if not asked:
         return
     if not execution_role_arn:
@@ -465,5 +467,5 @@ def install(cloud: Runtime) -> None:
     cloud.on_close(_region.pop)
     policies.install()
     keys.forget()
-    calls.install()
+    requests.install()
     cloud.on_close(forget)

@@ -34,7 +34,7 @@ _MAX_SECONDS_BETWEEN = 300.0
 _SECONDS_TO_END = 1.0
 
 
-class NoFunction(Exception):  # noqa: N818 - what the sender is told
+class NoFunction(Exception):  # noqa: N818 - says what happened
     """There is no such function."""
 
 
@@ -104,7 +104,7 @@ def install(cloud: Runtime) -> None:
             iam.assume(config["Role"], _PRINCIPAL)
         except iam.AccessDenied:
             return _failure("AccessDeniedException", _NOT_ASSUMED, request_id)
-        if cloud.faults.strikes("function", _about(config, event)):
+        if cloud.faults.occurs("function", _about(config, event)):
             return _failure("RuntimeError", "a fault on purpose", request_id)
         try:
             with processes.invoking():

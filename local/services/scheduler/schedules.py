@@ -29,7 +29,7 @@ from local.services.scheduler import expressions
 _MAX_WAIT_SECONDS = 30.0
 
 
-class NoSchedule(Exception):  # noqa: N818 - what the caller is told
+class NoSchedule(Exception):  # noqa: N818 - says what happened
     """There is no such schedule, or several groups have one of that name."""
 
 

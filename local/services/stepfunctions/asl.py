@@ -107,7 +107,7 @@ class Branch:
     ) -> Json:
         """Walk from `start_at` to the end; the output of the last state.
 
-        `entered` is told of each state before it is visited, and its input.
+        `entered` is called with each state before it is visited, and its input.
 
         Raises:
             StateError: a state failed and nothing caught it.

@@ -179,7 +179,7 @@ class _Executions:
         self._starting = threading.Lock()
 
     def close(self) -> None:
-        """Wake every execution that waits; nothing is told to anyone any more."""
+        """Wake every execution that waits; no event is sent any more."""
         for execution in list(self._running.values()):
             execution.cancelled.cancel()
         self._clock.close()

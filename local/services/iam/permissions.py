@@ -1,4 +1,4 @@
-"""What each integration asks of a role: a request in, the calls that must be allowed for it out.
+"""What each integration asks of a role: a request in, the permissions that it takes out.
 
 The AWS page that says so stands above each row.
 """
@@ -15,8 +15,8 @@ TASKS_SERVICE = "ecs-tasks.amazonaws.com"
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """One call an integration makes: what must be allowed for it to work."""
+class Permission:
+    """An action on a resource that must be allowed for an integration to work."""
 
     action: str
     resource: str
@@ -28,10 +28,12 @@ def _prefix(arn: str, service: str) -> str:
     return f"arn:{partition}:{service}:{region}:{account}"
 
 
-def managed_rule(arn: str, name: str) -> list[Need]:
+def managed_rule(arn: str, name: str) -> list[Permission]:
     """Step Functions keeps a rule of its own in the account to hear of what `.sync` waits for."""
     rule = f"{_prefix(arn, 'events')}:rule/{name}"
-    return [Need(f"events:{verb}", rule) for verb in ("PutTargets", "PutRule", "DescribeRule")]
+    return [
+        Permission(f"events:{verb}", rule) for verb in ("PutTargets", "PutRule", "DescribeRule")
+    ]
 
 
 def _task_definition(request: Mapping[str, Any], scope: str) -> Mapping[str, Any]:
@@ -54,7 +56,7 @@ def cluster_arn(cluster: str | None, prefix: str) -> str:
     return named if named.startswith("arn:") else f"{prefix}:cluster/{named}"
 
 
-def run_task(request: Mapping[str, Any], scope: str) -> list[Need]:
+def run_task(request: Mapping[str, Any], scope: str) -> list[Permission]:
     """RunTask; `request` in ECS's camelCase, `scope` any ARN of the account and Region.
 
     The task definition is authorised with its revision, the latest one where none is named.
@@ -63,11 +65,11 @@ def run_task(request: Mapping[str, Any], scope: str) -> list[Need]:
     arn = cast("str", definition["taskDefinitionArn"])
     cluster = cluster_arn(request.get("cluster"), _prefix(arn, "ecs"))
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
-    needs = [Need("ecs:RunTask", arn, {"ecs:cluster": cluster})]
+    asked = [Permission("ecs:RunTask", arn, {"ecs:cluster": cluster})]
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/CWE_IAM_role.html
     overrides = cast("Mapping[str, Any]", request.get("overrides") or {})
-    needs += [
-        Need("iam:PassRole", passed, {"iam:PassedToService": TASKS_SERVICE})
+    asked += [
+        Permission("iam:PassRole", passed, {"iam:PassedToService": TASKS_SERVICE})
         for key in ("taskRoleArn", "executionRoleArn")
         if (passed := cast("str | None", overrides.get(key) or definition.get(key)))
     ]
@@ -78,30 +80,30 @@ def run_task(request: Mapping[str, Any], scope: str) -> list[Need]:
         or request.get("propagateTags", "NONE") != "NONE"
     ):
         tasks = cluster.replace(":cluster/", ":task/", 1) + "/*"
-        needs.append(Need("ecs:TagResource", tasks, {"ecs:CreateAction": "RunTask"}))
-    return needs
+        asked.append(Permission("ecs:TagResource", tasks, {"ecs:CreateAction": "RunTask"}))
+    return asked
 
 
-def run_task_sync(request: Mapping[str, Any], scope: str) -> list[Need]:
+def run_task_sync(request: Mapping[str, Any], scope: str) -> list[Permission]:
     """RunTask by a state that waits for the task's end."""
     # https://docs.aws.amazon.com/step-functions/latest/dg/ecs-iam.html
     return [*run_task(request, scope), *managed_rule(scope, "StepFunctionsGetEventsForECSTaskRule")]
 
 
-def on_task(action: str, task_arn: str) -> Need:
+def on_task(action: str, task_arn: str) -> Permission:
     """An action on one task of a cluster."""
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
     cluster = task_arn.replace(":task/", ":cluster/", 1).rsplit("/", 1)[0]
-    return Need(action, task_arn, {"ecs:cluster": cluster})
+    return Permission(action, task_arn, {"ecs:cluster": cluster})
 
 
-def start_execution(machine_arn: str) -> list[Need]:
+def start_execution(machine_arn: str) -> list[Permission]:
     """StartExecution."""
     # https://docs.aws.amazon.com/step-functions/latest/dg/stepfunctions-iam.html
-    return [Need("states:StartExecution", machine_arn)]
+    return [Permission("states:StartExecution", machine_arn)]
 
 
-def start_execution_sync(machine_arn: str) -> list[Need]:
+def start_execution_sync(machine_arn: str) -> list[Permission]:
     """StartExecution by a state that waits for the execution's end."""
     # https://docs.aws.amazon.com/step-functions/latest/dg/stepfunctions-iam.html
     return [
@@ -115,7 +117,7 @@ _ECR_IMAGE = re.compile(
 )
 
 
-def _image(image: str, partition: str) -> list[Need]:
+def _image(image: str, partition: str) -> list[Permission]:
     found = _ECR_IMAGE.match(image)
     if not found:
         return []
@@ -123,10 +125,10 @@ def _image(image: str, partition: str) -> list[Need]:
     repository = f"{registry}:repository/{found['name']}"
     # https://docs.aws.amazon.com/AmazonECR/latest/userguide/ECR_on_ECS.html
     return [
-        Need("ecr:GetAuthorizationToken", "*"),
-        Need("ecr:BatchCheckLayerAvailability", repository),
-        Need("ecr:GetDownloadUrlForLayer", repository),
-        Need("ecr:BatchGetImage", repository),
+        Permission("ecr:GetAuthorizationToken", "*"),
+        Permission("ecr:BatchCheckLayerAvailability", repository),
+        Permission("ecr:GetDownloadUrlForLayer", repository),
+        Permission("ecr:BatchGetImage", repository),
     ]
 
 
@@ -151,15 +153,15 @@ def encryption(arn: str) -> list[str]:
 ENCRYPTING = ("kms:GenerateDataKey", "kms:Decrypt")
 
 
-def send(action: str, arn: str) -> list[Need]:
+def send(action: str, arn: str) -> list[Permission]:
     """Sending to a queue or publishing to a topic, and what its encryption takes."""
     return [
-        Need(action, arn),
-        *(Need(encrypting, key) for key in encryption(arn) for encrypting in ENCRYPTING),
+        Permission(action, arn),
+        *(Permission(encrypting, key) for key in encryption(arn) for encrypting in ENCRYPTING),
     ]
 
 
-def log_delivery() -> list[Need]:
+def log_delivery() -> list[Permission]:
     """What a state machine's role needs when it logs its executions."""
     # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
     names = (
@@ -167,14 +169,14 @@ def log_delivery() -> list[Need]:
         *("ListLogDeliveries", "PutResourcePolicy", "DescribeResourcePolicies"),
         "DescribeLogGroups",
     )
-    return [Need(f"logs:{name}", "*") for name in names]
+    return [Permission(f"logs:{name}", "*") for name in names]
 
 
-def write_log(function_arn: str, log_group: str, stream: str) -> list[Need]:
+def write_log(function_arn: str, log_group: str, stream: str) -> list[Permission]:
     """What a function's role needs for its output to be kept."""
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-permissions.html
     resource = f"{_prefix(function_arn, 'logs')}:log-group:{log_group}:log-stream:{stream}"
-    return [Need("logs:CreateLogStream", resource), Need("logs:PutLogEvents", resource)]
+    return [Permission("logs:CreateLogStream", resource), Permission("logs:PutLogEvents", resource)]
 
 
 def _key_of_secret(arn: str) -> str | None:
@@ -189,33 +191,33 @@ def _key_of_parameter(arn: str) -> str | None:
     return cast("str | None", found.get("KeyId"))
 
 
-def _decrypt(key: str | None, prefix: str) -> list[Need]:
+def _decrypt(key: str | None, prefix: str) -> list[Permission]:
     # A key of AWS's own (`alias/aws/…`) lets every principal of the account that may read the
     # secret: https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#aws-managed-key
     if not key or "alias/aws/" in key:
         return []
     arn = key if key.startswith("arn:") else f"{prefix}:{'' if '/' in key else 'key/'}{key}"
-    return [Need("kms:Decrypt", arn)]
+    return [Permission("kms:Decrypt", arn)]
 
 
-def _secret(value_from: str, prefix: str) -> list[Need]:
+def _secret(value_from: str, prefix: str) -> list[Permission]:
     keys = prefix.replace(":ecs:", ":kms:")
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
     if ":secretsmanager:" in value_from:
         # The ARN of the secret ends before `:json-key:version-stage:version-id`.
         secret = ":".join(value_from.split(":")[:7])
         key = in_scope(secret, lambda: _key_of_secret(secret))
-        return [Need("secretsmanager:GetSecretValue", secret), *_decrypt(key, keys)]
+        return [Permission("secretsmanager:GetSecretValue", secret), *_decrypt(key, keys)]
     parameter = (
         value_from
         if value_from.startswith("arn:")
         else f"{prefix.replace(':ecs:', ':ssm:')}:parameter/{value_from.removeprefix('/')}"
     )
     key = in_scope(parameter, lambda: _key_of_parameter(parameter))
-    return [Need("ssm:GetParameters", parameter), *_decrypt(key, keys)]
+    return [Permission("ssm:GetParameters", parameter), *_decrypt(key, keys)]
 
 
-def _log_stream(container: Mapping[str, Any], prefix: str, task_id: str) -> list[Need]:
+def _log_stream(container: Mapping[str, Any], prefix: str, task_id: str) -> list[Permission]:
     configuration = cast("Mapping[str, Any]", container.get("logConfiguration") or {})
     if configuration.get("logDriver") != "awslogs":
         return []
@@ -226,19 +228,19 @@ def _log_stream(container: Mapping[str, Any], prefix: str, task_id: str) -> list
     name = f"{options.get('awslogs-stream-prefix', 'ecs')}/{container['name']}/{task_id}"
     stream = f"{group}:log-stream:{name}"
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html
-    needs = [Need("logs:CreateLogStream", stream), Need("logs:PutLogEvents", stream)]
+    asked = [Permission("logs:CreateLogStream", stream), Permission("logs:PutLogEvents", stream)]
     if options.get("awslogs-create-group") == "true":
-        return [Need("logs:CreateLogGroup", f"{group}:log-stream:"), *needs]
-    return needs
+        return [Permission("logs:CreateLogGroup", f"{group}:log-stream:"), *asked]
+    return asked
 
 
-def task_start(task_definition: Mapping[str, Any], task_id: str) -> list[Need]:
+def task_start(task_definition: Mapping[str, Any], task_id: str) -> list[Permission]:
     """What Fargate does with the execution role before a task's containers run."""
     prefix = _prefix(cast("str", task_definition["taskDefinitionArn"]), "ecs")
-    needs: list[Need] = []
+    asked: list[Permission] = []
     for container in cast("Sequence[Mapping[str, Any]]", task_definition["containerDefinitions"]):
-        needs += _image(cast("str", container.get("image") or ""), prefix.split(":")[1])
+        asked += _image(cast("str", container.get("image") or ""), prefix.split(":")[1])
         for secret in cast("Sequence[Mapping[str, str]]", container.get("secrets") or []):
-            needs += _secret(secret["valueFrom"], prefix)
-        needs += _log_stream(container, prefix, task_id)
-    return needs
+            asked += _secret(secret["valueFrom"], prefix)
+        asked += _log_stream(container, prefix, task_id)
+    return asked

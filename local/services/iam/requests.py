@@ -11,24 +11,24 @@ from typing import Any, cast
 
 from local.ministack import front, internals
 from local.services.iam import keys
-from local.services.iam.needs import Need, cluster_arn, on_task, run_task
+from local.services.iam.permissions import Permission, cluster_arn, on_task, run_task
 from local.services.iam.policies import Context, Decision, keep, matches
 from local.services.stepfunctions.tokens import machine_of
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The rest of what one request asks: its condition keys, and calls it implies."""
+    """The rest of what one request asks: its condition keys, and further permissions."""
 
     context: Context = field(default_factory=dict[str, str | list[str]])
-    further: tuple[Need, ...] = ()
+    further: tuple[Permission, ...] = ()
 
 
 _asked: ContextVar[_Asked] = ContextVar("asked")
 _refused: ContextVar[tuple[str, str] | None] = ContextVar("refused", default=None)
 
 
-def _logs(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
+def _logs(action: str, body: Mapping[str, Any], prefix: str) -> list[Permission]:
     # The service names group and stream in one ARN, the stream empty for a call on the group, as
     # its AccessDeniedException shows: a policy on the bare group ARN allows none of them.
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/iam-access-control-overview-cwl.html
@@ -37,10 +37,10 @@ def _logs(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
     group = cast("str", body.get("logGroupName") or body.get("logGroupIdentifier") or "")
     name = group.split(":log-group:", 1)[-1].removesuffix(":*")
     stream = cast("str", body.get("logStreamName") or "")
-    return [Need(f"logs:{action}", f"{prefix}:log-group:{name}:log-stream:{stream}")]
+    return [Permission(f"logs:{action}", f"{prefix}:log-group:{name}:log-stream:{stream}")]
 
 
-def _ecs(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
+def _ecs(action: str, body: Mapping[str, Any], prefix: str) -> list[Permission]:
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
     cluster = cluster_arn(cast("str | None", body.get("cluster")), prefix)
     tasks = cluster.replace(":cluster/", ":task/", 1)
@@ -57,16 +57,16 @@ def _ecs(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
             return [on_task(f"ecs:{action}", arn) for arn in arns]
         case "ListTasks":
             instances = cluster.replace(":cluster/", ":container-instance/", 1)
-            return [Need("ecs:ListTasks", f"{instances}/*", {"ecs:cluster": cluster})]
+            return [Permission("ecs:ListTasks", f"{instances}/*", {"ecs:cluster": cluster})]
         case "TagResource" | "UntagResource" | "ListTagsForResource":
-            return [Need(f"ecs:{action}", cast("str", body.get("resourceArn") or "*"))]
+            return [Permission(f"ecs:{action}", cast("str", body.get("resourceArn") or "*"))]
         case "DescribeTaskDefinition" | "ListTaskDefinitions" | "ListClusters":
-            return [Need(f"ecs:{action}", "*")]
+            return [Permission(f"ecs:{action}", "*")]
         case _:
             return []
 
 
-def _events(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
+def _events(action: str, body: Mapping[str, Any], prefix: str) -> list[Permission]:
     # A rule of the default bus has no bus in its ARN:
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
     name = cast("str | None", body.get("Rule") or (body.get("Name") if "Rule" in action else None))
@@ -74,10 +74,10 @@ def _events(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
     if not name:
         return []
     rule = name if bus == "default" else f"{bus}/{name}"
-    return [Need(f"events:{action}", f"{prefix}:rule/{rule}")]
+    return [Permission(f"events:{action}", f"{prefix}:rule/{rule}")]
 
 
-def _missing_object(resource: str) -> list[Need]:
+def _missing_object(resource: str) -> list[Permission]:
     # Who may not list the bucket is not told that an object is missing:
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
     name, _, key = resource.removeprefix("arn:aws:s3:::").partition("/")
@@ -85,29 +85,31 @@ def _missing_object(resource: str) -> list[Need]:
     bucket = internals.buckets().get_scoped(account, None, name)
     if bucket is None or key in bucket["objects"]:
         return []
-    return [Need("s3:ListBucket", f"arn:aws:s3:::{name}")]
+    return [Permission("s3:ListBucket", f"arn:aws:s3:::{name}")]
 
 
-def _states(action: str, body: Mapping[str, Any], _prefix: str) -> list[Need]:
+def _states(action: str, body: Mapping[str, Any], _prefix: str) -> list[Permission]:
     # What calls a state back is authorised on the state machine whose token it has:
     # https://docs.aws.amazon.com/step-functions/latest/dg/concept-create-iam-advanced.html
     if not action.startswith("SendTask"):
         return []
     machine = machine_of(cast("str", body.get("taskToken") or ""))
-    return [Need(f"states:{action}", machine or "*")]
+    return [Permission(f"states:{action}", machine or "*")]
 
 
-def _dynamodb(action: str, body: Mapping[str, Any], prefix: str) -> list[Need]:
+def _dynamodb(action: str, body: Mapping[str, Any], prefix: str) -> list[Permission]:
     # A transaction is authorised as the single calls it is made of:
     # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
     actions = {"ConditionCheck": "ConditionCheckItem"}
-    needs: list[Need] = []
+    permissions: list[Permission] = []
     if action == "TransactWriteItems":
         for item in cast("list[dict[str, Any]]", body.get("TransactItems") or []):
             for kind, call in item.items():
                 table = f"{prefix}:table/{call['TableName']}"
-                needs.append(Need(f"dynamodb:{actions.get(kind, f'{kind}Item')}", table))
-    return needs
+                permissions.append(
+                    Permission(f"dynamodb:{actions.get(kind, f'{kind}Item')}", table)
+                )
+    return permissions
 
 
 _NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events, "states": _states}
@@ -128,7 +130,7 @@ _ACTIONS = {
 
 def of_api(
     service: str, operation: str, request: Mapping[str, Any], prefix: tuple[str, str]
-) -> list[Need]:
+) -> list[Permission]:
     """What a call of the SDK asks for: `service` as the SDK names it, `operation` in PascalCase.
 
     `request` has the members by the API's own names; `prefix` is the Region and the account.
@@ -137,12 +139,14 @@ def of_api(
     region, account = prefix
     # MiniStack knows the calls of a transaction that arrives as a request.
     named = {**_NAMED_HERE, "dynamodb": _dynamodb}.get(service)
-    if named and (needs := named(operation, request, f"arn:aws:{service}:{region}:{account}")):
-        return needs
+    if named and (
+        permissions := named(operation, request, f"arn:aws:{service}:{region}:{account}")
+    ):
+        return permissions
     action = _ACTIONS.get(f"{service}:{operation}", f"{service}:{operation}")
     if service == "s3":
         path = "/".join(cast("str", request[name]) for name in ("Bucket", "Key") if name in request)
-        return [Need(action, f"arn:aws:s3:::{path}" if path else "*")]
+        return [Permission(action, f"arn:aws:s3:::{path}" if path else "*")]
     path = f"/functions/{request['FunctionName']}" if "FunctionName" in request else "/"
     resource = internals.resource_of_request.original(
         service,
@@ -154,7 +158,7 @@ def of_api(
         region,
         account,
     )
-    return [Need(action, resource)]
+    return [Permission(action, resource)]
 
 
 def _resource_arn(
@@ -175,8 +179,8 @@ def _resource_arn(
     named = internals.resource_of_request.original(
         service, method, path, headers, body, query_params, region, account_id
     )
-    needs_of = _NAMED_HERE.get(service)
-    if needs_of is None:
+    permissions_of = _NAMED_HERE.get(service)
+    if permissions_of is None:
         return named
     try:
         parsed: object = json.loads(body or b"{}")
@@ -185,13 +189,13 @@ def _resource_arn(
     if not isinstance(parsed, dict):
         return named
     action = headers.get("x-amz-target", "").rpartition(".")[2]
-    needs = needs_of(
+    permissions = permissions_of(
         action, cast("dict[str, Any]", parsed), f"arn:aws:{service}:{region}:{account_id}"
     )
-    if not needs:
+    if not permissions:
         return named
-    _asked.set(_Asked(needs[0].context, tuple(needs[1:])))
-    return needs[0].resource
+    _asked.set(_Asked(permissions[0].context, tuple(permissions[1:])))
+    return permissions[0].resource
 
 
 def _enforce(
@@ -207,7 +211,7 @@ def _enforce(
     _refused.set(None)
     if iam_action.endswith(f":{front.UNDETERMINED}"):
         return _nobody_but_the_account(access_key_id, iam_action, service, region)
-    first = Need(iam_action, resource_arn, {**(service_context or {}), **asked.context})
+    first = Permission(iam_action, resource_arn, {**(service_context or {}), **asked.context})
     further = _missing_object(resource_arn) if iam_action == "s3:GetObject" else asked.further
     for need in (first, *further):
         with matches() as found:
