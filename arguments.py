@@ -26,6 +26,7 @@ def network(config: Settings) -> c.NetworkArgs:
         "nat": config.network.nat,
         "vpc_id": config.network.vpc_id,
         "subnet_ids": config.network.subnet_ids,
+        "security_group_ids": config.network.security_group_ids,
     }
 
 
@@ -141,12 +142,13 @@ def stack_index(
 def placement(
     config: Settings, name: str, cluster: c.BatchCluster, net: c.Network
 ) -> c.PlacementArgs:
-    """Where the tasks of the job `name` run."""
+    """Where the tasks of the job `name` run: what it says goes before what the stack says."""
+    own, public_ip = config.jobs[name].network, config.network.public_ip
     return {
         "cluster_arn": cluster.cluster_arn,
-        "subnet_ids": net.subnet_ids,
-        "security_group_ids": [net.security_group_id],
-        "assign_public_ip": config.network.public_ip,
+        "subnet_ids": own.subnet_ids or net.subnet_ids,
+        "security_group_ids": own.security_group_ids or net.security_group_ids,
+        "assign_public_ip": public_ip if own.assign_public_ip is None else own.assign_public_ip,
         "platform_version": config.platform_version,
         "spot": config.jobs[name].spot,
     }
@@ -177,6 +179,25 @@ def job(
         "environment": job.environment,
         "secrets": job.secrets,
         "secrets_key": job.secrets_key,
+        "policies": [
+            {
+                "actions": statement.actions,
+                "resources": statement.resources,
+                "conditions": statement.conditions,
+            }
+            for statement in job.policies
+        ],
+        "managed_policy_arns": job.managed_policies,
+        "entry_point": job.entry_point,
+        "user": job.user,
+        "readonly_root_filesystem": job.readonly_root_filesystem,
+        "init_process": job.init_process,
+        "open_files": job.ulimits.nofile,
+        "stop_timeout": job.stop_timeout,
+        "log_mode": job.logs.mode,
+        "log_buffer_size": job.logs.buffer_size,
+        "log_multiline_pattern": job.logs.multiline_pattern,
+        "repository_credentials": job.repository_credentials,
         "source_bucket_arns": [uploads.bucket_arn],
         "results_bucket_name": results.bucket_name,
         "results_bucket_arn": results.bucket_arn,
@@ -210,6 +231,7 @@ def state_machine(
         "retries": job.retries,
         "retry_exit_codes": job.retry_exit_codes,
         "max_concurrency": job.max_concurrency,
+        "stop_timeout": job.stop_timeout,
         "log_retention_days": config.log_retention_days,
     }
 

@@ -24,6 +24,8 @@ def job(job: c.FargateJob, machine: c.BatchStateMachine) -> Outputs:
         "taskDefinitionArn": job.task_definition_arn,
         "stateMachineArn": machine.state_machine_arn,
         "logGroup": job.log_group_name,
+        "taskRoleArn": job.task_role_arn,
+        "executionRoleArn": job.execution_role_arn,
     }
 
 

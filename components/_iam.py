@@ -58,6 +58,7 @@ def service_role(
     source: Mapping[str, Any] | None,
     statements: Sequence[Statement],
     opts: pulumi.ResourceOptions,
+    managed_policy_arns: Sequence[pulumi.Input[str]] = (),
 ) -> pulumi.Output[str]:
     """The ARN of a role for `service`, with one inline policy of the same name if granted anything.
 
@@ -65,10 +66,18 @@ def service_role(
     what the role is granted. An event that a target may not yet deliver is a dead letter at once.
     """
     role = aws.iam.Role(name, assume_role_policy=trust(service, source), opts=opts)
-    if not statements:
+    granted: list[pulumi.Output[str]] = [
+        aws.iam.RolePolicyAttachment(
+            f"{name}-{number}", role=role.name, policy_arn=policy_arn, opts=opts
+        ).id
+        for number, policy_arn in enumerate(managed_policy_arns, start=1)
+    ]
+    if statements:
+        policy = aws.iam.RolePolicy(name, role=role.name, policy=document(statements), opts=opts)
+        granted.append(policy.id)
+    if not granted:
         return role.arn
-    policy = aws.iam.RolePolicy(name, role=role.name, policy=document(statements), opts=opts)
-    return pulumi.Output.all(role.arn, policy.id).apply(lambda values: values[0])
+    return pulumi.Output.all(role.arn, *granted).apply(lambda values: values[0])
 
 
 def account_id() -> pulumi.Output[str]:

@@ -32,7 +32,7 @@ class PlacementArgs(TypedDict):
     """The ECS cluster's ARN."""
     subnet_ids: pulumi.Input[Sequence[str]]
     """The subnets a task's network interface may be in."""
-    security_group_ids: pulumi.Input[Sequence[pulumi.Input[str]]]
+    security_group_ids: pulumi.Input[Sequence[str]]
     """The security groups of the task's network interface."""
     assign_public_ip: NotRequired[bool]
     """Whether a task gets a public IPv4 address, as in public subnets it must. Default: True."""

@@ -34,6 +34,9 @@ class BatchStateMachineArgs(TypedDict):
     max_concurrency: NotRequired[int | None]
     """How many executions may run the task at once, 1 to 1000: see `ConcurrencyLimit`. Default: as
     many as there are."""
+    stop_timeout: NotRequired[int]
+    """Within how many seconds a task that is told to stop has stopped, as its container says.
+    Default: 30."""
     log_retention_days: NotRequired[int]
     """For how many days the execution log is kept. Default: 30."""
 
@@ -83,6 +86,7 @@ class BatchStateMachine(pulumi.ComponentResource):
                 {
                     "state_machine_name": f"{machine_prefix()}job-{name}",
                     "limit": most,
+                    "stop_timeout": args.get("stop_timeout", defaults.STOP_TIMEOUT),
                     "log_retention_days": log_retention_days,
                 },
                 child,

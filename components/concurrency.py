@@ -1,10 +1,11 @@
 """A semaphore for a job's executions: who holds a permit, who waits for one, in a table."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
+from . import defaults
 from ._dead_letters import dead_letter_queue
 from ._delivery import Rule, deliver, start
 from ._iam import allow, arn
@@ -21,6 +22,8 @@ class ConcurrencyLimitArgs(TypedDict):
     """The physical name of the job's state machine, which is made after this."""
     limit: int
     """How many executions may run the job's task at once, 1 to 1000."""
+    stop_timeout: NotRequired[int]
+    """Within how many seconds a task that is told to stop has stopped. Default: 30."""
     log_retention_days: int
     """For how many days the execution log of what passes permits on is kept."""
 
@@ -33,8 +36,9 @@ class ConcurrencyLimit(pulumi.ComponentResource):
     holder has ended, while anyone waits:
     https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
 
-    The permit of an execution that was aborted or timed out is passed on 35 seconds later: by then
-    its task has stopped. One that is redriven takes no permit, and one that waits for a week fails.
+    The permit of an execution that was aborted or timed out is passed on five seconds after
+    `stop_timeout`: by then its task has stopped. One that is redriven takes no permit, and one that
+    waits for a week fails.
 
     The holders are one item, a write of which is charged and throttled by its size: a run that
     waits takes about 120 write units for every 100 holders, of 1,000 a second that an item has:
@@ -62,6 +66,7 @@ class ConcurrencyLimit(pulumi.ComponentResource):
         machine_name = args["state_machine_name"]
         machine_arn = arn("states", f"stateMachine:{machine_name}")
         limit = args["limit"]
+        stop_timeout = args.get("stop_timeout", defaults.STOP_TIMEOUT)
         # Encrypted as every table is; a backup of who waits now would be of no use.
         # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/EncryptionAtRest.html
         table = aws.dynamodb.Table(
@@ -75,7 +80,9 @@ class ConcurrencyLimit(pulumi.ComponentResource):
         machine = state_machine(
             name,
             kind="limit",
-            definition=table.name.apply(lambda table: pass_on_permits(Permits(table, limit))),
+            definition=table.name.apply(
+                lambda table: pass_on_permits(Permits(table, limit, stop_timeout))
+            ),
             statements=[
                 allow(
                     [

@@ -1,7 +1,7 @@
 """A job: the task definition of one container, its two roles and its log group."""
 
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -12,6 +12,17 @@ from ._here import here
 from ._iam import Statement, allow, arn, service_role
 from ._task import TaskArgs
 from .batch_image import BatchImage
+
+
+class StatementArgs(TypedDict):
+    """One statement of a policy: it allows."""
+
+    actions: Sequence[str]
+    """The actions, each `service:Name`."""
+    resources: Sequence[pulumi.Input[str]]
+    """The ARNs they are allowed on."""
+    conditions: NotRequired[Mapping[str, Any]]
+    """The condition block, as AWS writes it. Default: none."""
 
 
 class FargateJobArgs(TypedDict):
@@ -36,6 +47,36 @@ class FargateJobArgs(TypedDict):
     the task starts, and their values are never seen by Pulumi."""
     secrets_key: NotRequired[pulumi.Input[str] | None]
     """The ARN of the KMS key they are encrypted with. Default: AWS's own keys."""
+    repository_credentials: NotRequired[pulumi.Input[str] | None]
+    """The ARN of the Secrets Manager secret with the user name and password of the image's
+    registry. Default: none."""
+    policies: NotRequired[Sequence[StatementArgs]]
+    """What the container's own AWS calls may do besides reading sources and writing results."""
+    managed_policy_arns: NotRequired[Sequence[pulumi.Input[str]]]
+    """Managed policies for the same, by ARN."""
+    entry_point: NotRequired[Sequence[str] | None]
+    """The program and its first arguments. Default: the image's."""
+    user: NotRequired[str | None]
+    """Who the program runs as, `user` or `user:group`. Default: the image's."""
+    readonly_root_filesystem: NotRequired[bool]
+    """Whether the container can write to /tmp alone. A user that is not root can if the image
+    declares /tmp as a volume:
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/bind-mounts.html. Default: False."""
+    init_process: NotRequired[bool]
+    """Whether a small init runs as process 1, which reaps children and passes signals on. Default:
+    False."""
+    open_files: NotRequired[int | None]
+    """How many files may be open at once. Default: Fargate's 65,535."""
+    stop_timeout: NotRequired[int]
+    """How many seconds the program has after SIGTERM, 2 to 120. Default: 30."""
+    log_mode: NotRequired[str]
+    """`blocking`: the program waits while its log cannot be written; `non-blocking`: lines are
+    dropped when the buffer is full. Default: blocking."""
+    log_buffer_size: NotRequired[str | None]
+    """The buffer of `non-blocking`, in k or m. Default: Docker's 10m."""
+    log_multiline_pattern: NotRequired[str | None]
+    """A regular expression by which a line begins a message; the lines that follow belong to it.
+    Default: each line is one."""
     source_bucket_arns: NotRequired[Sequence[pulumi.Input[str]]]
     """Buckets whose objects the job may list and read."""
     results_bucket_name: NotRequired[pulumi.Input[str]]
@@ -60,6 +101,8 @@ class FargateJob(pulumi.ComponentResource):
     """The log group of the container's output."""
     task_role_arn: pulumi.Output[str]
     """The role of the container's own AWS calls, for grants of one's own."""
+    execution_role_arn: pulumi.Output[str]
+    """The role ECS starts the container with, for grants to read its image and secrets."""
     task: pulumi.Output[TaskArgs]
     """What a state machine, a rule or a schedule takes to run this job."""
 
@@ -84,11 +127,20 @@ class FargateJob(pulumi.ComponentResource):
         execution_role_arn = _task_role(
             f"{name}-execution",
             _execution_statements(
-                log_group.arn, repository_arn, args.get("secrets", {}), args.get("secrets_key")
+                log_group.arn,
+                repository_arn,
+                args.get("secrets", {}),
+                args.get("repository_credentials"),
+                args.get("secrets_key"),
             ),
             child,
         )
-        task_role_arn = _task_role(f"{name}-task", _task_statements(name, args), child)
+        task_role_arn = _task_role(
+            f"{name}-task",
+            _task_statements(name, args),
+            child,
+            managed_policy_arns=args.get("managed_policy_arns", []),
+        )
 
         environment: dict[str, pulumi.Input[str]] = {"JOB": name}
         results_bucket_name = args.get("results_bucket_name")
@@ -104,18 +156,19 @@ class FargateJob(pulumi.ComponentResource):
             "secrets": [
                 {"name": k, "valueFrom": v} for k, v in sorted(args.get("secrets", {}).items())
             ],
-            # Fargate's default, said because a limit on concurrency waits a little longer than this
-            # before it passes a permit on: STOP_SECONDS in asl/limit.py.
-            "stopTimeout": 30,
+            "stopTimeout": args.get("stop_timeout", defaults.STOP_TIMEOUT),
             "logConfiguration": {
                 "logDriver": "awslogs",
                 "options": {
                     "awslogs-group": log_group.name,
                     "awslogs-region": here().region,
                     "awslogs-stream-prefix": name,
+                    **_log_options(args),
                 },
             },
+            **_container_options(args),
         }
+        read_only = args.get("readonly_root_filesystem", defaults.READONLY_ROOT_FILESYSTEM)
         storage = args.get("ephemeral_storage")
         task_definition = aws.ecs.TaskDefinition(
             name,
@@ -131,6 +184,7 @@ class FargateJob(pulumi.ComponentResource):
             ephemeral_storage={"size_in_gib": storage} if storage else None,
             execution_role_arn=execution_role_arn,
             task_role_arn=task_role_arn,
+            volumes=[{"name": _WRITABLE}] if read_only else None,
             container_definitions=json_text([container]),
             # An execution that is under way when the stack is updated still starts the revision
             # it was defined with; it must not have been deregistered.
@@ -140,6 +194,7 @@ class FargateJob(pulumi.ComponentResource):
         self.task_definition_arn = task_definition.arn
         self.log_group_name = log_group.name
         self.task_role_arn = task_role_arn
+        self.execution_role_arn = execution_role_arn
         self.task = pulumi.Output.from_input(
             TaskArgs(
                 name=name,
@@ -154,9 +209,43 @@ class FargateJob(pulumi.ComponentResource):
                 "task_definition_arn": self.task_definition_arn,
                 "log_group_name": self.log_group_name,
                 "task_role_arn": self.task_role_arn,
+                "execution_role_arn": self.execution_role_arn,
                 "task": self.task,
             }
         )
+
+
+_WRITABLE = "tmp"
+
+
+def _log_options(args: FargateJobArgs) -> dict[str, str]:
+    """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using_awslogs.html."""
+    # Said even where it is the driver's default, which an account's settings can change.
+    options = {"mode": args.get("log_mode", defaults.LOG_MODE)}
+    if (size := args.get("log_buffer_size")) is not None:
+        options["max-buffer-size"] = size
+    if (pattern := args.get("log_multiline_pattern")) is not None:
+        options["awslogs-multiline-pattern"] = pattern
+    return options
+
+
+def _container_options(args: FargateJobArgs) -> dict[str, Any]:
+    """What the container definition has only where it is asked for."""
+    options: dict[str, Any] = {}
+    if (entry_point := args.get("entry_point")) is not None:
+        options["entryPoint"] = list(entry_point)
+    if (user := args.get("user")) is not None:
+        options["user"] = user
+    if args.get("readonly_root_filesystem", defaults.READONLY_ROOT_FILESYSTEM):
+        options["readonlyRootFilesystem"] = True
+        options["mountPoints"] = [{"sourceVolume": _WRITABLE, "containerPath": "/tmp"}]  # noqa: S108 - the container's
+    if args.get("init_process", defaults.INIT_PROCESS):
+        options["linuxParameters"] = {"initProcessEnabled": True}
+    if (files := args.get("open_files")) is not None:
+        options["ulimits"] = [{"name": "nofile", "softLimit": files, "hardLimit": files}]
+    if (credentials := args.get("repository_credentials")) is not None:
+        options["repositoryCredentials"] = {"credentialsParameter": credentials}
+    return options
 
 
 def _results_prefix(name: str, args: FargateJobArgs) -> str:
@@ -164,12 +253,21 @@ def _results_prefix(name: str, args: FargateJobArgs) -> str:
 
 
 def _task_role(
-    name: str, statements: Sequence[Statement], opts: pulumi.ResourceOptions
+    name: str,
+    statements: Sequence[Statement],
+    opts: pulumi.ResourceOptions,
+    *,
+    managed_policy_arns: Sequence[pulumi.Input[str]] = (),
 ) -> pulumi.Output[str]:
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
     source = {"ArnLike": {"aws:SourceArn": arn("ecs", "*")}}
     return service_role(
-        name, service="ecs-tasks.amazonaws.com", source=source, statements=statements, opts=opts
+        name,
+        service="ecs-tasks.amazonaws.com",
+        source=source,
+        statements=statements,
+        managed_policy_arns=managed_policy_arns,
+        opts=opts,
     )
 
 
@@ -177,6 +275,7 @@ def _execution_statements(
     log_group_arn: pulumi.Output[str],
     repository_arn: pulumi.Input[str] | None,
     secrets: Mapping[str, str],
+    repository_credentials: pulumi.Input[str] | None,
     secrets_key_arn: pulumi.Input[str] | None,
 ) -> list[Statement]:
     """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html."""
@@ -205,6 +304,9 @@ def _execution_statements(
         statements.append(allow("secretsmanager:GetSecretValue", managers))
     if parameters := [arn for arn in secret_arns if ":ssm:" in arn]:
         statements.append(allow("ssm:GetParameters", parameters))
+    if repository_credentials is not None:
+        # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html
+        statements.append(allow("secretsmanager:GetSecretValue", repository_credentials))
     if secrets_key_arn is not None:
         statements.append(allow("kms:Decrypt", secrets_key_arn))
     return statements
@@ -238,4 +340,8 @@ def _task_statements(name: str, args: FargateJobArgs) -> list[Statement]:
                 pulumi.Output.concat(results_arn, f"/{prefix}*"),
             ),
         ]
+    statements += [
+        allow(own["actions"], own["resources"], own.get("conditions") or None)
+        for own in args.get("policies", [])
+    ]
     return statements

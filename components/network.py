@@ -24,6 +24,9 @@ class NetworkArgs(TypedDict):
     """An existing VPC to use instead of making one."""
     subnet_ids: NotRequired[pulumi.Input[Sequence[str]] | None]
     """The existing VPC's subnets for the tasks. Needs `vpc_id`."""
+    security_group_ids: NotRequired[pulumi.Input[Sequence[str]] | None]
+    """The existing VPC's security groups for the tasks, at most 5. Default: one that lets nothing
+    in but from itself and everything out."""
 
 
 class Network(pulumi.ComponentResource):
@@ -37,7 +40,10 @@ class Network(pulumi.ComponentResource):
     subnet_ids: pulumi.Output[Sequence[str]]
     """The ids of the subnets tasks run in."""
     security_group_id: pulumi.Output[str]
-    """The id of the tasks' security group: in from itself only, out to anywhere."""
+    """The id of the tasks' security group: in from itself only, out to anywhere. Of groups that
+    were given, the first."""
+    security_group_ids: pulumi.Output[Sequence[str]]
+    """The ids of all security groups of the tasks."""
 
     def __init__(
         self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
@@ -57,36 +63,50 @@ class Network(pulumi.ComponentResource):
             nat = args.get("nat", defaults.NAT)
             self.subnet_ids = vpc.private_subnet_ids if nat else vpc.public_subnet_ids
 
-        group = aws.ec2.SecurityGroup(
-            f"{name}-tasks",
-            description="Tasks of fargate-batch: in from each other only, out to anywhere",
-            vpc_id=self.vpc_id,
-            opts=child,
-        )
-        aws.vpc.SecurityGroupIngressRule(
-            f"{name}-tasks-from-each-other",
-            security_group_id=group.id,
-            referenced_security_group_id=group.id,
-            ip_protocol="-1",
-            description="Tasks of this stack reach each other",
-            opts=child,
-        )
-        aws.vpc.SecurityGroupEgressRule(
-            f"{name}-tasks-to-anywhere",
-            security_group_id=group.id,
-            cidr_ipv4="0.0.0.0/0",
-            ip_protocol="-1",
-            description="Tasks pull their image and reach AWS and the internet",
-            opts=child,
-        )
-        self.security_group_id = group.id
+        given = args.get("security_group_ids")
+        if given is None:
+            self.security_group_id = _tasks_group(name, self.vpc_id, child)
+            self.security_group_ids = self.security_group_id.apply(lambda group: [group])
+        else:
+            self.security_group_ids = pulumi.Output.from_input(given)
+            self.security_group_id = self.security_group_ids[0]
         self.register_outputs(
             {
                 "vpc_id": self.vpc_id,
                 "subnet_ids": self.subnet_ids,
                 "security_group_id": self.security_group_id,
+                "security_group_ids": self.security_group_ids,
             }
         )
+
+
+def _tasks_group(
+    name: str, vpc_id: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """The id of a group that lets nothing in but from itself, and everything out."""
+    group = aws.ec2.SecurityGroup(
+        f"{name}-tasks",
+        description="Tasks of fargate-batch: in from each other only, out to anywhere",
+        vpc_id=vpc_id,
+        opts=opts,
+    )
+    aws.vpc.SecurityGroupIngressRule(
+        f"{name}-tasks-from-each-other",
+        security_group_id=group.id,
+        referenced_security_group_id=group.id,
+        ip_protocol="-1",
+        description="Tasks of this stack reach each other",
+        opts=opts,
+    )
+    aws.vpc.SecurityGroupEgressRule(
+        f"{name}-tasks-to-anywhere",
+        security_group_id=group.id,
+        cidr_ipv4="0.0.0.0/0",
+        ip_protocol="-1",
+        description="Tasks pull their image and reach AWS and the internet",
+        opts=opts,
+    )
+    return group.id
 
 
 def _new_vpc(

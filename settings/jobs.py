@@ -6,8 +6,11 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from . import defaults
+from .containers import LimitSettings, LogSettings, StopTimeout, User
+from .network import JobNetworkSettings
 from .outcomes import EXIT_CODES
-from .values import EnvironmentName, Image, Seconds, Section, Text, matching, one_of
+from .rights import ManagedPolicyArn, StatementSettings
+from .values import EnvironmentName, Image, Seconds, Section, Text, each_once, matching, one_of
 
 # CPU units to the MiB of memory Fargate pairs with them:
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
@@ -38,6 +41,13 @@ SecretArn = Annotated[
         "must be the ARN of a Secrets Manager secret or an SSM parameter",
     ),
 ]
+RepositoryCredentials = Annotated[
+    str,
+    matching(
+        r"arn:[a-z-]+:secretsmanager:[^:]+:\d{12}:secret:[^:]+",
+        "must be the ARN of a Secrets Manager secret with username and password",
+    ),
+]
 KeyArn = Annotated[
     str,
     matching(r"arn:[a-z-]+:kms:[^:]+:\d{12}:key/\S+", "must be the ARN of a KMS key"),
@@ -55,6 +65,19 @@ class JobSettings(Section):
     environment: dict[EnvironmentName, Text] = Field(default_factory=dict)
     secrets: dict[EnvironmentName, SecretArn] = Field(default_factory=dict)
     secrets_key: KeyArn | None = None
+    policies: tuple[StatementSettings, ...] = ()
+    managed_policies: Annotated[
+        tuple[ManagedPolicyArn, ...], Field(max_length=10), AfterValidator(each_once)
+    ] = ()
+    network: JobNetworkSettings = JobNetworkSettings()
+    entry_point: tuple[Text, ...] | None = None
+    user: User | None = None
+    readonly_root_filesystem: bool = defaults.READONLY_ROOT_FILESYSTEM
+    init_process: bool = defaults.INIT_PROCESS
+    ulimits: LimitSettings = LimitSettings()
+    stop_timeout: StopTimeout = defaults.STOP_TIMEOUT
+    logs: LogSettings = LogSettings()
+    repository_credentials: RepositoryCredentials | None = None
     retries: Annotated[int, Field(ge=0, le=20)] = defaults.RETRIES
     retry_exit_codes: tuple[
         Annotated[int, Field(ge=1, le=255), AfterValidator(_retryable)], ...
@@ -77,6 +100,8 @@ class JobSettings(Section):
                 f"{', '.join(given)}: the program sets this itself; "
                 "a pipeline's step or a schedule may set BUCKET and OBJECT_KEY"
             )
-        if self.secrets_key and not self.secrets:
+        if self.secrets_key and not (self.secrets or self.repository_credentials):
             raise ValueError("secretsKey decrypts secrets, and there are none")
+        if self.repository_credentials and self.image is None:
+            raise ValueError("repositoryCredentials are for the registry of the job's image")
         return self

@@ -22,19 +22,42 @@ def _cidr(value: str) -> str:
 SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]+", "must be a subnet's id, subnet-…")]
 
 
+GroupId = Annotated[str, matching(r"sg-[0-9a-f]+", "must be a security group's id, sg-…")]
+# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_AwsVpcConfiguration.html
+SubnetIds = Annotated[tuple[SubnetId, ...], Field(min_length=1, max_length=16)]
+GroupIds = Annotated[tuple[GroupId, ...], Field(min_length=1, max_length=5)]
+
+
+class JobNetworkSettings(Section):
+    """Where the tasks of one job run, if elsewhere than those of the others."""
+
+    subnet_ids: SubnetIds | None = None
+    security_group_ids: GroupIds | None = None
+    assign_public_ip: bool | None = None
+
+    @model_validator(mode="after")
+    def _says_what_subnets_need(self) -> Self:
+        if self.subnet_ids is not None and self.assign_public_ip is None:
+            raise ValueError("subnetIds need assignPublicIp: true in public subnets, else false")
+        return self
+
+
 class NetworkSettings(Section):
     """A new VPC, or the ids of an existing one."""
 
     cidr: Annotated[str, AfterValidator(_cidr)] = defaults.CIDR
     nat: bool = defaults.NAT
     vpc_id: Annotated[str, matching(r"vpc-[0-9a-f]+", "must be a VPC's id, vpc-…")] | None = None
-    subnet_ids: Annotated[tuple[SubnetId, ...], Field(min_length=1, max_length=16)] | None = None
+    subnet_ids: SubnetIds | None = None
+    security_group_ids: GroupIds | None = None
     assign_public_ip: bool | None = None
 
     @model_validator(mode="after")
     def _is_new_or_existing(self) -> Self:
         if (self.vpc_id is None) != (self.subnet_ids is None):
             raise ValueError("an existing network needs both vpcId and subnetIds")
+        if self.security_group_ids is not None and self.vpc_id is None:
+            raise ValueError("securityGroupIds are of an existing network: give its vpcId")
         if self.vpc_id is not None and self.model_fields_set & {"cidr", "nat"}:
             raise ValueError("cidr and nat are for a new network, vpcId for an existing one")
         return self

@@ -10,6 +10,7 @@ past the gate.
 from dataclasses import dataclass
 from typing import Any
 
+from .. import defaults
 from ..outcomes import ADVICE, WHAT_TO_DO
 from .states import Definition, States, catch, choice, definition, expression, retry
 
@@ -36,9 +37,9 @@ WAIT_SECONDS = 7 * 24 * 60 * 60
 CONFLICT_SECONDS = 4
 _CAUSE = '$exists($states.errorOutput.Cause) ? $states.errorOutput.Cause : ""'
 
-# A task that is told to stop has 30 seconds to:
+# What a task that is told to stop has besides the container's own time to:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
-STOP_SECONDS = 35
+_STOP_GRACE_SECONDS = 5
 _IS_END = "$exists($states.input.detail.executionArn)"
 _STOPS_A_TASK = (
     '$states.input.detail.status in ["ABORTED", "TIMED_OUT"]'
@@ -54,6 +55,8 @@ class Permits:
 
     table: str
     limit: int
+    stop_timeout: int = defaults.STOP_TIMEOUT
+    """Within how many seconds a task that is told to stop has stopped."""
 
 
 def acquire_permit(permits: Permits, then: str, *, otherwise: dict[str, Any]) -> States:
@@ -201,7 +204,11 @@ def pass_on_permits(permits: Permits) -> Definition:
             ],
             "Default": "Look",
         },
-        "LetTaskStop": {"Type": "Wait", "Seconds": STOP_SECONDS, "Next": "Release"},
+        "LetTaskStop": {
+            "Type": "Wait",
+            "Seconds": permits.stop_timeout + _STOP_GRACE_SECONDS,
+            "Next": "Release",
+        },
         **_find_ended(permits.table),
         "Release": {
             **_leave(permits.table, expression("$ended")),

@@ -65,6 +65,7 @@ def test_the_container_is_what_the_job_says() -> None:
                     "awslogs-group": LOG,
                     "awslogs-region": REGION,
                     "awslogs-stream-prefix": "ingest",
+                    "mode": "blocking",
                 },
             },
         }
@@ -222,6 +223,96 @@ def test_what_runs_the_job_is_given_the_revision_and_both_roles() -> None:
     }
 
 
+def test_the_container_has_what_it_asks_for_of_its_surroundings() -> None:
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:registry-1a2b3c"
+    recording = job(
+        {
+            "image": "registry.example/etl:1",
+            "entry_point": ["python", "-u"],
+            "user": "1000:1000",
+            "readonly_root_filesystem": True,
+            "init_process": True,
+            "open_files": 4096,
+            "stop_timeout": 120,
+            "log_mode": "non-blocking",
+            "log_buffer_size": "25m",
+            "log_multiline_pattern": "^INFO",
+            "repository_credentials": secret,
+        }
+    )
+    definition = one(recording.resources, type="TaskDefinition")
+    assert definition.inputs["volumes"] == [{"name": "tmp"}]
+    (container,) = definition.document("containerDefinitions")
+    options = container.pop("logConfiguration")["options"]
+    assert container == {
+        "name": "ingest",
+        "image": "registry.example/etl:1",
+        "essential": True,
+        "environment": [{"name": "JOB", "value": "ingest"}],
+        "secrets": [],
+        "entryPoint": ["python", "-u"],
+        "user": "1000:1000",
+        "readonlyRootFilesystem": True,
+        "mountPoints": [{"sourceVolume": "tmp", "containerPath": "/tmp"}],  # noqa: S108 -- the container's
+        "linuxParameters": {"initProcessEnabled": True},
+        "ulimits": [{"name": "nofile", "softLimit": 4096, "hardLimit": 4096}],
+        "stopTimeout": 120,
+        "repositoryCredentials": {"credentialsParameter": secret},
+    }
+    assert options == {
+        "awslogs-group": LOG,
+        "awslogs-region": REGION,
+        "awslogs-stream-prefix": "ingest",
+        "mode": "non-blocking",
+        "max-buffer-size": "25m",
+        "awslogs-multiline-pattern": "^INFO",
+    }
+    execution = one(recording.resources, type="RolePolicy", name="ingest-execution")
+    assert execution.document("policy") == allows(
+        WRITE_LOG,
+        {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": secret},
+    )
+
+
+def test_the_container_may_do_what_the_job_says_besides() -> None:
+    table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders"
+    condition = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["a"]}}
+    recording = job(
+        {
+            "image": "python:3.13",
+            "policies": [
+                {"actions": ["dynamodb:GetItem", "dynamodb:Query"], "resources": [table]},
+                {
+                    "actions": ["dynamodb:PutItem"],
+                    "resources": [table],
+                    "conditions": condition,
+                },
+            ],
+            "managed_policy_arns": [f"arn:aws:iam::{ACCOUNT}:policy/read-rates"],
+        }
+    )
+    policy = one(recording.resources, type="RolePolicy", name="ingest-task")
+    assert policy.document("policy") == allows(
+        {
+            "Effect": "Allow",
+            "Action": ["dynamodb:GetItem", "dynamodb:Query"],
+            "Resource": [table],
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["dynamodb:PutItem"],
+            "Resource": [table],
+            "Condition": condition,
+        },
+    )
+    attachment = one(recording.resources, type="RolePolicyAttachment")
+    assert attachment.name == "ingest-task-1"
+    assert attachment.inputs == {
+        "role": "ingest-task-1a2b3c4",
+        "policyArn": f"arn:aws:iam::{ACCOUNT}:policy/read-rates",
+    }
+
+
 def test_it_puts_out_the_revision_the_log_and_the_role() -> None:
     assert outputs(job(FULL), "FargateJob") == {
         "task_definition_arn": (
@@ -229,6 +320,7 @@ def test_it_puts_out_the_revision_the_log_and_the_role() -> None:
         ),
         "log_group_name": LOG,
         "task_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
+        "execution_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-execution-1a2b3c4",
         "task": {
             "name": "ingest",
             "task_definition_arn": (

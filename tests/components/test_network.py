@@ -79,6 +79,7 @@ def test_an_existing_network_is_used_as_it_is() -> None:
         "vpc_id": "vpc-9",
         "subnet_ids": ["subnet-9"],
         "security_group_id": "sg-0a1b2c3d",
+        "security_group_ids": ["sg-0a1b2c3d"],
     }
 
 
@@ -87,7 +88,16 @@ def test_it_puts_out_its_ids() -> None:
         "vpc_id": "vpc-0a1b2c3d",
         "subnet_ids": ["subnet-111", "subnet-222"],
         "security_group_id": "sg-0a1b2c3d",
+        "security_group_ids": ["sg-0a1b2c3d"],
     }
+
+
+def test_given_security_groups_are_used_and_none_is_made() -> None:
+    groups = ["sg-1", "sg-2"]
+    recording = network(vpc_id="vpc-9", subnet_ids=["subnet-9"], security_group_ids=groups)
+    assert [it.type for it in recording.resources] == ["fargate-batch:index:Network"]
+    found = outputs(recording, "Network")
+    assert (found["security_group_id"], found["security_group_ids"]) == ("sg-1", groups)
 
 
 def test_without_region_or_ids_it_is_refused() -> None:

@@ -499,6 +499,62 @@ REFUSALS: list[tuple[Config, str]] = [
 ]
 
 
+TABLE = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/orders"
+ROLE = "arn:aws:iam::123456789012:role/other"
+
+
+def may(*actions: str, on: str = TABLE, **more: Any) -> Config:  # noqa: ANN401 -- YAML
+    return job(policies=[{"actions": list(actions), "resources": [on], **more}])
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (may("dynamodb:*"), "policies[0].actions[0]: an action is service:Name"),
+        (may("*"), "policies[0].actions[0]: an action is service:Name"),
+        (may("dynamodb:GetItem", on="*"), "policies[0].resources[0]: must be an ARN"),
+        (may("s3:GetObject", on="arn:aws:*:::x"), "must be an ARN, with * only in its last part"),
+        (may("s3:GetObject", on="arn:aws:s3:*:*:x"), "* may stand only in the last part"),
+        (may("iam:PassRole", on=f"{ROLE}*"), "iam:PassRole on a pattern"),
+        (may("iam:PassRole", on=ROLE), "needs the condition StringEquals iam:PassedToService"),
+        (may(), "policies[0].actions"),
+        (
+            job(managedPolicies=["arn:aws:iam::aws:policy/AmazonS3FullAccess"]),
+            "managedPolicies[0]: must be the ARN of a managed policy, and none that grants",
+        ),
+        (job(network={"subnetIds": ["subnet-1"]}), "network: subnetIds need assignPublicIp"),
+        (job(network={"securityGroupIds": ["x"]}), "must be a security group's id, sg-…"),
+        (job(stopTimeout=121), "stopTimeout: "),
+        (job(ulimits={"nofile": 1}), "ulimits.nofile: "),
+        (job(logs={"bufferSize": "25m"}), "logs: bufferSize is for mode: non-blocking"),
+        (job(logs={"mode": "non-blocking", "bufferSize": "25 MB"}), "must be a size in k or m"),
+        (job(user="-x"), "user: must be a user, or user:group"),
+        (
+            job(repositoryCredentials="arn:aws:secretsmanager:x:123456789012:secret:r-1"),
+            "repositoryCredentials are for the registry of the job's image",
+        ),
+    ],
+)
+def test_what_a_job_may_not_say_of_its_container_is_refused(config: Config, reason: str) -> None:
+    assert reason in refusal(config)
+
+
+def test_rights_that_name_what_is_used_are_taken() -> None:
+    passed = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
+    for config in (
+        may("dynamodb:GetItem", on=f"{TABLE}/index/*"),
+        may("s3:GetObject", on="arn:aws:s3:::partner/*"),
+        may("iam:PassRole", on=ROLE, conditions=passed),
+        job(managedPolicies=["arn:aws:iam::123456789012:policy/read-rates"]),
+    ):
+        load(config)
+
+
+def test_security_groups_need_the_network_they_are_of() -> None:
+    config = {"network": {"securityGroupIds": ["sg-1"]}}
+    assert "securityGroupIds are of an existing network: give its vpcId" in refusal(config)
+
+
 @pytest.mark.parametrize(("config", "reason"), REFUSALS, ids=[reason for _, reason in REFUSALS])
 def test_a_refusal_is_one_line_with_the_key_what_is_allowed_and_the_value(
     config: Config, reason: str

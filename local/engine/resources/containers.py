@@ -74,7 +74,7 @@ def task_definition(context: Context, registration: Registration) -> Created:
     runtime = inputs.get("runtimePlatform")
     storage: Properties | None = inputs.get("ephemeralStorage")
     for container in json.loads(inputs["containerDefinitions"]):
-        for limit in context.image_limits(container["image"]):
+        for limit in (*context.image_limits(container["image"]), *_container_limits(container)):
             context.not_honoured(limit, registration)
     answer = context.ecs.register_task_definition(
         family=inputs["family"],
@@ -138,6 +138,24 @@ def _task_definition_exists(context: Context, state: State) -> None:
     found = context.ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
     if found.get("status") != "ACTIVE":
         raise LookupError(arn)
+
+
+def _container_limits(container: Properties) -> list[str]:
+    """What a process of this machine does not have of what the container asks for."""
+    limits = {
+        "user": "Containers run as the user of this command",
+        "readonlyRootFilesystem": "A container may write to its copy of the image's files",
+        "ulimits": "Limits on open files are this machine's",
+        "linuxParameters": "No init process runs in a container",
+        "repositoryCredentials": "No registry is asked for an image",
+    }
+    found = [line for key, line in limits.items() if container.get(key)]
+    options: Properties = (container.get("logConfiguration") or {}).get("options") or {}
+    if "awslogs-multiline-pattern" in options:
+        found.append("Each line of a log is an event, whatever its pattern says")
+    if options.get("mode") == "non-blocking":
+        found.append("No line of a log is dropped")
+    return found
 
 
 def _text(value: object) -> str | None:
