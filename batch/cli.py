@@ -26,8 +26,8 @@ class _SignalledError(Exception):
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run the batch and return its exit code; see `batch.exits` for what each means.
 
-    The arguments `--file PATH --out DIR` ingest a file without S3; with BUCKET set the one argument is
-    a key; else they are only printed.
+    The arguments `--file PATH --out DIR` ingest a file without S3; with BUCKET set the one
+    argument is a key; else they are only printed.
     """
     file = len(arguments) == 4 and (arguments[0], arguments[2]) == ("--file", "--out")
     if not file and not environment.get("BUCKET"):

@@ -16,6 +16,8 @@ ACCOUNT = "111122223333"
 KEY = f"arn:aws:kms:ap-northeast-1:{ACCOUNT}:key/1"
 SECRETS = {"PASSWORD": f"arn:aws:ssm:ap-northeast-1:{ACCOUNT}:parameter/p"}
 EXISTING = {"vpcId": "vpc-1", "subnetIds": ["subnet-1"]}
+TABLE = f"arn:aws:dynamodb:ap-northeast-1:{ACCOUNT}:table/t"
+STATEMENT = {"actions": ["dynamodb:GetItem"], "resources": [TABLE]}
 
 BASE: dict[str, Any] = {
     "protect": True,
@@ -80,12 +82,39 @@ VALUES: dict[str, Any] = {
     "httpsEndpoints": ["https://example.com/x"],
     "runbook": "https://example.com/runbook",
     "keepEvent": False,
+    "network.securityGroupIds": ["sg-2"],
+    "jobs.NAME.network.subnetIds": ["subnet-3"],
+    "actions": ["dynamodb:Query"],
+    "resources": [f"{TABLE}2"],
+    "conditions": {"Bool": {"aws:SecureTransport": "true"}},
+    "managedPolicies": [f"arn:aws:iam::{ACCOUNT}:policy/read"],
+    "entryPoint": ["python"],
+    "user": "1000",
+    "readonlyRootFilesystem": True,
+    "initProcess": True,
+    "nofile": 4096,
+    "stopTimeout": 60,
+    "mode": "non-blocking",
+    "bufferSize": "25m",
+    "multilinePattern": "^x",
+    "repositoryCredentials": f"arn:aws:secretsmanager:ap-northeast-1:{ACCOUNT}:secret:r-1a2b3c",
 }
 # What a key takes to be there as well, or instead, before it is set.
+B = BASE["jobs"]["b"]
 BEFORE: dict[str, dict[str, Any]] = {
+    "network.securityGroupIds": {"network": EXISTING},
+    "jobs.NAME.network.subnetIds": {
+        "jobs": {"a": {"network": {"assignPublicIp": True}}, "b": B},
+    },
+    **{
+        f"jobs.NAME.policies[].{key}": {"jobs": {"a": {"policies": [STATEMENT]}, "b": B}}
+        for key in ("actions", "resources", "conditions")
+    },
+    "jobs.NAME.logs.bufferSize": {"jobs": {"a": {"logs": {"mode": "non-blocking"}}, "b": B}},
+    "jobs.NAME.repositoryCredentials": {"jobs": {"a": B, "b": B}},
     "network.vpcId": {"network": EXISTING},
     "network.subnetIds": {"network": EXISTING},
-    "jobs.NAME.secretsKey": {"jobs": {"a": {"secrets": SECRETS}, "b": BASE["jobs"]["b"]}},
+    "jobs.NAME.secretsKey": {"jobs": {"a": {"secrets": SECRETS}, "b": B}},
     "uploads.NAME.key": {"uploads": {"in": {"job": "a"}}},
     "uploads.NAME.wildcard": {"uploads": {"in": {"job": "a"}}},
 }
