@@ -42,15 +42,15 @@ bench: $(VENV)/.dev ## measure this machine
 	$(BIN)/python -m benchmarks
 
 # The policy pack first: pulumi-policy takes no newer protobuf, and the stack is tested with what it is
-# deployed with. The container last: it has what it is tested with. Extras stay, because pip before 24.1
+# deployed with. Then all there is, and the others as a part of that. Extras stay, because pip before 24.1
 # does not see that a pin of "coverage" is one of "coverage[toml]".
 LOCK = $(BIN)/uv pip compile -q --no-header --no-emit-index-url --universal --generate-hashes --no-strip-extras
 
 lock: ## pin the dependencies again, with hashes
 	$(LOCK) --python-version 3.11 policy/requirements.in -o policy/requirements.txt
-	$(LOCK) --python-version 3.11 pyproject.toml -c policy/requirements.txt -o requirements.txt
-	$(LOCK) --python-version 3.11 --extra local --group build pyproject.toml batch/requirements.in -c requirements.txt -o requirements-local.txt
-	$(LOCK) --python-version 3.11 --extra local --extra dev --group build pyproject.toml batch/requirements.in -c requirements-local.txt -o requirements-dev.txt
+	$(LOCK) --python-version 3.11 --extra local --extra dev --group build pyproject.toml batch/requirements.in -c policy/requirements.txt -o requirements-dev.txt
+	$(LOCK) --python-version 3.11 --extra local --group build pyproject.toml batch/requirements.in -c requirements-dev.txt -o requirements-local.txt
+	$(LOCK) --python-version 3.11 pyproject.toml -c requirements-dev.txt -o requirements.txt
 	$(LOCK) --python-version 3.13 batch/requirements.in -c requirements-dev.txt -o batch/requirements.txt
 
 clean: ## remove what the targets above made

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-FOLDERS = ("batch", "components", "lambdas", "settings")
+FOLDERS = ("batch", "components", "lambdas", "operate", "settings")
 PROGRAM = """
 import sys
 from fargate_batch import components, settings
@@ -69,3 +69,9 @@ def test_the_wheel_has_every_file_of_its_folders_and_no_other(installed: Path) -
 def test_the_components_work_where_no_clone_is(installed: Path, tmp_path: Path) -> None:
     printed = _run("-c", PROGRAM, str(installed), folder=tmp_path, PYTHONPATH=str(installed))
     assert printed.split() == []
+
+
+def test_the_operators_command_is_installed(installed: Path, tmp_path: Path) -> None:
+    command = str(installed / "bin" / "fargate-batch")
+    printed = _run(command, "--version", folder=tmp_path, PYTHONPATH=str(installed))
+    assert VERSION in printed
