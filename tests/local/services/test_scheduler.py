@@ -16,7 +16,7 @@ from local.services.scheduler.expressions import next_due, problem
 from local.shapes import Json
 from tests.local.machines import ROLE, Machines, make_role
 from tests.local.probe import REGION, Stack, eventually
-from tests.local.test_events import attributes, make_queue, take
+from tests.local.services.test_events import attributes, make_queue, take
 
 ACCOUNT = f"{REGION}:111122223333"
 NEVER = "rate(365 days)"

@@ -249,7 +249,7 @@ def test_requirements_go_into_an_environment_of_the_images_own_once(
 
 
 def test_what_this_project_requires_itself_is_not_installed_again(tmp_path: Path) -> None:
-    image = build(Path(__file__).parents[2] / "batch", tmp_path / "built")
+    image = build(Path(__file__).parents[3] / "batch", tmp_path / "built")
     assert image.programs == python_environment.own_programs()
     assert image.notes == ()
 

@@ -14,7 +14,7 @@ from local.ministack import internals
 from local.ministack.pinned import Function, Members, Pinned, PinnedInternalMoved
 from tests.local.probe import REGION
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SEAM = ROOT / "local/ministack"
 LIST = SEAM / "internals.py"
 FILES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "local").rglob("*.py")}
