@@ -103,7 +103,8 @@ def event_pattern(bucket_name: pulumi.Input[str], filter_: UploadFilterArgs) -> 
     if key := _key_condition(filter_):
         conditions["key"] = [key]
     if size := _size_condition(filter_):
-        conditions["size"] = [{"numeric": size}]
+        # Numbers are compared up to 5,000,000,000 only, but told from 0 whatever they are.
+        conditions["size"] = [{"anything-but": [0]} if size == [">=", 1] else {"numeric": size}]
     detail: dict[str, Any] = {"bucket": {"name": [bucket_name]}}
     if conditions:
         detail["object"] = conditions

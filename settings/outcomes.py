@@ -36,6 +36,26 @@ ERRORS: Mapping[str, str] = {
 }
 """The error of an exit code that has one of its own."""
 
+PERMANENT_REASONS = (
+    *("not found", "does not exist", "access denied", "AccessDenied", "not authorized"),
+    *("unauthorized", "exec format error", "descriptor matching platform", "no space left"),
+)
+"""Of why a task never started: what stays so until somebody changes something."""
+TRANSIENT_REASONS = (
+    *("Timeout waiting for network interface provisioning", "InsufficientFreeAddresses"),
+    *("Timeout waiting for EphemeralStorage provisioning", "enough free addresses"),
+    *("Unexpected EC2 error while attempting to Create Network Interface", "RequestLimitExceeded"),
+    *("Capacity is unavailable", "Rate exceeded", "ThrottlingException", "toomanyrequests"),
+    *("Too Many Requests", "Internal Server Error", "Bad Gateway", "Service Unavailable"),
+    *("Gateway Timeout", "TLS handshake timeout", "i/o timeout", "connection reset by peer"),
+    *("context deadline exceeded", "EOF"),
+)
+"""Of why a task never started: what passes by itself, so that it is started anew.
+
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_cannot_pull_image.html
+"""
+
 ADVICE: Mapping[str, str] = {
     "Batch.BadData": "Correct the data and upload it again; a retry would not help.",
     "Batch.ObjectGone": "Upload the object again if it is still needed; a retry would not help.",
@@ -52,6 +72,9 @@ ADVICE: Mapping[str, str] = {
 """What to do about an execution or task that ended with an error."""
 OTHERWISE = "Fix the first problem that the log names, then start it again."
 """What to do about any other."""
+
+OUT_OF_MEMORY = "Give the job more memory or smaller input, then start it again."
+"""What to do about a container that needed more memory than its task has."""
 
 WHAT_TO_DO = " What to do: "
 """Before the advice at the end of a cause: a message that has the advice itself cuts it off."""

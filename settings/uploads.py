@@ -44,6 +44,11 @@ class UploadSettings(Section):
                 )
         if (self.min_size or 0) > (GREATEST_NUMBER if self.max_size is None else self.max_size):
             raise ValueError(f"minSize {self.min_size} is above maxSize {self.max_size}")
+        if (self.min_size or 0) > 1 and self.max_size is None:
+            raise ValueError(
+                f"minSize {self.min_size} needs maxSize: EventBridge compares numbers up to "
+                f"{GREATEST_NUMBER}, so a larger object would start nothing unsaid"
+            )
         if self.max_size == 0 and (self.key or self.wildcard or self.suffix or "*").endswith(
             ("/", "*")
         ):

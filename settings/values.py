@@ -64,7 +64,7 @@ def check_overrides(
         "command": commands,
         "environment": [{"name": k, "value": v} for k, v in (environment or {}).items()],
     }
-    characters = len(json.dumps({"containerOverrides": [override]}))
+    characters = len(json.dumps({"containerOverrides": [override]}, ensure_ascii=False))
     if characters > OVERRIDES_CHARACTERS:
         raise ValueError(
             f"commands and environment take {characters} characters as JSON; ECS allows "

@@ -1,11 +1,21 @@
 """The definition that runs one job's task to its end."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..outcomes import ADVICE, ERRORS, MEANINGS, OTHERWISE, WHAT_TO_DO
+from ..outcomes import (
+    ADVICE,
+    ERRORS,
+    MEANINGS,
+    OTHERWISE,
+    OUT_OF_MEMORY,
+    PERMANENT_REASONS,
+    TRANSIENT_REASONS,
+    WHAT_TO_DO,
+)
 from .limit import Permits, acquire_permit
 from .states import PARENT_EXECUTION, Definition, States, catch, definition, expression, retry
 from .timeout import stop_own_task
@@ -13,13 +23,6 @@ from .timeout import stop_own_task
 # RunTask refuses longer overrides, the JSON around them included:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
 OVERRIDES_LIMIT = 8192
-
-TRANSIENT_REASONS = (
-    "Timeout waiting for network interface provisioning to complete",
-    "Timeout waiting for EphemeralStorage provisioning to complete",
-    "Unexpected EC2 error while attempting to Create Network Interface",
-    "Capacity is unavailable at this time",
-)
 
 
 @dataclass(frozen=True)
@@ -342,23 +345,28 @@ def _task_of(name: str) -> str:
 
 
 _INTERRUPTED = '$task.stopCode in ["SpotInterruption", "TerminationNotice"]'
-_PULL_TIMED_OUT = (
-    '($contains($task.reason, "CannotPullContainerError")'
-    ' and ($contains($task.reason, "i/o timeout") or $contains($task.reason, "EOF")))'
-)
+_NEVER_STARTED = '$task.stopCode = "TaskFailedToStart"'
+_OUT_OF_MEMORY = '$contains($task.reason & $task.containerReason, "OutOfMemory")'
+
+
+def _mentions(reasons: Sequence[str]) -> str:
+    # Between slashes a slash would end the expression.
+    pattern = "|".join(re.escape(reason).replace("/", r"\/") for reason in reasons)
+    return f"$contains($task.reason & $task.containerReason, /{pattern}/i)"
 
 
 def _may_succeed_later(retries: RetryPolicy) -> str:
-    reasons = " or ".join(
-        f"$contains($task.reason, {json.dumps(reason)})" for reason in TRANSIENT_REASONS
-    )
     codes = json.dumps(sorted(retries.exit_codes))
-    return f"{_INTERRUPTED} or {reasons} or {_PULL_TIMED_OUT} or $task.exitCode in {codes}"
+    return f"""
+        {_INTERRUPTED} or $task.exitCode in {codes}
+        or ({_NEVER_STARTED} and {_mentions(TRANSIENT_REASONS)}
+            and $not({_mentions(PERMANENT_REASONS)}))
+    """
 
 
 _ERROR = f"""(
     {_INTERRUPTED} ? "Batch.Interrupted"
-    : $task.stopCode = "TaskFailedToStart" ? "Batch.NeverStarted"
+    : {_NEVER_STARTED} ? "Batch.NeverStarted"
     : $task.stopCode = "UserInitiated" ? "Batch.Stopped"
     : (
         $error := $lookup({json.dumps(ERRORS)}, $string($task.exitCode));
@@ -369,11 +377,13 @@ _ERROR = f"""(
 
 def _cause_of(task: Task) -> str:
     return f"""(
-        $meaning := $lookup({json.dumps(MEANINGS)}, $string($task.exitCode));
-        $advice := $lookup({json.dumps(ADVICE)}, {_ERROR});
+        $meaning := {_OUT_OF_MEMORY} ? "out of memory"
+            : $lookup({json.dumps(MEANINGS)}, $string($task.exitCode));
+        $advice := {_OUT_OF_MEMORY} ? {json.dumps(OUT_OF_MEMORY)}
+            : $lookup({json.dumps(ADVICE)}, {_ERROR});
         {json.dumps(f"Job {task.name}: ")}
         & ({_INTERRUPTED} ? "its task was interrupted"
-           : $task.stopCode = "TaskFailedToStart" ? "its task never started"
+           : {_NEVER_STARTED} ? "its task never started"
            : $task.stopCode = "UserInitiated" ? "its task was stopped on request"
            : $task.exitCode = null ? "its container has no exit code"
            : "exit code " & $string($task.exitCode)
@@ -382,8 +392,9 @@ def _cause_of(task: Task) -> str:
            : ", after " & $string($attempt) & " retries")
         & ". Task " & $task.arn & " stopped with " & $task.stopCode & ": " & $task.reason
         & ($task.containerReason = "" ? "" : " (" & $task.containerReason & ")")
-        & {json.dumps(f". Log: group {task.log_group_name}, stream ")}
-        & {_stream(task, "$task.arn")}
+        & ({_NEVER_STARTED} ? ""
+           : {json.dumps(f". Log: group {task.log_group_name}, stream ")}
+               & {_stream(task, "$task.arn")})
         & {json.dumps(f".{WHAT_TO_DO}")}
         & ($exists($advice) ? $advice : {json.dumps(OTHERWISE)})
     )"""

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from components import BatchStateMachine, BatchStateMachineArgs
+from components.outcomes import OUT_OF_MEMORY
 from tests.components.expressions import check_structure, choose, evaluate
 from tests.components.parts import (
     CLUSTER,
@@ -267,6 +268,8 @@ PULL = "CannotPullContainerError: pull image manifest has been retried 5 time(s)
         (ended(None, "TaskFailedToStart", f"{PULL}: EOF"), ("BackOff", "")),
         (ended(None, "TaskFailedToStart", f"{PULL}: not found"), ("Failed", "Batch.NeverStarted")),
         ({"TaskArn": TASK_ARN}, ("Failed", "Batch.Failed")),
+        # Only a task that never started is started anew for a reason.
+        (ended(1, "EssentialContainerExited", "unexpected EOF"), ("Failed", "Batch.Failed")),
     ],
     ids=lambda value: json.dumps(value)[-60:],
 )
@@ -274,6 +277,59 @@ def test_a_failed_task_is_retried_or_named_by_why_it_failed(
     task: dict[str, Any], expected: tuple[str, str]
 ) -> None:
     assert diagnose(failed(task))[:2] == expected
+
+
+NO_START = "ResourceInitializationError: "
+NO_PULL = "CannotPullContainerError: pull image manifest has been retried 5 time(s): "
+SECRETS = (
+    f"{NO_START}unable to pull secrets or registry auth: execution resource retrieval failed: "
+)
+REASONS = {
+    f"{NETWORK}.": True,
+    "Timeout waiting for EphemeralStorage provisioning to complete.": True,
+    "Unexpected EC2 error while attempting to Create Network Interface with public IP "
+    "assignment enabled in subnet 'subnet-1': InsufficientFreeAddressesInSubnet": True,
+    "Capacity is unavailable at this time. Please try again later or in a different zone": True,
+    f"{NO_PULL}httpReadSeeker: failed open: unexpected status code 429 Too Many Requests": True,
+    f"{NO_PULL}toomanyrequests: You have reached your unauthenticated pull rate limit": True,
+    f"{NO_PULL}unexpected status from HEAD request: 503 Service Unavailable": True,
+    f"{NO_PULL}unexpected status code 500 Internal Server Error": True,
+    f"{NO_PULL}net/http: TLS handshake timeout": True,
+    f"{NO_PULL}dial tcp 10.0.0.1:443: i/o timeout": True,
+    f"{NO_PULL}failed to copy: httpReadSeeker: failed open: unexpected EOF": True,
+    f"{SECRETS}unable to retrieve secret from asm: RequestCanceled: request context canceled "
+    "caused by: context deadline exceeded": True,
+    f"{SECRETS}ThrottlingException: Rate exceeded": True,
+    f"{NO_PULL}failed to resolve ref registry/app:1: not found": False,
+    f"{NO_PULL}pull access denied, repository does not exist or may require authorization": False,
+    f"{NO_PULL}image Manifest does not contain descriptor matching platform 'linux/amd64'": False,
+    f"{NO_PULL}failed to copy: write /var/lib/x: no space left on device": False,
+    f"{SECRETS}AccessDeniedException: User is not authorized to perform: ssm:GetParameters": False,
+    "CannotStartContainerError: runc create failed: exec /app: exec format error": False,
+    f"{NO_START}failed to validate logger args: The specified log group does not exist.": False,
+}
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_task_that_never_started_is_started_anew_where_the_reason_passes_by_itself(
+    reason: str,
+) -> None:
+    state, error, cause = diagnose(failed(ended(None, "TaskFailedToStart", reason)))
+    if REASONS[reason]:
+        assert state == "BackOff"
+    else:
+        assert (state, error) == ("Failed", "Batch.NeverStarted")
+        assert reason in cause
+        assert "Log:" not in cause
+
+
+def test_a_container_that_needed_too_much_memory_is_told_so() -> None:
+    killed = ended(137, Reason="OutOfMemoryError: Container killed due to memory usage")
+    _, error, cause = diagnose(failed(killed))
+    assert error == "Batch.Failed"
+    assert "exit code 137 (out of memory)" in cause
+    assert cause.endswith(f"What to do: {OUT_OF_MEMORY}")
+    assert "exit code 137 (killed, or out of memory)" in diagnose(failed(ended(137)))[2]
 
 
 def test_a_job_may_ask_for_a_retry_after_other_exit_codes() -> None:
@@ -314,10 +370,10 @@ def test_it_waits_longer_before_each_retry_and_not_over_five_minutes(
 
 
 def test_the_cause_says_what_happened_where_to_look_and_what_to_do() -> None:
-    task = ended(66, Reason="OutOfMemoryError: killed")
+    task = ended(66, Reason="Stopped: killed")
     assert diagnose(failed(task), attempt=2)[2] == (
         f"Job ingest: exit code 66 (object gone), after 2 retries. Task {TASK_ARN} stopped with "
-        "EssentialContainerExited: Essential container in task exited (OutOfMemoryError: killed). "
+        "EssentialContainerExited: Essential container in task exited (Stopped: killed). "
         "Log: group /batch/ingest, stream ingest/ingest/0123456789abcdef. What to do: Upload the "
         "object again if it is still needed; a retry would not help."
     )

@@ -108,6 +108,8 @@ def starts(filter_: UploadFilterArgs, key: str, size: int, *, bucket: str = "upl
         ({"suffix": ".csv", "max_size": 0}, "t/x.csv", 1, False),
         ({"min_size": 5_000_000_000}, "x", 5_000_000_000, True),
         ({}, "x", 1, True),
+        ({}, "x", 5_000_000_001, True),
+        ({"prefix": "t/", "min_size": 1}, "t/x", 5 * 1024**4, True),
         ({}, "x/", 0, False),
     ],
 )
@@ -132,7 +134,7 @@ def test_the_rule_matches_objects_created_in_the_bucket() -> None:
         "detail-type": ["Object Created"],
         "detail": {
             "bucket": {"name": ["uploads"]},
-            "object": {"key": [{"prefix": "target/"}], "size": [{"numeric": [">=", 1]}]},
+            "object": {"key": [{"prefix": "target/"}], "size": [{"anything-but": [0]}]},
         },
     }
 

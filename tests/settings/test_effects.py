@@ -115,6 +115,7 @@ BEFORE: dict[str, dict[str, Any]] = {
     "network.vpcId": {"network": EXISTING},
     "network.subnetIds": {"network": EXISTING},
     "jobs.NAME.secretsKey": {"jobs": {"a": {"secrets": SECRETS}, "b": B}},
+    "uploads.NAME.minSize": {"uploads": {"in": {"job": "a", "prefix": "in/", "maxSize": 9}}},
     "uploads.NAME.key": {"uploads": {"in": {"job": "a"}}},
     "uploads.NAME.wildcard": {"uploads": {"in": {"job": "a"}}},
 }

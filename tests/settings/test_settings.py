@@ -274,6 +274,10 @@ REFUSALS: list[tuple[Config, str]] = [
         upload(prefix="a/", maxSize=0),
         "uploads.in: maxSize 0 leaves only folder markers, which start nothing",
     ),
+    (
+        upload(prefix="a/", minSize=100),
+        "uploads.in: minSize 100 needs maxSize: EventBridge compares numbers up to 5000000000, so a larger object would start nothing unsaid",
+    ),
     (upload(prefix="a/", minSize=-1), "uploads.in.minSize: must be at least 0 (is: -1)"),
     (
         upload(prefix="a/", via="lambda"),
@@ -548,6 +552,15 @@ def test_rights_that_name_what_is_used_are_taken() -> None:
         job(managedPolicies=["arn:aws:iam::123456789012:policy/read-rates"]),
     ):
         load(config)
+
+
+def test_japanese_text_counts_as_it_is_sent() -> None:
+    def commands(text: str) -> Config:
+        step = {"job": "ingest", "commands": [text]}
+        return {"pipelines": {"nightly": {"schedule": "rate(1 day)", "steps": [step]}}}
+
+    load(commands("取" * 8000))
+    assert "commands and environment take" in refusal(commands("取" * 8192))
 
 
 def test_security_groups_need_the_network_they_are_of() -> None:

@@ -163,6 +163,24 @@ def _replace(text: Json = None, pattern: Json = None, by: Json = None, limit: Js
     return jsonata.Functions.replace(text, pattern, by, limit)
 
 
+def _string(value: Json = None, prettify: Json = None) -> Json:
+    # The engine writes all but ASCII of an object or a list as \\uXXXX, six characters for one.
+    text = jsonata.Functions.string(value, bool(prettify))
+    if not isinstance(value, dict | list) or text is None:
+        return text
+    return _ESCAPED.sub(_unescaped, text)
+
+
+_ESCAPED = re.compile(r"(\\\\)|((?:\\u[0-9a-f]{4})+)")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    if match[1]:
+        return match[1]
+    characters = json.loads(f'"{match[2]}"')
+    return "".join(c if c >= " " and c not in '"\\' else json.dumps(c)[1:-1] for c in characters)
+
+
 _FUNCTIONS = {
     "hash": _hash,
     "parse": _parse,
@@ -170,6 +188,7 @@ _FUNCTIONS = {
     "random": _random,
     "range": _range,
     "replace": _replace,
+    "string": _string,
     "toMillis": _to_millis,
     "uuid": lambda: str(uuid.uuid4()),
 }
