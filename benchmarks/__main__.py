@@ -1,11 +1,17 @@
 """`python -m benchmarks [NAME ...]`: measure this machine; each figure with its aim beside it."""
 
 import argparse
+import contextlib
 import importlib
+import os
 import re
 import signal
 import sys
+import tempfile
+from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -101,8 +107,8 @@ def show(name: str, figures: list[Figure], console: Console) -> None:
     if not console.is_terminal:
         for figure in figures:
             aim = str(figure.aim or "")
-            print(f"{name}\t{figure.label}\t{figure.value}\t{aim}\t{figure.verdict}".rstrip())
-        sys.stdout.flush()
+            row = f"{name}\t{figure.label}\t{figure.value}\t{aim}\t{figure.verdict}".rstrip()
+            print(row, file=console.file, flush=True)
         return
     table = Table("figure", "value", "aim", "", title=MODULES[name], title_justify="left")
     for figure in figures:
@@ -111,6 +117,33 @@ def show(name: str, figures: list[Figure], console: Console) -> None:
             figure.label, figure.value, str(figure.aim or ""), figure.verdict, style=colour
         )
     console.print(table)
+
+
+@contextlib.contextmanager
+def log_apart() -> Generator[TextIO]:
+    """Let all that this process and its children write go to a file; gives what was stdout.
+
+    The file is named on stderr, and removed if there is nothing in it.
+    """
+    stdout, stderr = (os.dup(stream) for stream in (1, 2))
+    number, name = tempfile.mkstemp(prefix="fargate-batch-benchmarks-", suffix=".log")
+    try:
+        for stream in (1, 2):
+            os.dup2(number, stream)
+        with os.fdopen(os.dup(stdout), "w", encoding="utf-8") as out:
+            yield out
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for kept, stream in ((stdout, 1), (stderr, 2)):
+            os.dup2(kept, stream)
+            os.close(kept)
+        written = os.fstat(number).st_size
+        os.close(number)
+        if written:
+            print(f"What was said meanwhile, of faults on purpose too: {name}", file=sys.stderr)
+        else:
+            Path(name).unlink()
 
 
 def main(arguments: list[str]) -> int:
@@ -126,9 +159,10 @@ def main(arguments: list[str]) -> int:
     names: list[str] = parser.parse_args(arguments).names
     if unknown := [name for name in names if name not in MODULES]:
         parser.error(f"there is no {', '.join(unknown)}; there are: {', '.join(MODULES)}")
-    console = Console()
-    for name in names or MODULES:
-        show(name, measure(name), console)
+    with log_apart() as out:
+        console = Console(file=out)
+        for name in names or MODULES:
+            show(name, measure(name), console)
     return 0
 
 
