@@ -41,7 +41,10 @@ def _entries(lock: str) -> dict[str, Requirement]:
     text = re.sub(r"\\\n.*", "", (ROOT / lock).read_text("utf-8"))
     lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
     found = [Requirement(line) for line in lines if not line.lstrip().startswith("--hash")]
-    return {canonicalize_name(one.name): one for one in found}
+    names = [canonicalize_name(one.name) for one in found]
+    # With one version for each Python, the container's would not be the one that it is tested with.
+    assert len(names) == len(set(names)), f"{lock} has a package twice"
+    return dict(zip(names, found, strict=True))
 
 
 def _here(lock: str) -> dict[str, str]:
