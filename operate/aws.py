@@ -25,6 +25,7 @@ from .policies import policy_with
 
 # Reads are repeated when they are throttled, within what the API allows a second.
 _RETRIES = {"mode": "adaptive", "total_max_attempts": 8}
+_FEW_RETRIES = {"mode": "standard", "total_max_attempts": 2}
 _DENIED = {
     "AccessDenied",
     "AccessDeniedException",
@@ -73,7 +74,7 @@ class Aws:
                     service,
                     endpoint_url=self._endpoint_url,
                     config=Config(
-                        retries=_RETRIES,  # pyright: ignore[reportArgumentType] -- a plain dict
+                        retries=_FEW_RETRIES if self._endpoint_url else _RETRIES,  # pyright: ignore[reportArgumentType] -- a plain dict
                         # A proxy of the environment is no way to an endpoint of one's own.
                         proxies={} if self._endpoint_url else None,
                         max_pool_connections=32,

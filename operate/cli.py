@@ -130,6 +130,21 @@ def add_commands(
     letters = command("letters", None, "look at dead letters, send them again, drop them")
     _add_letters(letters, common, shared)
 
+    _add_actions(command)
+
+    command("schedules", commands.schedules, "list schedules: next times, last run, late ones")
+    command("doctor", commands.doctor, "look for what would fail, and say the way out")
+
+    cost = command("cost", commands.cost, "add up what runs have cost")
+    cost.add_argument("--by", choices=("job", "day"), default="job", help="default: %(default)s")
+    cost.add_argument("--month", type=_month, metavar="YYYY-MM", help="of this month")
+    _add_times(cost)
+
+    policy = command("policy", commands.policy, "print the IAM policy that reading or acting takes")
+    policy.add_argument("which", choices=("reading", "acting"))
+
+
+def _add_actions(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
     start = command("start", commands.start, "start a job or pipeline, see its log to its end")
     start.add_argument("name", metavar="JOB|PIPELINE")
     start.add_argument("arguments", nargs="*", metavar="ARGS", help="the job's, after --")
@@ -161,9 +176,6 @@ def add_commands(
     retry.add_argument("--failed", action="store_true", help="all that failed --since a time")
     retry.add_argument("--dry-run", action="store_true", help="only say what would be done")
     _add_times(retry)
-
-    policy = command("policy", commands.policy, "print the IAM policy that reading or acting takes")
-    policy.add_argument("which", choices=("reading", "acting"))
 
 
 def _add_letters(
@@ -289,6 +301,16 @@ def _variable(text: str) -> tuple[str, str]:
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
     return name, value
+
+
+def _month(text: str) -> tuple[datetime, datetime]:
+    """The first moments of a month and of the next, of UTC."""
+    found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text} is no month: 2030-01")
+    year, month = int(found[1]), int(found[2])
+    following = (year + 1, 1) if month == 12 else (year, month + 1)
+    return datetime(year, month, 1, tzinfo=UTC), datetime(*following, 1, tzinfo=UTC)
 
 
 def _count(text: str) -> int:

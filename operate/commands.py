@@ -1,14 +1,19 @@
 """The commands: options in, tables or JSON out, an exit status back."""
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from . import cost as cost_of
+from . import doctor as doctor_of
 from . import follow, policies, starts, targets, timeline
 from . import letters as letters_of
 from . import logs as logs_of
 from . import runs as runs_of
+from . import schedules as schedules_of
 from .errors import FAILED, STILL_RUNNING, OperateError, no_such
 from .output import Column, Output, duration, money
 from .runs import Filter, Run
@@ -21,6 +26,18 @@ _SHOWN = 20
 SENT_ONCE = """A letter is deleted once its start was accepted. If the process ends in between,
 the letter stays, and sending it again starts nothing twice for as long as AWS remembers the first
 start: 90 days for an execution, 24 hours for a task."""
+_SCHEDULE_COLUMNS = (
+    Column("schedule"),
+    Column("kind", drop=6),
+    Column("state"),
+    Column("expression", drop=4, cut=True),
+    Column("zone", drop=5),
+    Column("next"),
+    Column("there", drop=3),
+    Column("last", drop=1),
+    Column("began", drop=2),
+    Column("late"),
+)
 _LETTER_COLUMNS = (
     Column("letter"),
     Column("trigger"),
@@ -372,6 +389,108 @@ def retry(options: Options, connect: Connect, out: Output) -> int:
     if not found:
         out.say("Nothing failed.")
     return FAILED if failures and not options.failed else 0
+
+
+def schedules(options: Options, connect: Connect, out: Output) -> int:
+    """List schedules with their next times and last run."""
+    stack = connect(options)
+    found = schedules_of.every(stack)
+    if options.json:
+        out.json(
+            [
+                {
+                    "name": one.name,
+                    "kind": one.kind,
+                    "arn": one.arn,
+                    "enabled": one.enabled,
+                    "expression": one.expression,
+                    "timezone": one.timezone,
+                    "next": list(one.next),
+                    "late": one.late,
+                    "last": None if one.last is None else run_document(one.last),
+                }
+                for one in found
+            ]
+        )
+        return 0
+    if not found:
+        out.say("The stack has no schedule.")
+        return 0
+    out.table(
+        _SCHEDULE_COLUMNS,
+        [
+            (
+                one.name,
+                one.kind,
+                "enabled" if one.enabled else "disabled",
+                one.expression,
+                one.timezone,
+                out.time(one.next[0]) if one.next else "",
+                _there(one),
+                "" if one.last is None else one.last.status,
+                "" if one.last is None else out.time(one.last.began),
+                out.time(one.late),
+            )
+            for one in found
+        ],
+    )
+    return 0
+
+
+def _there(schedule: schedules_of.Schedule) -> str:
+    """The next time by the clock of the schedule's own zone."""
+    if not schedule.next:
+        return ""
+    return schedule.next[0].astimezone(ZoneInfo(schedule.timezone)).strftime("%a %H:%M")
+
+
+def cost(options: Options, connect: Connect, out: Output) -> int:
+    """Add up what runs have cost."""
+    stack = connect(options)
+    since, until = options.since, options.until
+    if options.month is not None:
+        since, until = options.month
+    since = since or datetime.now(UTC) - timedelta(days=30)
+    found = cost_of.of_runs(stack, since, until, by=options.by)
+    total = sum(one.dollars for one in found)
+    if options.json:
+        out.json(
+            {
+                "since": since,
+                "until": until,
+                "usd": round(total, 6),
+                "by": [
+                    {
+                        options.by: one.of,
+                        "tasks": one.tasks,
+                        "seconds": one.seconds,
+                        "usd": round(one.dollars, 6),
+                    }
+                    for one in found
+                ],
+            }
+        )
+        return 0
+    out.table(
+        (Column(options.by), Column("tasks"), Column("ran"), Column("usd")),
+        [(one.of, str(one.tasks), duration(one.seconds), money(one.dollars)) for one in found],
+    )
+    out.say(f"{money(total)} USD of Fargate since {out.time(since)}, at list prices.")
+    return 0
+
+
+def doctor(options: Options, connect: Connect, out: Output) -> int:
+    """Say what would fail, and the way out; 1 if something would."""
+    stack = connect(options)
+    found = doctor_of.look(stack)
+    if options.json:
+        out.json([dataclasses.asdict(one) for one in found])
+    else:
+        out.table(
+            (Column("check"), Column("status"), Column("what", cut=True), Column("way out")),
+            [(one.check, one.status, one.text, one.way_out) for one in found],
+        )
+    return FAILED if any(one.status == doctor_of.FAILING for one in found) else 0
 
 
 def policy(options: Options, connect: Connect, out: Output) -> int:

@@ -26,10 +26,12 @@ def acting(partition: str, region: str, account: str, project: str, stack: str) 
 def policy_with(operation: str) -> str:
     """Which of the two has the action of an API operation, in words."""
     here = _Here("aws", "*", "*", "*", "*")
+    # A batch is authorised as the calls it is made of, and Lambda's action has a longer name.
+    action = {"Invoke": "InvokeFunction"}.get(operation, operation.removesuffix("Batch"))
     for name, statements in (("reading", _reading(here)), ("acting", _acting(here))):
         for statement in statements:
             actions: list[str] = statement["Action"]
-            if operation in {action.partition(":")[2] for action in actions}:
+            if action in {one.partition(":")[2] for one in actions}:
                 return f"`fargate-batch policy {name}` prints a policy that has it"
     return "neither policy of `fargate-batch policy` has it"
 
@@ -78,13 +80,7 @@ def _reading(here: _Here) -> list[Statement]:
             "*",
             Condition={"ArnLike": {"ecs:cluster": here.arn("ecs", "cluster/*")}},
         ),
-        # They know no resources:
-        _allow("SeeTaskDefinitions", ["ecs:DescribeTaskDefinition"], "*"),
-        _allow(
-            "SeeRules",
-            ["events:DescribeRule", "events:ListTargetsByRule"],
-            here.arn("events", "rule/*"),
-        ),
+        _allow("SeeRules", ["events:ListTargetsByRule"], here.arn("events", "rule/*")),
         _allow(
             "SeeSchedules",
             ["scheduler:GetSchedule"],
@@ -101,7 +97,25 @@ def _reading(here: _Here) -> list[Statement]:
             ],
             here.arn("sqs", "*-dead-letters-*"),
         ),
-        _allow("WhoAmI", ["sts:GetCallerIdentity"], "*"),
+        # What `doctor` looks at; most of these actions know no resources.
+        _allow(
+            "LookAround",
+            [
+                "ec2:DescribeRouteTables",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcEndpoints",
+                "ecr:DescribeImages",
+                "ecs:DescribeClusters",
+                "ecs:DescribeTaskDefinition",
+                "iam:GetAccountSummary",
+                "iam:GetRole",
+                "secretsmanager:DescribeSecret",
+                "servicequotas:GetServiceQuota",
+                "sns:ListSubscriptionsByTopic",
+                "ssm:GetParameters",
+            ],
+            "*",
+        ),
     ]
 
 
@@ -137,6 +151,12 @@ def _acting(here: _Here) -> list[Statement]:
             ["iam:PassRole"],
             f"arn:{here.partition}:iam::{here.account}:role/*",
             Condition={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+        ),
+        _allow(
+            "StopTasks",
+            ["ecs:StopTask"],
+            here.arn("ecs", "task/*"),
+            Condition={"ArnLike": {"ecs:cluster": here.arn("ecs", "cluster/*")}},
         ),
         _allow(
             "StopAndRedrive",

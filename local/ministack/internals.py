@@ -183,6 +183,13 @@ takes_schedule: Replaced[[str], bool] = Replaced(
 
 events_log: Function[[], list[Record]] = Function("services.eventbridge._events_log_list")
 
+# CloudWatch Logs
+filter_pattern: Replaced[[str], Callable[[str], bool]] = Replaced(
+    "services.cloudwatch_logs._compile_filter_pattern",
+    "raw",
+    reason="A pattern is compiled deep inside FilterLogEvents, and one of JSON matches everything.",
+)
+
 # EventBridge Scheduler
 schedules: Value[Store] = Value("services.scheduler._schedules")
 start_schedules: Replaced[[], None] = Replaced(

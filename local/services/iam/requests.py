@@ -112,7 +112,16 @@ def _dynamodb(action: str, body: Mapping[str, Any], prefix: str) -> list[Permiss
     return permissions
 
 
-_NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events, "states": _states}
+def _ssm(action: str, body: Mapping[str, Any], prefix: str) -> list[Permission]:
+    # A path is authorised as a parameter of its name would be:
+    # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html
+    if action != "GetParametersByPath":
+        return []
+    path = cast("str", body.get("Path") or "/").strip("/")
+    return [Permission("ssm:GetParametersByPath", f"{prefix}:parameter/{path}")]
+
+
+_NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events, "states": _states, "ssm": _ssm}
 
 
 # What the SDK calls a service, where IAM calls it otherwise.
@@ -211,6 +220,10 @@ def _enforce(
     _refused.set(None)
     if iam_action.endswith(f":{front.UNDETERMINED}"):
         return _nobody_but_the_account(access_key_id, iam_action, service, region)
+    # A batch is authorised as the single calls it is made of:
+    # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-using-identity-based-policies.html
+    if iam_action.startswith("sqs:"):
+        iam_action = iam_action.removesuffix("Batch")
     first = Permission(iam_action, resource_arn, {**(service_context or {}), **asked.context})
     further = _missing_object(resource_arn) if iam_action == "s3:GetObject" else asked.further
     for need in (first, *further):

@@ -1,0 +1,127 @@
+"""Schedules: when each is due next, how its last run went, and whether one is missing."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from . import due, events, runs, targets
+from .runs import Run
+from .stack import Stack, Trigger
+
+SHOWN = 5
+"""How many of the times to come are told."""
+GRACE = timedelta(minutes=15)
+"""How much later than its time a run may begin before it is late."""
+_LOOK_BACK = timedelta(days=32)
+_LOOK_AHEAD = (timedelta(days=8), timedelta(days=400), timedelta(days=1500))
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of the stack."""
+
+    name: str
+    kind: str
+    """pipeline, or schedule: a task straight from Scheduler."""
+    arn: str
+    enabled: bool
+    expression: str
+    timezone: str
+    next: tuple[datetime, ...]
+    last: Run | None
+    """The newest run that it started."""
+    late: datetime | None
+    """When it was due and nothing ran, if that is so."""
+
+
+def every(stack: Stack, now: datetime | None = None) -> list[Schedule]:
+    """All schedules, by name: a call for each, and one reading of the log."""
+    moment = now or datetime.now(UTC)
+    started = _last_runs(stack, moment)
+    triggers = sorted(stack.schedules.values(), key=lambda one: (one.kind, one.name))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda one: _schedule(stack, one, started, moment), triggers))
+
+
+def _schedule(
+    stack: Stack, trigger: Trigger, started: Mapping[tuple[str, str], Run], now: datetime
+) -> Schedule:
+    arn = trigger.schedule_arn or ""
+    found = targets.of_schedule(stack.aws, arn)
+    expression: str = found["ScheduleExpression"]
+    timezone: str = found.get("ScheduleExpressionTimezone") or "UTC"
+    enabled = found["State"] == "ENABLED"
+    run = started.get((trigger.kind, trigger.name))
+    late = _last_due(found, now) if enabled else None
+    if run is not None and late is not None and run.began >= late:
+        late = None
+    return Schedule(
+        name=trigger.name,
+        kind=trigger.kind,
+        arn=arn,
+        enabled=enabled,
+        expression=expression,
+        timezone=timezone,
+        next=_next(found, now) if enabled else (),
+        last=run,
+        late=late,
+    )
+
+
+def _last_runs(stack: Stack, now: datetime) -> dict[tuple[str, str], Run]:
+    """The newest run of each schedule, by kind and name."""
+    condition = events.both(
+        events.equals("trigger.kind", "schedule"),
+        events.either(events.EXECUTIONS, events.ENDED_TASKS),
+    )
+    lines = events.read(stack, condition, now - _LOOK_BACK)
+    found: dict[tuple[str, str], Run] = {}
+    for run in runs.of_lines(stack, lines):
+        # One that a person fired has the schedule's input, too.
+        if run.kind == "pipeline":
+            found.setdefault(("pipeline", run.name), run)
+        elif run.started.kind == "schedule":
+            found.setdefault(("schedule", run.started.name or ""), run)
+    return found
+
+
+def _next(found: Mapping[str, Any], now: datetime) -> tuple[datetime, ...]:
+    times: list[datetime] = []
+    for ahead in _LOOK_AHEAD:
+        times = _between(found, now, now + ahead)
+        if len(times) >= SHOWN:
+            break
+    return tuple(times[:SHOWN])
+
+
+def _last_due(found: Mapping[str, Any], now: datetime) -> datetime | None:
+    """The last time that it was due and a run should be there by now; not from before a change."""
+    window = timedelta(minutes=found["FlexibleTimeWindow"].get("MaximumWindowInMinutes") or 0)
+    until = now - GRACE - window
+    changed: datetime = found["LastModificationDate"]
+    times = _between(found, max(changed.astimezone(UTC), until - _LOOK_BACK), until)
+    return times[-1] if times else None
+
+
+def _between(found: Mapping[str, Any], after: datetime, until: datetime) -> list[datetime]:
+    """The times within, and within the schedule's own dates."""
+    start, end = found.get("StartDate"), found.get("EndDate")
+    anchor: datetime = (start or found["CreationDate"]).astimezone(UTC)
+    if start is not None:
+        after = max(after, anchor - timedelta(microseconds=1))
+    if end is not None:
+        until = min(until, end.astimezone(UTC))
+    if until <= after:
+        return []
+    expression: str = found["ScheduleExpression"]
+    step = due.rate_of(expression)
+    if step is None:
+        timezone = found.get("ScheduleExpressionTimezone") or "UTC"
+        return due.due_times(expression, timezone, after, until)
+    # A rate counts from its beginning; of many times the last thousand are enough.
+    first = max(after, until - 1000 * step)
+    aligned = anchor + ((first - anchor) // step) * step
+    return [moment for moment in due.due_times(expression, "UTC", aligned, until) if moment > after]

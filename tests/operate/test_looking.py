@@ -1,0 +1,105 @@
+"""`schedules`, `cost` and `doctor`: what comes, what it came to, and what would fail."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from operate import schedules
+from tests.local.probe import eventually
+from tests.operate.conftest import CommandLine, Deployed
+
+
+def enable(deployed: Deployed, arn: str, state: str) -> None:
+    _, group, name = arn.split("/")
+    scheduler = deployed.client("scheduler")
+    found = scheduler.get_schedule(GroupName=group, Name=name)
+    names = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
+    scheduler.update_schedule(
+        GroupName=group,
+        Name=name,
+        State=state,
+        **{one: found[one] for one in names if one in found},
+    )
+
+
+def test_schedules_tell_their_next_times_their_last_run_and_a_missing_one(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    arn = deployed.outputs["pipelines"]["nightly"]["scheduleArn"]
+    both = {one["name"]: one for one in fargate_batch("schedules", "--json").json}
+    assert {name: (one["kind"], one["enabled"], one["next"]) for name, one in both.items()} == {
+        "nightly": ("pipeline", False, []),
+        "hello": ("schedule", False, []),
+    }
+    enable(deployed, arn, "ENABLED")
+    try:
+        [nightly] = [
+            one for one in fargate_batch("schedules", "--json").json if one["name"] == "nightly"
+        ]
+        times = [datetime.fromisoformat(one) for one in nightly["next"]]
+        assert len(times) == 5
+        assert {one.astimezone(ZoneInfo("Asia/Tokyo")).strftime("%H:%M") for one in times} == {
+            "10:00"
+        }
+        assert all(b - a == timedelta(days=1) for a, b in itertools.pairwise(times))
+        assert (nightly["late"], nightly["last"]) == (None, None)
+
+        # Two days from now nothing will have run.
+        later = datetime.now(UTC) + timedelta(days=2)
+        [late] = [one for one in schedules.every(deployed.stack(), later) if one.name == "nightly"]
+        assert late.late is not None
+        assert late.late.astimezone(ZoneInfo("Asia/Tokyo")).hour == 10
+    finally:
+        enable(deployed, arn, "DISABLED")
+    assert fargate_batch("fire", "nightly").status == 0
+    last = eventually(
+        lambda: next(
+            one["last"]
+            for one in fargate_batch("schedules", "--json").json
+            if one["name"] == "nightly"
+        )
+    )
+    assert (last["kind"], last["name"]) == ("pipeline", "nightly")
+    row = next(one for one in fargate_batch("schedules").rows if one["schedule"] == "nightly")
+    assert (row["state"], row["zone"]) == ("disabled", "Asia/Tokyo")
+
+
+def test_cost_adds_up_what_the_runs_cost(deployed: Deployed, fargate_batch: CommandLine) -> None:
+    for _ in range(2):
+        deployed.ended(deployed.start())
+
+    def known() -> list[dict[str, Any]] | None:
+        found = fargate_batch.runs()
+        return found if all(one["costUsd"] for one in found if one["kind"] == "job") else None
+
+    runs = eventually(known)
+    expected = sum(one["costUsd"] or 0 for one in runs)
+    told = fargate_batch("cost", "--json").json
+    assert abs(told["usd"] - expected) < 1e-5
+    assert [one["job"] for one in told["by"]] == ["ingest"]
+    by_day = fargate_batch("cost", "--by", "day").rows
+    assert [one["day"] for one in by_day] == [f"{datetime.now(UTC):%Y-%m-%d}"]
+    assert fargate_batch("cost", "--json", "--month", "2020-01").json["usd"] == 0
+    assert fargate_batch("cost", "--month", "2020-13").status == 2
+
+
+def test_the_doctor_names_what_would_fail_and_the_way_out(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    found: dict[str, list[dict[str, str]]] = {}
+    answer = fargate_batch("doctor", "--json")
+    for one in answer.json:
+        found.setdefault(one["check"], []).append(one)
+    assert [one["status"] for one in found["alerts"]] == ["warning"]
+    assert [one["status"] for one in found["route"]] == ["ok", "ok"]
+    assert [one["status"] for one in found["dead letters"]] == ["ok"]
+    assert [one["status"] for one in found["image"]] == ["unknown"]
+    assert all(one["way_out"] for one in answer.json if one["status"] in {"warning", "failing"})
+    queue = deployed.outputs["uploads"]["target"]["deadLetterQueueUrl"]
+    deployed.client("sqs").send_message(QueueUrl=queue, MessageBody="{}")
+    ill = fargate_batch("doctor")
+    assert ill.status == 1
+    [row] = [one for one in ill.rows if one["check"] == "dead letters"]
+    assert (row["status"], row["what"]) == ("failing", "1 of upload-target")
+    assert row["way out"] == "letters list --trigger upload-target"

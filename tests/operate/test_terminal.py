@@ -1,0 +1,113 @@
+"""On a terminal columns go in a fixed order, ids are never cut, colours only where they show."""
+
+import io
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from operate.output import Column, Output, duration
+from operate.text import cut, printable, width
+
+COLUMNS = (
+    Column("run"),
+    Column("status"),
+    Column("began", drop=1),
+    Column("reason", drop=2, cut=True),
+)
+ROW = ("0123456789abcdef", "failed", "01-31 10:00:00", "because of 日本語 " + "x" * 80)
+MOMENT = datetime(2030, 1, 31, 10, 0, 0, 123_456, UTC)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def shown(columns: int, monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    terminal = Terminal()
+    Output(stdout=terminal).table(COLUMNS, [ROW])
+    return terminal.getvalue().splitlines()
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\x1b\[\d+m", "", text)
+
+
+@pytest.mark.parametrize(
+    ("columns", "titles"),
+    [
+        (200, ["RUN", "STATUS", "BEGAN", "REASON"]),
+        (80, ["RUN", "STATUS", "BEGAN", "REASON"]),
+        (45, ["RUN", "STATUS", "BEGAN"]),
+        (26, ["RUN", "STATUS"]),
+        (10, ["RUN", "STATUS"]),
+    ],
+)
+def test_columns_are_cut_then_dropped_in_a_fixed_order(
+    columns: int, titles: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heading, row = (plain(line) for line in shown(columns, monkeypatch))
+    assert heading.split() == titles
+    assert row.startswith("0123456789abcdef  failed")
+    assert columns < 30 or width(row) <= columns
+    assert ("…" in row) == (columns == 80)
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colour_where_none_is_wanted(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "\x1b[31m" in shown(200, monkeypatch)[1]
+    assert "\x1b" not in "".join(shown(200, monkeypatch, **environment))
+
+
+def test_what_is_no_terminal_gets_tabs_and_everything() -> None:
+    written = io.StringIO()
+    Output(stdout=written).table(COLUMNS, [ROW])
+    assert written.getvalue() == "run\tstatus\tbegan\treason\n" + "\t".join(ROW) + "\n"
+
+
+def test_times_are_rfc_3339_in_utc_off_a_terminal_and_short_on_it() -> None:
+    off, on = Output(stdout=io.StringIO(), utc=False), Output(stdout=Terminal(), utc=True)
+    assert off.time(MOMENT) == "2030-01-31T10:00:00Z"
+    assert off.time(MOMENT, precise=True) == "2030-01-31T10:00:00.123Z"
+    assert on.time(MOMENT) == "2030-01-31 10:00"
+    assert on.time(MOMENT, precise=True) == "01-31 10:00:00.123"
+    assert on.time(None) == ""
+
+
+def test_lines_are_safe_and_raw_ones_only_off_a_terminal() -> None:
+    terminal = Terminal()
+    Output(stdout=terminal).line("a\x1b[2J\u202eb\n")
+    assert terminal.getvalue() == "a\\x1b[2J\\u202eb\\n\n"
+    assert printable("日本 é") == "日本 é"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "expected"),
+    [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("日本語", 5, "日本…"), ("日本語", 6, "日本語")],
+)
+def test_wide_characters_take_two_columns(text: str, columns: int, expected: str) -> None:
+    assert cut(text, columns) == expected
+    assert width(expected) <= columns
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, ""),
+        (0.04, "0.0s"),
+        (59.96, "60.0s"),
+        (61, "1m01s"),
+        (3600, "1h00m"),
+        (90000, "25h00m"),
+    ],
+)
+def test_durations_are_short(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
