@@ -6,6 +6,7 @@ than ten of one.
 
 import hashlib
 import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,8 @@ _ERRORS = {"Batch.TimedOut": "timed-out", "States.Timeout": "timed-out", "Batch.
 # What ends the name of an execution that was started with this tool: who, or what it starts again.
 _STARTED_HERE = re.compile(r"_(by|retry|letter)_([0-9A-Za-z-]{1,40})$")
 _SHORT = 8
+_WHOLE = 32
+"""What has so many characters is a whole id."""
 
 
 @dataclass(frozen=True)
@@ -236,9 +239,19 @@ def find(stack: Stack, wanted: str) -> Run:
 
 
 def matching(stack: Stack, wanted: str) -> list[Run]:
-    """All runs that a text names, newest first."""
+    """All runs that a text names, newest first; what has just begun is waited for by its whole id."""
     if wanted == "@latest":
         return recent(stack, last=1)
+    found = _matching(stack, wanted)
+    for _ in range(3 if len(wanted) >= _WHOLE else 0):
+        if found:
+            break
+        time.sleep(1)
+        found = _matching(stack, wanted)
+    return found
+
+
+def _matching(stack: Stack, wanted: str) -> list[Run]:
     now = datetime.now(UTC)
     identity = re.split(r"[:/]", wanted)[-1] if wanted.startswith("arn:") else wanted
     conditions = [
