@@ -239,7 +239,7 @@ def find(stack: Stack, wanted: str) -> Run:
 
 
 def matching(stack: Stack, wanted: str) -> list[Run]:
-    """All runs that a text names, newest first; what has just begun is waited for by its whole id."""
+    """All runs that a text names, newest first; by its whole id, one that is about to be logged."""
     if wanted == "@latest":
         return recent(stack, last=1)
     found = _matching(stack, wanted)

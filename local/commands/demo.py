@@ -28,10 +28,11 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
     on.line(f"Creating the {options.stack} stack on this machine ...")
     running = create(options.root, options.stack, 0, lifetime, host_names=options.host_names)
     show(on, running, options.stack)
+    loaded = project.load(options.root.resolve(), options.stack)
     tour = Tour(
         stack.find(running.cloud.port),
         running.cloud.port,
-        project.load(options.root.resolve(), options.stack),
+        loaded,
         file,
         on,
     )
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
     on.line("and in another terminal:")
     bucket = running.evaluation.outputs.get("uploadBucket", "BUCKET")
     endpoint = f"http://{HOST}:{DEFAULT_PORT}"
-    on.line(f"  {upload(endpoint, running.cloud.region, file, bucket)}")
+    on.line(f"  {upload(endpoint, running.cloud.region, file, bucket, loaded)}")
     on.line(f"  {command_line('runs')}")
     on.line()
     if missing:

@@ -1,8 +1,13 @@
 """Commands for people to copy: they work in the current folder as they are printed."""
 
+import json
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from local.engine.project import Project
 
 DEFAULT_PORT = 4566
 DEFAULT_STACK = "dev"
@@ -15,11 +20,23 @@ def command_line(*arguments: str, port: int = DEFAULT_PORT) -> str:
     return shlex.join([nearby(Path(sys.executable)), "-m", "local", *arguments, *ports])
 
 
-def upload(endpoint: str, region: str, file: Path, bucket: str) -> str:
-    """An upload with the AWS command line, with the credentials that everything works with."""
-    copy = ["s3", "cp", nearby(file), f"s3://{bucket}/target/"]
+def upload(endpoint: str, region: str, file: Path, bucket: str, project: Project) -> str:
+    """An upload with the AWS command line that starts something, if any does."""
+    uploads: Mapping[str, Any] = json.loads(project.config.get(f"{project.name}:uploads") or "{}")
+    key = next((key_for(one, file) for one in uploads.values()), file.name)
+    copy = ["s3", "cp", nearby(file), f"s3://{bucket}/{key}"]
     aws = ["aws", "--endpoint-url", endpoint, "--region", region, *copy]
     return f"AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test {shlex.join(aws)}"
+
+
+def key_for(upload: Mapping[str, Any], file: Path) -> str:
+    """A key that the filter of an upload takes."""
+    if "key" in upload:
+        return upload["key"]
+    if "wildcard" in upload:
+        return upload["wildcard"].replace("*", "demo")
+    key, suffix = f"{upload.get('prefix', '')}{file.name}", upload.get("suffix", "")
+    return key if key.endswith(suffix) else key + suffix
 
 
 def nearby(path: Path) -> str:

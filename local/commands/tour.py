@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from local.commands import stack
 from local.commands.errors import CommandError
+from local.commands.hints import key_for
 from local.commands.screen import Screen
 from local.commands.tasks import Log, exit_code, stream_of, tasks, why
 from local.engine.project import Project
@@ -111,21 +112,10 @@ def _upload(tour: Tour, *, direct: bool) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
-def _uploaded_key(tour: Tour, upload: dict[str, Any]) -> str:
-    """A key that the upload's filter takes."""
-    if "key" in upload:
-        return upload["key"]
-    if "wildcard" in upload:
-        return upload["wildcard"].replace("*", "demo")
-    key = f"{upload.get('prefix', '')}{tour.file.name}"
-    suffix = upload.get("suffix", "")
-    return key if key.endswith(suffix) else key + suffix
-
-
 def through_a_state_machine(tour: Tour) -> None:
     """Two uploads, of which one starts an execution that runs a task to its end."""
     name, upload = _upload(tour, direct=False) or ("", {})
-    key, outside = _uploaded_key(tour, upload), f"{OUTSIDE}{tour.file.name}"
+    key, outside = key_for(upload, tour.file), f"{OUTSIDE}{tour.file.name}"
     machine = tour.stack.outputs["jobs"][upload["job"]]["stateMachineArn"]
     with _following(tour, upload["job"]) as follower:
         tour.upload(outside)
@@ -152,7 +142,7 @@ def through_a_state_machine(tour: Tour) -> None:
 def straight_to_a_task(tour: Tour) -> None:
     """An upload that EventBridge hands to ECS itself."""
     name, upload = _upload(tour, direct=True) or ("", {})
-    key = _uploaded_key(tour, upload)
+    key = key_for(upload, tour.file)
     with _following(tour, upload["job"]) as follower:
         tour.upload(key)
         rule = _rule_that_matched(tour, name, key)

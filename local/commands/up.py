@@ -18,7 +18,7 @@ from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
 from local.engine import developer, stand_ins
 from local.engine.deployment import Evaluation
-from local.engine.project import ProjectError, load
+from local.engine.project import Project, ProjectError, load
 from local.engine.served import ServedDeployment
 from local.engine.state import EvaluationError
 from local.faults import FAULTS, FaultError, Faults, parse
@@ -32,6 +32,7 @@ class Running:
     cloud: Cloud
     evaluation: Evaluation
     seconds: float
+    project: Project
     stand_ins: tuple[str, ...] = ()
 
     @property
@@ -102,7 +103,7 @@ def create(
         raise CommandError(str(error)) from error
     except EvaluationError as error:
         raise CommandError(str(error), status=1) from error
-    running = Running(cloud, evaluation, time.monotonic() - began, made_up)
+    running = Running(cloud, evaluation, time.monotonic() - began, project, made_up)
     # Its outputs are those of the last update, of which there may be more.
     control.serve(running.contract | {"outputs": served.outputs}, served)
     return running
@@ -137,7 +138,7 @@ def upload_lines(running: Running) -> list[str]:
     bucket = running.evaluation.outputs.get("uploadBucket")
     if not isinstance(bucket, str):
         return []
-    command = upload(running.cloud.endpoint, running.cloud.region, SAMPLE, bucket)
+    command = upload(running.cloud.endpoint, running.cloud.region, SAMPLE, bucket, running.project)
     return ["Upload with the AWS command line:", f"  {command}"]
 
 

@@ -49,7 +49,9 @@ def test_the_tour_of_the_dev_stack_shows_every_way_a_batch_starts() -> None:
     exits = re.findall(r"^  task +[0-9a-f]{8} STOPPED(.*)$", out, re.MULTILINE)
     assert set(exits) == {", exit code 0"}
     assert "  MISSING" not in out
-    assert re.search(r"s3 cp local/samples/orders\.csv s3://\S+/target/$", out, re.MULTILINE)
+    assert re.search(
+        r"s3 cp local/samples/orders\.csv s3://\S+/target/orders\.csv$", out, re.MULTILINE
+    )
     assert out.endswith("  ok         All of it was seen.\n")
     assert "\x1b" not in out
 
