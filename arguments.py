@@ -11,7 +11,7 @@ import pulumi
 from pulumi_aws.scheduler import ScheduleGroup
 
 import components as c
-from settings import BucketSettings, Settings, StepSettings, WhenSettings
+from settings import Settings, StepSettings, WhenSettings
 
 Jobs = Mapping[str, c.FargateJob]
 Machines = Mapping[str, c.BatchStateMachine]
@@ -37,15 +37,18 @@ def cluster(config: Settings) -> c.BatchClusterArgs:
 
 def upload_bucket(config: Settings) -> c.UploadBucketArgs:
     """The bucket that is watched."""
-    return _bucket(config, config.uploads_bucket)
+    bucket = config.uploads_bucket
+    return {
+        "bucket": bucket.bucket,
+        "retention_days": bucket.retention_days,
+        "allowed_origins": list(bucket.allowed_origins),
+        "protect": config.protect,
+    }
 
 
 def results_bucket(config: Settings) -> c.ResultsBucketArgs:
     """The bucket that is written to."""
-    return _bucket(config, config.results_bucket)
-
-
-def _bucket(config: Settings, bucket: BucketSettings) -> c.ResultsBucketArgs:
+    bucket = config.results_bucket
     return {
         "bucket": bucket.bucket,
         "retention_days": bucket.retention_days,

@@ -17,6 +17,9 @@ class UploadBucketArgs(TypedDict):
     this component's: whatever it had is replaced, for S3 keeps only one."""
     retention_days: NotRequired[int | None]
     """After how many days objects expire. Default: never."""
+    allowed_origins: NotRequired[list[str]]
+    """The origins of the web pages that may upload, such as `https://app.example.com`. They become
+    the bucket's CORS configuration; an existing one is replaced. Default: none."""
     protect: NotRequired[bool]
     """Whether Pulumi refuses to delete the bucket. Default: True."""
 
@@ -53,6 +56,25 @@ class UploadBucket(pulumi.ComponentResource):
             )
             bucket_name = bucket.bucket
             self.bucket_arn = bucket.arn
+
+        origins = args.get("allowed_origins")
+        if origins:
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/ManageCorsUsing.html
+            aws.s3.BucketCorsConfiguration(
+                name,
+                bucket=bucket_name,
+                cors_rules=[
+                    {
+                        "allowed_origins": origins,
+                        "allowed_methods": ["GET", "HEAD", "POST", "PUT"],
+                        "allowed_headers": ["*"],
+                        # A multipart upload is put together from the tags of its parts.
+                        "expose_headers": ["ETag"],
+                        "max_age_seconds": 3000,
+                    }
+                ],
+                opts=child,
+            )
 
         # S3 keeps one notification configuration a bucket and replaces it whole:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html

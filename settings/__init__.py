@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from .across import disagreements
 from .alerts import AlertSettings
-from .buckets import BucketSettings, ResultsSettings
+from .buckets import BucketSettings, ResultsSettings, UploadsSettings
 from .jobs import JobSettings
 from .network import NetworkSettings
 from .pipelines import PipelineSettings, ScheduleSettings, StepSettings, WhenSettings
@@ -34,6 +34,7 @@ __all__ = [
     "SettingsError",
     "StepSettings",
     "UploadSettings",
+    "UploadsSettings",
     "WhenSettings",
     "load",
     "validated",

@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from .values import Section, Text, matching
+from .values import Section, Text, each_once, matching
 
 
 class BucketSettings(Section):
@@ -21,6 +21,25 @@ class BucketSettings(Section):
         | None
     ) = None
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+
+
+class UploadsSettings(BucketSettings):
+    """Where uploads arrive, from the pages of these origins too."""
+
+    allowed_origins: Annotated[
+        tuple[
+            Annotated[
+                str,
+                matching(
+                    r"https?://(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?",
+                    "must be an origin, such as https://app.example.com or https://*.example.com",
+                ),
+            ],
+            ...,
+        ],
+        Field(max_length=100),
+        AfterValidator(each_once),
+    ] = ()
 
 
 class ResultsSettings(BucketSettings):

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from . import defaults
 from .alerts import AlertSettings, TaskEventSettings
-from .buckets import BucketSettings, ResultsSettings
+from .buckets import ResultsSettings, UploadsSettings
 from .jobs import JobSettings
 from .network import NetworkSettings
 from .pipelines import PipelineSettings, ScheduleSettings
@@ -24,7 +24,7 @@ class Settings(Section):
     """Everything that `Pulumi.STACK.yaml` says under `fargate-batch:`."""
 
     network: NetworkSettings = NetworkSettings()
-    uploads_bucket: BucketSettings = BucketSettings()
+    uploads_bucket: UploadsSettings = UploadsSettings()
     results_bucket: ResultsSettings = ResultsSettings()
     image: Image | None = None
     architecture: Literal["X86_64", "ARM64"] = defaults.ARCHITECTURE

@@ -346,7 +346,8 @@ def _action(
     if service == "s3":
         path = f"/{request.bucket}/{'key' if request.key else ''}"
     found = internals.action_of_request.original(service, method, path, headers, body, query_params)
-    return cast("str | None", found) or f"{namespaces[service]}:{UNDETERMINED}"
+    named = reading.operation if reading is not None and service != "s3" else None
+    return cast("str | None", found) or f"{namespaces[service]}:{named or UNDETERMINED}"
 
 
 def _presigned(method: str, path: str, headers: dict[str, str], query_params: Query) -> Any:  # noqa: ANN401 - None, or a status, headers and a body

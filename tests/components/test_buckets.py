@@ -112,6 +112,26 @@ def test_an_existing_upload_bucket_only_gets_notifications() -> None:
     }
 
 
+def test_the_pages_of_allowed_origins_may_upload() -> None:
+    origins = ["https://app.example", "https://*.example.com"]
+    for existing, name in ((None, "files-1a2b3c4"), ("mine", "mine")):
+        recording = bucket(UploadBucket, allowed_origins=origins, bucket=existing)
+        assert one(recording.resources, type="BucketCorsConfiguration").inputs == {
+            "bucket": name,
+            "corsRules": [
+                {
+                    "allowedOrigins": origins,
+                    "allowedMethods": ["GET", "HEAD", "POST", "PUT"],
+                    "allowedHeaders": ["*"],
+                    "exposeHeaders": ["ETag"],
+                    "maxAgeSeconds": 3000,
+                }
+            ],
+        }
+    recording = bucket(UploadBucket, allowed_origins=[])
+    assert ("BucketCorsConfiguration", "files") not in names(recording, "UploadBucket")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bucket_puts_out_its_name_and_arn(kind: type) -> None:
     assert outputs(bucket(kind), kind.__name__) == {

@@ -127,6 +127,18 @@ aws.s3.BucketLifecycleConfiguration(
         },
     ],
 )
+aws.s3.BucketCorsConfiguration(
+    "files",
+    bucket=bucket.id,
+    cors_rules=[
+        {
+            "allowed_origins": ["https://app.example"],
+            "allowed_methods": ["PUT"],
+            "expose_headers": ["ETag"],
+            "max_age_seconds": 60,
+        }
+    ],
+)
 aws.s3.BucketNotification("files", bucket=bucket.id, eventbridge=True)
 table = aws.dynamodb.Table(
     "table",

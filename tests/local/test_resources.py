@@ -214,6 +214,14 @@ def test_a_bucket_is_as_its_side_resources_say(made: Made) -> None:
     }
     controls = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]
     assert controls == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == [
+        {
+            "AllowedOrigins": ["https://app.example"],
+            "AllowedMethods": ["PUT"],
+            "ExposeHeaders": ["ETag"],
+            "MaxAgeSeconds": 60,
+        }
+    ]
     policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
     assert policy["Statement"][0]["Action"] == "s3:DeleteBucket"
     unfinished, old = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]

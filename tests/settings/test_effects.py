@@ -42,6 +42,7 @@ VALUES: dict[str, Any] = {
     "network.assignPublicIp": False,
     "bucket": "existing",
     "retentionDays": 7,
+    "uploadsBucket.allowedOrigins": ["https://app.example.com"],
     "resultsBucket.prefix": "out/",
     "image": "ghcr.io/team/other:2",
     "architecture": "ARM64",

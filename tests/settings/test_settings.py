@@ -155,6 +155,16 @@ REFUSALS: list[tuple[Config, str]] = [
         {"uploadsBucket": {"retentionDays": 0}},
         "uploadsBucket.retentionDays: must be at least 1 (is: 0)",
     ),
+    *(
+        (
+            {"uploadsBucket": {"allowedOrigins": [origin]}},
+            (
+                "uploadsBucket.allowedOrigins[0]: must be an origin, such as "
+                f'https://app.example.com or https://*.example.com (is: "{origin}")'
+            ),
+        )
+        for origin in ("*", "app.example.com", "https://app.example.com/", "https://*", "null")
+    ),
     (
         {"resultsBucket": {"prefix": "out"}},
         'resultsBucket.prefix: must be empty, or end with / and not begin with it (is: "out")',

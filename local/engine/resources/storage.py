@@ -118,6 +118,14 @@ def bucket_policy(context: Context, registration: Registration) -> Created:
     return Created(inputs["bucket"], {})
 
 
+def bucket_cors(context: Context, registration: Registration) -> Created:
+    """Which web pages may use a bucket."""
+    inputs = registration.inputs
+    rules: Any = [pascal(rule) for rule in inputs["corsRules"]]
+    context.s3.put_bucket_cors(Bucket=inputs["bucket"], CORSConfiguration={"CORSRules": rules})
+    return Created(inputs["bucket"], {})
+
+
 def bucket_lifecycle(context: Context, registration: Registration) -> Created:
     """When objects, their old versions and unfinished uploads go."""
     inputs = registration.inputs
@@ -321,6 +329,11 @@ HANDLERS: dict[str, Handler] = {
         bucket_policy,
         lambda c, s: c.s3.delete_bucket_policy(Bucket=s.id),
         lambda c, s: c.s3.get_bucket_policy(Bucket=s.id),
+    ),
+    "aws:s3/bucketCorsConfiguration:BucketCorsConfiguration": _side(
+        bucket_cors,
+        lambda c, s: c.s3.delete_bucket_cors(Bucket=s.id),
+        lambda c, s: c.s3.get_bucket_cors(Bucket=s.id),
     ),
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _side(
         bucket_lifecycle,
