@@ -228,7 +228,12 @@ def _s3(given: Reading) -> Reading:
     asked = {name for names, _, _ in told for name in names} & given.query.keys()
     headers = {name: value for name, value in given.headers.items() if name != "x-amz-target"}
     path = f"/{bucket}/{key}" if key else f"/{bucket}"
-    kept = {name: v for name, v in given.query.items() if name.lower().startswith("x-amz-")}
+    signing = _SIGNED_V2 | {"expires"}
+    kept = {
+        name: values
+        for name, values in given.query.items()
+        if name.lower().startswith("x-amz-") or name.lower() in signing
+    }
     bare = replace(given, path=path, headers=headers, query=kept)
     if not asked and given.method == "POST" and bucket and not key:
         return bare
