@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -185,7 +186,7 @@ class Ingest(_Run):
                 emit({"event": "already done", "result": self._url(keys.parquet)})
                 return
             self._upload = store.Upload(s3, request.results_bucket, self._stopped)
-            self._scratch = Path(tempfile.mkdtemp(prefix="batch-"))
+            self._scratch = Path(tempfile.mkdtemp(prefix="batch-", dir=os.environ.get("TMPDIR")))
             stack.callback(self.clean)
             parquet = self._scratch / "result.parquet"
             report = self._convert(

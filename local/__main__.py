@@ -4,6 +4,30 @@ import os
 import signal
 import sys
 
+# What this command line and Python itself read. All else stays with whoever started it: a task,
+# which runs as the same user, can read the environment that a process began with.
+_KEPT = {
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "XDG_RUNTIME_DIR", "VIRTUAL_ENV"),
+    *("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"),
+    *("LANG", "LANGUAGE", "TZ", "LOG_LEVEL", "SYSTEMROOT"),
+}
+_KEPT_PREFIXES = ("LC_", "PYTHON", "COVERAGE_")
+_DONE = "_FARGATE_BATCH_ENVIRONMENT"
+
+
+def _begin_with_little() -> None:
+    """Become the same command with nothing of the environment but what it needs."""
+    if os.environ.pop(_DONE, None):
+        return
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.startswith(_KEPT_PREFIXES)
+    }
+    if kept != dict(os.environ):
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, {**kept, _DONE: "kept"})  # noqa: S606 - the same command
+
 
 def _leave(number: int, _frame: object) -> None:
     """End at once: until a command has opened something, there is nothing to close."""
@@ -11,6 +35,7 @@ def _leave(number: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
+    _begin_with_little()
     # First of all, so that Ctrl-C while the rest is imported leaves no traceback.
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from local.faults import Faults
+from local.instance import Instance
 from local.services.ecs.images import Images
 
 
@@ -29,6 +30,11 @@ class Runtime(Protocol):
     @property
     def images(self) -> Images:
         """The container images that tasks can run."""
+        ...
+
+    @property
+    def instance(self) -> Instance:
+        """Its folder on disk, and what ends when it ends."""
         ...
 
     @property

@@ -148,9 +148,14 @@ PROGRAM = """
         pulumi.export(name, value)
 """
 JOB = """
+import os
 import sys
 import time
 
+if sys.argv[1] == "environments":
+    with open(f"/proc/{os.getppid()}/environ", "rb") as file:
+        print(*(pair.split(b"=")[0].decode() for pair in file.read().split(b"\\0")))
+    sys.exit()
 print("arguments", *sys.argv[1:], flush=True)
 if sys.argv[1] == "sleep":
     time.sleep(60)
@@ -522,6 +527,35 @@ def test_a_signal_ends_the_cloud_and_its_running_task(
         assert still == []
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
+def test_a_task_finds_nothing_of_the_developers_environment_in_its_parents(
+    served: tuple[int, dict[str, object]],
+) -> None:
+    port, _ = served
+    status, out, _ = run("start", "job", "--port", str(port), "--", "environments")
+    names = out.split()
+    assert status == 0
+    assert "PATH" in names
+    assert [name for name in names if name.startswith(("AWS_", "HTTP", "GITHUB_"))] == []
+
+
+def test_kill_9_leaves_no_task_and_no_folder(sample: Path) -> None:
+    with ended(start("up", "--root", str(sample), "--port", "0", "--json")) as process:
+        port = int(json.loads(read_line(process))["endpoint"].rpartition(":")[2])
+        with ended(start("start", "job", "--port", str(port), "--", "sleep")) as follower:
+            assert read_line(follower) == "arguments sleep\n"
+            children = psutil.Process(process.pid).children(recursive=True)
+            homes = [child.cwd() for child in children if "image" in child.cmdline()]
+            assert len(homes) == 1
+            process.kill()
+            process.wait()
+            gone, alive = psutil.wait_procs(children, timeout=10)
+            assert len(gone) >= 2, "the task and what ends it"
+            assert alive == []
+    assert not Path(homes[0]).exists()
+    assert read_token(port) is None
 
 
 @pytest.mark.parametrize("command", [["logs", "job", "--follow"], ["start", "job", "--", "sleep"]])

@@ -6,7 +6,7 @@ from collections.abc import Generator
 import pytest
 
 from local.cloud import Cloud
-from local.instance import Instance, read_token
+from local.instance import read_token
 from tests.local.probe import REGION
 from tests.local.raw import Answer, request, send
 
@@ -220,18 +220,6 @@ def test_the_control_path_is_for_a_post_with_the_token(cloud: Cloud) -> None:
     found = control(cloud, token)
     assert found.status == 404
     assert json.loads(found.body)["message"].startswith("there is no schedule 'nightly'")
-
-
-def test_the_token_is_for_this_user_alone_and_goes_with_the_cloud() -> None:
-    opened = Instance(1)
-    try:
-        assert read_token(1) == opened.token
-        modes = [path.stat().st_mode & 0o777 for path in (opened.folder / "token", opened.folder)]
-        assert modes == [0o600, 0o700]
-        assert opened.folder.parent.stat().st_mode & 0o777 == 0o700
-    finally:
-        opened.close()
-    assert read_token(1) is None
 
 
 AWAY = ["cloudformation", "athena", "glue", "cognito-idp", "apigateway", "rds", "execute-api"]

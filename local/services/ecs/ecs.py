@@ -12,14 +12,12 @@ import json
 import logging
 import queue
 import shutil
-import tempfile
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 from local import faults
@@ -92,7 +90,8 @@ class _Supervisor:
 
     def __init__(self, cloud: Runtime) -> None:
         self._cloud = cloud
-        self._scratch = Path(tempfile.mkdtemp(prefix="fargate-batch-"))
+        self._scratch = cloud.instance.folder / "tasks"
+        self._scratch.mkdir()
         self._lock = threading.Lock()
         self._tasks: dict[str, _Task] = {}
         self._tokens: dict[tuple[str, str], tuple[str, list[str]]] = {}
@@ -287,6 +286,7 @@ class _Supervisor:
                     launch.command,
                     launch.environment,
                     self._scratch,
+                    self._cloud.instance,
                     launch.write,
                     exited,
                 )

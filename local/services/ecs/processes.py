@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from local.services.ecs.build import Image, within
 
@@ -35,11 +35,23 @@ class Line(NamedTuple):
     message: str
 
 
+class Groups(Protocol):
+    """Who ends process groups that outlive this process: `local.instance.Instance`."""
+
+    def began(self, group: int) -> None:
+        """There is a group of this number."""
+        ...
+
+    def ended(self, group: int) -> None:
+        """There is none any more."""
+        ...
+
+
 class Process:
     """A container's process, in a session of its own, with a copy of its image's files.
 
-    `write` receives the lines of standard output and error, in order, from one thread; `exited`
-    is called once, after the last line.
+    `groups` is told of its process group. `write` receives the lines of standard output and error,
+    in order, from one thread; `exited` is called once, after the last line.
     """
 
     def __init__(
@@ -48,18 +60,21 @@ class Process:
         command: Sequence[str],
         environment: Mapping[str, str],
         scratch: Path,
+        groups: Groups,
         write: Callable[[list[Line]], None],
         exited: Callable[["Process"], None],
     ) -> None:
         self.exit_code: int | None = None
+        self._groups = groups
         self._write = write
         self._exited = exited
-        self._directory = Path(tempfile.mkdtemp(dir=scratch))
+        self._directory = _make_directory(scratch)
         try:
             self._process = _spawn(image, command, environment, self._directory)
         except BaseException:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
+        groups.began(self._process.pid)
         self._reader = threading.Thread(target=self._read, name="container-log", daemon=True)
         self._waiter = threading.Thread(target=self._wait, name="container", daemon=True)
         self._reader.start()
@@ -88,6 +103,7 @@ class Process:
         if hasattr(os, "waitid"):
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
             self.kill()
+        self._groups.ended(self._process.pid)
         status = self._process.wait()
         self._reader.join(DRAIN_SECONDS)
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -149,6 +165,19 @@ def _boundary(line: bytes) -> int:
 def _at_now(pieces: list[bytes]) -> list[Line]:
     now = time.time_ns() // 1_000_000
     return [Line(now, piece.decode("utf-8", "replace")) for piece in pieces]
+
+
+def _make_directory(scratch: Path) -> Path:
+    """A container's own folder: without one it would write wherever else it can."""
+    try:
+        directory = Path(tempfile.mkdtemp(dir=scratch))
+        probe = directory / "probe"
+        probe.write_bytes(bytes(CHUNK_BYTES))
+        probe.unlink()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CannotStart(f"the folder of the container cannot be written: {reason}") from None
+    return directory
 
 
 def _spawn(

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from local import faults
+from local.instance import Instance
 from local.ministack import internals
 from local.runtime import Runtime
 from local.services import delivery
@@ -87,7 +88,7 @@ def install(cloud: Runtime) -> None:
     """Run functions as AWS does, until the cloud closes."""
     invocations = Deliveries[_Invocation](cloud, "function", _invoke, _policy, _give_up)
     _open.append(invocations)
-    processes = _Processes()
+    processes = _Processes(cloud.instance)
 
     def close() -> None:
         _open.clear()
@@ -277,19 +278,26 @@ class _Process(subprocess.Popen[str]):
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
     """
 
+    instance: Instance | None = None
+
     def poll(self) -> int | None:
         ran = self.returncode is None
         code = super().poll()
         if ran and code is not None:
-            self._signal_group(signal.SIGKILL)
+            self._end_group()
         return code
 
     def wait(self, timeout: float | None = None) -> int:
         ran = self.returncode is None
         code = super().wait(timeout)
         if ran:
-            self._signal_group(signal.SIGKILL)
+            self._end_group()
         return code
+
+    def _end_group(self) -> None:
+        self._signal_group(signal.SIGKILL)
+        if self.instance is not None:
+            self.instance.ended(self.pid)
 
     def send_signal(self, sig: int) -> None:
         if self.poll() is None:
@@ -339,8 +347,9 @@ class _Processes:
     Processes get none of this machine's environment, and what they leave open is closed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, instance: Instance) -> None:
         self.threads = _Threads()
+        self._instance = instance
         self._started: list[_Process] = []
         self._invoking = 0
         self._closed = False
@@ -362,6 +371,8 @@ class _Processes:
             if self._closed:
                 raise _Closed
             process = _Process(command, env=kept, start_new_session=True, **options)
+            process.instance = self._instance
+            self._instance.began(process.pid)
             self._started.append(process)
         return process
 

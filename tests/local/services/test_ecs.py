@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -226,7 +227,8 @@ def test_a_process_has_exited_only_after_its_last_line_was_written(tmp_path: Pat
 
     code = "print('last'); raise SystemExit(9)"
     image = with_command((), tmp_path)
-    process = Process(image, ["python", "-c", code], {}, tmp_path, write_slowly, exited)
+    command = ["python", "-c", code]
+    process = Process(image, command, {}, tmp_path, Mock(), write_slowly, exited)
     assert process.join(10)
     assert order == ["last", "exit 9"]
 

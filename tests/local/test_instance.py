@@ -1,0 +1,109 @@
+"""The folder of a running cloud: whose it is, and what becomes of it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local.instance import Instance, InstanceError, read_token
+from local.services.ecs.build import with_command
+from local.services.ecs.processes import CannotStart, Process
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path / f"fargate-batch-{os.getuid()}"
+
+
+def test_the_token_is_for_this_user_alone_and_goes_with_the_cloud(base: Path) -> None:
+    opened = Instance(1)
+    try:
+        assert read_token(1) == opened.token
+        paths = (opened.folder / "token", opened.folder, base)
+        assert [path.stat().st_mode & 0o777 for path in paths] == [0o600, 0o700, 0o700]
+    finally:
+        opened.close()
+    opened.close()
+    assert read_token(1) is None
+    assert list(base.iterdir()) == []
+
+
+def test_each_cloud_has_a_token_of_its_own() -> None:
+    one, other = Instance(1), Instance(2)
+    assert one.token != other.token
+    assert (read_token(1), read_token(2)) == (one.token, other.token)
+    one.close()
+    other.close()
+
+
+def test_a_folder_that_others_may_enter_is_not_used(base: Path) -> None:
+    base.mkdir(mode=0o755)
+    base.chmod(0o755)
+    with pytest.raises(InstanceError, match="is not a folder of this user's alone"):
+        Instance(1)
+    assert read_token(1) is None
+
+
+def test_a_link_to_a_folder_is_not_used(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    base.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InstanceError, match="is not a folder of this user's alone"):
+        Instance(1)
+
+
+def test_what_a_cloud_that_is_gone_left_is_removed_and_what_runs_is_kept(base: Path) -> None:
+    running = Instance(1)
+    for port in (2, 3):
+        (base / str(port) / "tasks").mkdir(parents=True)
+        (base / str(port) / "lock").touch()
+    next_one = Instance(3)
+    assert sorted(path.name for path in base.iterdir()) == ["1", "3"]
+    assert not (next_one.folder / "tasks").exists()
+    assert read_token(1) == running.token
+    running.close()
+    next_one.close()
+
+
+def test_groups_end_with_the_process_that_began_them(base: Path) -> None:
+    code = (
+        "import subprocess, sys, time\n"
+        "from local.instance import Instance\n"
+        "opened = Instance(1)\n"
+        "for kept in (True, False):\n"
+        "    child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "    opened.began(child.pid)\n"
+        "    if not kept:\n"
+        "        opened.ended(child.pid)\n"
+        "    print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        ours, no_more = (int(one.stdout.readline()) for _ in range(2))
+        one.kill()
+        one.wait()
+    deadline = time.monotonic() + 10
+    while (base / "1").exists() or Path(f"/proc/{ours}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(no_more, 9)
+
+
+def test_a_container_whose_folder_cannot_be_written_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    image = with_command((), tmp_path)
+    for where in (tmp_path / "file", tmp_path / "gone"):
+        with pytest.raises(CannotStart, match="the folder of the container cannot be written"):
+            Process(image, ["true"], {}, where, _Nobody(), print, print)
+
+
+class _Nobody:
+    def began(self, group: int) -> None:
+        raise AssertionError(group)
+
+    def ended(self, group: int) -> None:
+        raise AssertionError(group)
