@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from . import aws, commands, stack
+from . import aws, commands, guarded, stack
 from .errors import WRONG_USE, OperateError
 from .output import Output
 from .runs import STATUSES
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None, connect: Connect | None = None)
 
     `connect` finds the stack that the options name; by default on AWS.
     """
+    guarded.install()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options = parse(_parser(), given)

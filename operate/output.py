@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from .guarded import harmless, unguarded
 from .text import cut, printable, width
 
 _COLOURS = {
@@ -46,7 +47,7 @@ class Output:
     """
 
     def __init__(self, *, utc: bool = False, stdout: TextIO | None = None) -> None:
-        self._stdout = stdout or sys.stdout
+        self._stdout = stdout or unguarded(sys.stdout)
         self.terminal = self._stdout.isatty()
         self._utc = utc
         self._coloured = (
@@ -55,9 +56,7 @@ class Output:
 
     def json(self, document: object) -> None:
         """A document, on one line for each object of a list that is not for people."""
-        text = json.dumps(document, ensure_ascii=False, default=_plain)
-        self._stdout.write(f"{text}\n")
-        self._stdout.flush()
+        self.raw(json.dumps(document, ensure_ascii=False, default=_plain))
 
     def line(self, text: str = "", style: str | None = None) -> None:
         """A line of text, safe to show."""
@@ -65,8 +64,8 @@ class Output:
         self._stdout.flush()
 
     def raw(self, text: str) -> None:
-        """A line as it is: only for what was asked for as it is."""
-        self._stdout.write(f"{text}\n")
+        """A line as it is: only for what was asked for as it is. A terminal gets it safe to show."""
+        self._stdout.write(f"{harmless(text) if self.terminal else text}\n")
         self._stdout.flush()
 
     def say(self, text: str) -> None:

@@ -13,7 +13,7 @@ from local.commands.errors import CommandError
 from local.commands.hints import DEFAULT_PORT, DEFAULT_STACK
 from local.commands.lifetime import Lifetime
 from local.gate import is_name
-from operate import cli
+from operate import cli, guarded
 from operate.stack import Stack, only_one
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -23,6 +23,7 @@ OWN = ("up", "apply", "demo")
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command that `arguments` name, and return the exit status."""
+    guarded.install()
     try:
         options = cli.parse(_parser(), list(arguments))
     except SystemExit as ended:

@@ -1,5 +1,6 @@
 """Text → a terminal, with colours and tables."""
 
+import sys
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -7,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from operate.guarded import unguarded
 from operate.text import printable
 
 
@@ -14,7 +16,9 @@ class RichScreen:
     """What `Screen` asks for. Nothing is read as markup: object keys may hold brackets."""
 
     def __init__(self) -> None:
-        self._console: Console = Console(highlight=False, markup=False, emoji=False)
+        self._console: Console = Console(
+            file=unguarded(sys.stdout), highlight=False, markup=False, emoji=False
+        )
 
     def heading(self, text: str) -> None:
         """A bold line with an empty one before it."""

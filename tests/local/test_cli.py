@@ -1,7 +1,9 @@
 """`python -m local` as people and scripts run it: output, exit statuses, signals."""
 
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -527,6 +529,57 @@ def test_a_signal_ends_the_cloud_and_its_running_task(
         assert still == []
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
+
+
+HOSTILE = "\x1b]0;title\x07\x1b]52;c;Y2xpcA==\x07\x1b[2J\x9b2J\rback\u202e"
+
+
+def on_a_terminal(*arguments: str) -> bytes:
+    """What a command writes to a terminal, both its output and its errors."""
+    primary, secondary = pty.openpty()
+    command = [sys.executable, "-m", "local", *arguments]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**environment(), "TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=secondary,
+        stderr=secondary,
+    ) as process:
+        os.close(secondary)
+        written = b""
+        # Linux tells the end of a terminal as an error.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(primary, 65536):
+                written += chunk
+        os.close(primary)
+        process.wait(READY_SECONDS)
+    return written
+
+
+def assert_harmless(written: bytes) -> None:
+    assert b"\x1b]" not in written
+    assert b"\x07" not in written
+    assert b"\x1b[2J" not in written
+    assert b"\xc2\x9b" not in written
+    assert b"\rback" not in written
+    assert "\u202e".encode() not in written
+
+
+def test_what_a_task_writes_does_nothing_to_a_terminal_and_is_the_same_in_a_pipe(
+    served: tuple[int, dict[str, object]],
+) -> None:
+    port = str(served[0])
+    written = on_a_terminal("start", "job", "--port", port, "--", "0", HOSTILE)
+    assert_harmless(written)
+    assert b"\\x1b]0;title\\x07" in written
+    assert_harmless(on_a_terminal("logs", "job", "--port", port))
+    assert_harmless(on_a_terminal("logs", HOSTILE, "--port", port))
+    assert_harmless(on_a_terminal("up", "--fault", HOSTILE))
+    assert_harmless(on_a_terminal("runs", "--limit", HOSTILE))
+    assert_harmless(on_a_terminal("runs", "--port", port))
+    status, out, _ = run("logs", "job", "--port", port)
+    assert (status, HOSTILE.replace("\r", "\n") in out.replace("\r", "\n")) == (0, True)
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
