@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from textwrap import dedent
+from unittest.mock import Mock
 
 import pytest
 
@@ -38,7 +39,7 @@ def run(tmp_path: Path) -> Run:
         found: list[Line] = []
         variables = {"PATH": f"{image.programs}:/usr/bin:/bin", **image.environment, **environment}
         command = [*image.entry_point, *image.command]
-        process = Process(image, command, variables, tmp_path, found.extend, lambda _: None)
+        process = Process(image, command, variables, tmp_path, Mock(), found.extend, lambda _: None)
         assert process.join(30)
         assert process.exit_code == 0, found
         return [line.message for line in found]
