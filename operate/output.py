@@ -64,7 +64,7 @@ class Output:
         self._stdout.flush()
 
     def raw(self, text: str) -> None:
-        """A line as it is: only for what was asked for as it is. A terminal gets it safe to show."""
+        """A line as it is, for what was asked for as it is; on a terminal it is safe to show."""
         self._stdout.write(f"{harmless(text) if self.terminal else text}\n")
         self._stdout.flush()
 
