@@ -4,9 +4,10 @@ What MiniStack answers beside AWS's services, and where it looks for what a requ
 replaced: `requests` says it.
 """
 
+import io
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from local.ministack.requests import (
     too_long,
 )
 
+_PIECE_BYTES = 1 << 20
 _log = logging.getLogger(__name__)
 UNDETERMINED = "Undetermined"
 """The action of a request that MiniStack cannot tell the action of: nobody but the account may."""
@@ -225,19 +227,17 @@ class Front:
     async def _pass_on(
         self, scope: Message, request: _Request, receive: Receive, send: Send
     ) -> None:
-        read_so_far = 0
-        go_on = scope.get("state", {}).get("go_on")
+        given: list[bool] = []
 
-        async def receive_some() -> Message:
-            nonlocal read_so_far
-            if go_on is not None and not read_so_far:
-                await go_on()
-            message = await receive()
-            read_so_far += len(message.get("body", b""))
-            service = request.sender.service
-            if service != "s3" and read_so_far > most_bytes(service):
-                raise too_long(service)
-            return message
+        async def receive_whole() -> Message:
+            if given:
+                return await receive()
+            given.append(True)
+            return await _whole(scope, receive, request.sender.service)
+
+        async def send_in_pieces(message: Message) -> None:
+            for piece in _pieces(message):
+                await send(piece)
 
         _current.set(request)
         passed = dict(scope)
@@ -248,7 +248,37 @@ class Front:
                 (name, host if name.lower() == b"host" else value)
                 for name, value in scope["headers"]
             ]
-        await self._app(passed, receive_some, send)
+        await self._app(passed, receive_whole, send_in_pieces)
+
+
+async def _whole(scope: Message, receive: Receive, service: str) -> Message:
+    """The body as one message, which MiniStack does not have to put together, and so keeps once."""
+    go_on = scope.get("state", {}).get("go_on")
+    if go_on is not None:
+        await go_on()
+    body = io.BytesIO()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return message
+        body.write(message.get("body", b""))
+        if service != "s3" and body.tell() > most_bytes(service):
+            raise too_long(service)
+        if not message.get("more_body"):
+            return {"type": "http.request", "body": body.getvalue(), "more_body": False}
+
+
+def _pieces(message: Message) -> Iterator[Message]:
+    """A long body in pieces, each of which is written before the next is copied."""
+    body: bytes = message.get("body", b"")
+    if len(body) <= _PIECE_BYTES:
+        yield message
+        return
+    whole = memoryview(body)
+    for start in range(0, len(body), _PIECE_BYTES):
+        piece = bytes(whole[start : start + _PIECE_BYTES])
+        more = start + _PIECE_BYTES < len(body) or message.get("more_body", False)
+        yield {**message, "body": piece, "more_body": more}
 
 
 def _is_form(headers: Mapping[str, str]) -> bool:
