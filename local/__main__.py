@@ -12,12 +12,21 @@ _KEPT = {
     *("LANG", "LANGUAGE", "TZ", "LOG_LEVEL", "SYSTEMROOT"),
 }
 _KEPT_PREFIXES = ("LC_", "PYTHON", "COVERAGE_")
+# What pip reads when it installs what an image requires: handed over where a task cannot read it.
+_OF_PIP = {
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+}
 _DONE = "_FARGATE_BATCH_ENVIRONMENT"
 
 
 def _begin_with_little() -> None:
     """Become the same command with nothing of the environment but what it needs."""
-    if os.environ.pop(_DONE, None):
+    if handed := os.environ.pop(_DONE, None):
+        # The environment that a process began with is what others can read of it, not this one.
+        with os.fdopen(int(handed), "rb") as pipe:
+            pairs = [pair.partition(b"=") for pair in pipe.read().split(b"\0") if pair]
+        os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs})
         return
     kept = {
         name: value
@@ -25,8 +34,14 @@ def _begin_with_little() -> None:
         if name in _KEPT or name.startswith(_KEPT_PREFIXES)
     }
     if kept != dict(os.environ):
+        reading, writing = os.pipe()
+        os.set_inheritable(reading, True)  # noqa: FBT003 - the parameter has no name
+        with os.fdopen(writing, "wb") as pipe:
+            for name, value in os.environ.items():
+                if name.upper() in _OF_PIP or name.startswith("PIP_"):
+                    pipe.write(os.fsencode(f"{name}={value}\0"))
         command = [sys.executable, *sys.orig_argv[1:]]
-        os.execve(sys.executable, command, {**kept, _DONE: "kept"})  # noqa: S606 - the same command
+        os.execve(sys.executable, command, {**kept, _DONE: str(reading)})  # noqa: S606 - the same
 
 
 def _leave(number: int, _frame: object) -> None:
@@ -35,10 +50,10 @@ def _leave(number: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
-    _begin_with_little()
     # First of all, so that Ctrl-C while the rest is imported leaves no traceback.
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
+    _begin_with_little()
 
     from local.commands import main
 

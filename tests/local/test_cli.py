@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -184,6 +185,7 @@ def environment() -> dict[str, str]:
         **os.environ,
         "AWS_ACCESS_KEY_ID": "not-to-be-used",
         "AWS_PROFILE": "absent",
+        "PIP_INDEX_URL": "https://someone:secret@packages.example/simple",
         "HOME": "/nonexistent",
         "COLUMNS": "100",
     }
@@ -531,6 +533,30 @@ def test_a_signal_ends_the_cloud_and_its_running_task(
         assert "Traceback" not in process.stderr.read()
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
+def test_what_pip_reads_is_handed_over_apart_from_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "local" / "commands").mkdir(parents=True)
+    shutil.copy(ROOT / "local" / "__main__.py", tmp_path / "local")
+    (tmp_path / "local" / "commands" / "__init__.py").write_text(
+        "import os\n"
+        "def main(arguments):\n"
+        "    names = ('PIP_INDEX_URL', 'https_proxy', 'AWS_PROFILE', 'SECRET')\n"
+        "    print(*(os.environ.get(name) for name in names), *arguments)\n"
+        "    print(b'packages.example' in open('/proc/self/environ', 'rb').read())\n"
+        "    return 0\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-m", "local", "a b"],
+        cwd=tmp_path,
+        env={**environment(), "https_proxy": "http://proxy.example", "SECRET": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = "https://someone:secret@packages.example/simple http://proxy.example None None a b"
+    assert (ran.stdout.splitlines(), ran.stderr) == ([told, "False"], "")
+
+
 HOSTILE = "\x1b]0;title\x07\x1b]52;c;Y2xpcA==\x07\x1b[2J\x9b2J\rback\u202e"
 
 
@@ -593,7 +619,8 @@ def test_a_task_finds_nothing_of_the_developers_environment_in_its_parents(
     names = out.split()
     assert status == 0
     assert "PATH" in names
-    assert [name for name in names if name.startswith(("AWS_", "HTTP", "GITHUB_"))] == []
+    outside = ("AWS_", "HTTP", "GITHUB_", "PIP_")
+    assert [name for name in names if name.startswith(outside)] == []
 
 
 def test_kill_9_leaves_no_task_and_no_folder(sample: Path) -> None:
