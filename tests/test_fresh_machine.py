@@ -1,0 +1,75 @@
+"""`make demo` and a part of the tests in a clone and an environment that are odd."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOWHERE = "http://127.0.0.1:9"
+ODD = {
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE),
+    "AWS_PROFILE": "absent",
+    "AWS_CONFIG_FILE": "/nonexistent/config",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent/credentials",
+    "AWS_CA_BUNDLE": "/nonexistent/ca.pem",
+    "AWS_ENDPOINT_URL": NOWHERE,
+    "AWS_REGION": "eu-north-1",
+    "AWS_DEFAULT_REGION": "eu-north-1",
+    "AWS_ACCESS_KEY_ID": "odd",
+    "REQUESTS_CA_BUNDLE": "/nonexistent/ca.pem",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is committed, in a folder with a blank and non-ASCII letters in its name."""
+    folder = tmp_path_factory.mktemp("fresh") / "日本 語" / "clone"
+    git = ["git", "clone", "--quiet", str(ROOT), str(folder)]
+    subprocess.run(git, check=True)
+    made = run(folder, "make", f"PYTHON={sys.executable}", ".venv/.local")
+    assert made.returncode == 0, made.stdout + made.stderr
+    return folder
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> str:
+    """A folder with modules of another project that have the names of this one's."""
+    for name in ("settings", "local", "batch", "components"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('of another project')\n")
+    return str(tmp_path)
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_tour_is_complete_in_an_odd_place_and_an_odd_environment(
+    clone: Path, names: str
+) -> None:
+    toured = run(clone, "make", "demo", **ODD, PYTHONPATH=names)
+    assert toured.returncode == 0, toured.stdout + toured.stderr
+    assert "All of it was seen." in toured.stdout
+    assert not list((clone / "components").glob("__pycache__"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_operators_command_is_there_in_an_odd_place(clone: Path, tmp_path: Path) -> None:
+    command = str(clone / ".venv" / "bin" / "fargate-batch")
+    told = run(tmp_path, command, "--version", **ODD)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.strip()
