@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import events, prices
-from .advice import WHAT_TO_DO
 from .errors import OperateError
 from .events import Line
+from .outcomes import WHAT_TO_DO
 from .stack import Stack
 
 STATUSES = ("running", "succeeded", "failed", "timed-out", "stopped")

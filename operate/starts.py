@@ -10,9 +10,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from . import runs, targets
-from .advice import ADVICE
 from .aws import code_of
 from .errors import FAILED, OperateError, no_such
+from .outcomes import ADVICE
 from .runs import Run
 from .stack import Stack
 from .targets import Made, Start

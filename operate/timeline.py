@@ -10,9 +10,9 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from . import logs, runs
-from .advice import ADVICE, OTHERWISE
 from .aws import code_of
 from .events import Line, tasks_of
+from .outcomes import ADVICE, OTHERWISE
 from .runs import Run, moment
 from .stack import Stack
 

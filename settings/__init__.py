@@ -1,7 +1,7 @@
 """The stack's configuration, read and validated before the first resource: `load()`.
 
-`defaults.py` and `outcomes.py` are links to those of the components: neither folder imports the
-other, in a clone or in the package, and what both say is written once.
+`defaults.py` and `outcomes.py` are links to those of the components, because `components` has
+another name in the package than in a clone.
 """
 
 from collections.abc import Iterable, Mapping

@@ -79,6 +79,15 @@ def test_no_file_holds_an_absolute_path_of_a_machine() -> None:
     assert _holding(homes, others) == []
 
 
+def test_no_file_is_a_copy_of_another() -> None:
+    # A link is not: what the folders of the package share is written in one of them.
+    files = {name: text for name, text in FILES.items() if not (ROOT / name).is_symlink()}
+    names: dict[str, list[str]] = {}
+    for name, text in files.items():
+        names.setdefault(text.strip(), []).append(name)
+    assert [copies for text, copies in names.items() if text and len(copies) > 1] == []
+
+
 def test_there_is_a_licence_and_the_package_names_it() -> None:
     assert "Apache License" in FILES["LICENSE"]
     assert tomllib.loads(FILES["pyproject.toml"])["project"]["license"] == "Apache-2.0"

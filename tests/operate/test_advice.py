@@ -1,7 +1,7 @@
 """What `show` advises is what the stack's messages say."""
 
 from components import outcomes
-from operate import advice
+from operate import outcomes as advice
 
 
 def test_the_advice_is_that_of_the_messages() -> None:
