@@ -85,6 +85,7 @@ def deliver(
             source=source,
             statements=to.statements,
             opts=opts,
+            deliveries=True,
         )
     else:
         before += [

@@ -59,11 +59,14 @@ def service_role(
     statements: Sequence[Statement],
     opts: pulumi.ResourceOptions,
     managed_policy_arns: Sequence[pulumi.Input[str]] = (),
+    deliveries: bool = False,
 ) -> pulumi.Output[str]:
     """The ARN of a role for `service`, with one inline policy of the same name if granted anything.
 
     The ARN is known once the policy is in place: what acts with the role must not be there before
     what the role is granted. An event that a target may not yet deliver is a dead letter at once.
+    So for `deliveries` a policy that changes is replaced: the new one is there before the target
+    points elsewhere, and the old one until it does.
     """
     role = aws.iam.Role(name, assume_role_policy=trust(service, source), opts=opts)
     granted: list[pulumi.Output[str]] = [
@@ -73,7 +76,13 @@ def service_role(
         for number, policy_arn in enumerate(managed_policy_arns, start=1)
     ]
     if statements:
-        policy = aws.iam.RolePolicy(name, role=role.name, policy=document(statements), opts=opts)
+        replaced = pulumi.ResourceOptions(replace_on_changes=["policy"] if deliveries else None)
+        policy = aws.iam.RolePolicy(
+            name,
+            role=role.name,
+            policy=document(statements),
+            opts=pulumi.ResourceOptions.merge(opts, replaced),
+        )
         granted.append(policy.id)
     if not granted:
         return role.arn
@@ -101,12 +110,15 @@ def run_task(
 ) -> list[Statement]:
     """What starting one task takes: RunTask in one cluster, its tags, and its two roles.
 
+    Any revision of the family may be run: an execution under way while a deploy registers another
+    one, and grants before it points at it, still runs the one that it was defined with.
+
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/CWE_IAM_role.html
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/supported-iam-actions-tagging.html
     """
     in_cluster = {"ArnEquals": {"ecs:cluster": cluster_arn}}
     return [
-        allow("ecs:RunTask", task_definition_arn, in_cluster),
+        allow("ecs:RunTask", revisions_of(task_definition_arn), in_cluster),
         allow(
             "ecs:TagResource",
             tasks_of(cluster_arn),
@@ -118,6 +130,13 @@ def run_task(
             {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
     ]
+
+
+def revisions_of(task_definition_arn: pulumi.Input[str]) -> pulumi.Output[str]:
+    """The ARN pattern of every revision of a task definition's family."""
+    return pulumi.Output.from_input(task_definition_arn).apply(
+        lambda arn: arn.rpartition(":")[0] + ":*"
+    )
 
 
 def tasks_of(cluster_arn: pulumi.Input[str]) -> pulumi.Output[str]:

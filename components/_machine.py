@@ -18,12 +18,16 @@ def state_machine(
     statements: Sequence[Statement],
     log_retention_days: int,
     opts: pulumi.ResourceOptions,
+    longest_seconds: int = 0,
 ) -> aws.sfn.StateMachine:
     """A standard state machine that may do what `statements` say, and log.
 
     Its physical name is PROJECT-STACK-KIND-NAME, for people type it to start it by hand. The log
     has each step of each execution, without the data that passes between them: it may be
     confidential, and the execution's history has it.
+
+    A deletion waits for the state that each execution is in, which takes `longest_seconds` at most:
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_DeleteStateMachine.html
     """
     physical_name = f"{machine_prefix()}{kind}-{name}"
     # A name outside this prefix makes AWS rewrite one resource policy until it is full:
@@ -51,8 +55,15 @@ def state_machine(
             "include_execution_data": False,
             "log_destination": pulumi.Output.concat(log_group.arn, ":*"),
         },
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(
+            opts, pulumi.ResourceOptions(custom_timeouts=_deleted_within(longest_seconds))
+        ),
     )
+
+
+def _deleted_within(longest_seconds: int) -> pulumi.CustomTimeouts:
+    # Five minutes are the provider's default, and what the deletion itself may take.
+    return pulumi.CustomTimeouts(delete=f"{5 + -(-longest_seconds // 60)}m")
 
 
 def machine_prefix() -> str:

@@ -1,7 +1,10 @@
 """A schedule, the role it starts its target with, and the queue of the starts that failed."""
 
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, NotRequired, TypedDict
+from zoneinfo import ZoneInfo
 
 import pulumi
 import pulumi_aws as aws
@@ -29,7 +32,8 @@ class ScheduleArgs(TypedDict):
     flexible_minutes: NotRequired[int | None]
     """Within how many minutes after its time it may fire, 1 to 1440. Default: at its time."""
     start: NotRequired[str | None]
-    """The UTC time before which it does not fire, yyyy-mm-ddThh:mm:ssZ."""
+    """The UTC time before which it does not fire, yyyy-mm-ddThh:mm:ssZ. Left out once it is over:
+    AWS would refuse it at the next change."""
     end: NotRequired[str | None]
     """The UTC time after which it does not fire, yyyy-mm-ddThh:mm:ssZ."""
     retries: NotRequired[int]
@@ -46,8 +50,12 @@ def schedule(
     target: dict[str, Any],
     statements: Sequence[Statement],
     opts: pulumi.ResourceOptions,
-) -> tuple[aws.scheduler.Schedule, aws.sqs.Queue]:
-    """A schedule that may do what `statements` say, and the queue of the starts that failed."""
+) -> tuple[pulumi.Output[str], aws.sqs.Queue]:
+    """The ARN of a schedule that may do what `statements` say, and the queue of failed starts.
+
+    One that can never fire again AWS would refuse: it is left out with a warning, and its ARN is
+    empty. The queue stays, for what is in it.
+    """
     queue = dead_letter_queue(name, opts)
     accept_over_tls(name, queue, opts)
     role_arn = service_role(
@@ -60,8 +68,15 @@ def schedule(
         # https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
         statements=[*statements, allow("sqs:SendMessage", queue.arn)],
         opts=opts,
+        deliveries=True,
     )
-    flexible = args.get("flexible_minutes")
+    if (reason := over(args, now())) is not None:
+        pulumi.log.warn(
+            f"The schedule {name} is left out, as it can never fire again: {reason}. "
+            "Give it another time, or remove it."
+        )
+        return pulumi.Output.from_input(""), queue
+    flexible, start = args.get("flexible_minutes"), args.get("start")
     with_delivery: Any = {
         **target,
         "role_arn": role_arn,
@@ -82,9 +97,33 @@ def schedule(
         flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": flexible}
         if flexible
         else {"mode": "OFF"},
-        start_date=args.get("start"),
+        start_date=start if start is not None and _moment(start) > now() else None,
         end_date=args.get("end"),
         target=with_delivery,
         opts=opts,
     )
-    return made, queue
+    return made.arn, queue
+
+
+def over(args: ScheduleArgs, at: datetime) -> str | None:
+    """Why a schedule can never fire after `at`; None if it can."""
+    end = args.get("end")
+    if end is not None and _moment(end) <= at:
+        return f"it ended at {end}"
+    expression, zone = args["expression"], ZoneInfo(args.get("timezone", defaults.TIMEZONE))
+    if match := re.fullmatch(r"at\((.+)\)", expression):
+        moment = datetime.fromisoformat(match[1]).replace(tzinfo=zone)
+        return f"{expression} is over" if moment <= at else None
+    if match := re.fullmatch(r"cron\(.* ([0-9,-]+)\)", expression):
+        last = max(int(year) for year in re.findall(r"\d+", match[1]))
+        return f"the year {match[1]} is over" if last < at.astimezone(zone).year else None
+    return None
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def now() -> datetime:
+    """The time at which the program runs."""
+    return datetime.now(UTC)

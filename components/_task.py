@@ -16,7 +16,7 @@ class TaskArgs(TypedDict):
     name: pulumi.Input[str]
     """The job's name, which is also its container's name."""
     task_definition_arn: pulumi.Input[str]
-    """The task definition's ARN with its revision: what is granted is what is run."""
+    """The task definition's ARN with its revision: the one that is run."""
     execution_role_arn: pulumi.Input[str]
     """The role ECS pulls the image and writes the log with."""
     task_role_arn: pulumi.Input[str]

@@ -3,9 +3,14 @@
 from typing import NotRequired, TypedDict
 
 import pulumi
+import pulumi_aws as aws
 import pulumi_awsx as awsx
+import pulumi_docker_build as docker_build
 
 from . import defaults
+
+# How many images stay: what the revisions of as many deploys run, and may still start.
+IMAGES = 50
 
 
 class BatchImageArgs(TypedDict):
@@ -22,8 +27,9 @@ class BatchImageArgs(TypedDict):
 class BatchImage(pulumi.ComponentResource):
     """An image in Amazon ECR, built where `pulumi up` runs (which takes Docker).
 
-    The repository's tags are immutable and untagged images expire. Storage costs 0.10 USD a
-    GB-month.
+    It is pushed by its digest, which says all of its contents, and without a tag: an immutable tag
+    would refuse what a failed deploy has pushed already, and what an earlier one was made from. The
+    last 50 images stay. Storage costs 0.10 USD a GB-month.
     """
 
     image_uri: pulumi.Output[str]
@@ -45,20 +51,49 @@ class BatchImage(pulumi.ComponentResource):
             lifecycle_policy=awsx.ecr.LifecyclePolicyArgs(
                 rules=[
                     awsx.ecr.LifecyclePolicyRuleArgs(
-                        maximum_number_of_images=1,
+                        maximum_number_of_images=IMAGES,
                         tag_status=awsx.ecr.LifecycleTagStatus.UNTAGGED,
                     )
                 ]
             ),
             opts=child,
         )
-        image = awsx.ecr.Image(
+        token = aws.ecr.get_authorization_token_output()
+        image = docker_build.Image(
             name,
-            repository_url=repository.url,
-            context=args.get("context", defaults.CONTEXT),
-            platform="linux/arm64" if arm else "linux/amd64",
-            opts=child,
+            context={"location": args.get("context", defaults.CONTEXT)},
+            platforms=[
+                docker_build.Platform.LINUX_ARM64 if arm else docker_build.Platform.LINUX_AMD64
+            ],
+            push=False,
+            exports=[
+                {
+                    # https://docs.docker.com/build/exporters/image-registry/
+                    "image": {
+                        "names": [repository.url],
+                        "name_canonical": True,
+                        "push": True,
+                        "push_by_digest": True,
+                    }
+                }
+            ],
+            registries=[
+                {
+                    "address": repository.url,
+                    "username": token.user_name,
+                    "password": token.password,
+                }
+            ],
+            opts=pulumi.ResourceOptions.merge(
+                child,
+                # Before, an awsx.ecr.Image made it: deleting that one would take its image away.
+                pulumi.ResourceOptions(
+                    aliases=[
+                        pulumi.Alias(parent=pulumi.create_urn(name, "awsx:ecr:Image", parent=self))
+                    ]
+                ),
+            ),
         )
-        self.image_uri = image.image_uri
+        self.image_uri = pulumi.Output.concat(repository.url, "@", image.digest)
         self.repository_arn = repository.repository.apply(lambda made: made.arn)
         self.register_outputs({"image_uri": self.image_uri, "repository_arn": self.repository_arn})

@@ -10,7 +10,7 @@ from ._iam import allow, instances_of, managed_rule, tasks_of
 from ._machine import machine_prefix, state_machine
 from ._task import PlacementArgs, TaskArgs, known_place, known_task, may_run
 from .asl.job import RetryPolicy, run_job
-from .asl.limit import Permits
+from .asl.limit import WAIT_SECONDS, Permits
 from .asl.states import Definition
 from .concurrency import ConcurrencyLimit
 
@@ -125,6 +125,7 @@ class BatchStateMachine(pulumi.ComponentResource):
             ],
             log_retention_days=log_retention_days,
             opts=child,
+            longest_seconds=timeout_seconds + (WAIT_SECONDS if limit else 0),
         )
         self.state_machine_arn = machine.arn
         self.concurrency_rule_name = limit and limit.rule_name

@@ -10,6 +10,7 @@ from . import defaults
 from ._iam import Statement, allow, arn, managed_rule
 from ._machine import machine_prefix, state_machine
 from ._schedule import ScheduleArgs, schedule
+from .asl.limit import WAIT_SECONDS
 from .asl.pipeline import Step, run_pipeline
 
 
@@ -56,7 +57,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
     state_machine_arn: pulumi.Output[str]
     """The pipeline's state machine, to start it by hand."""
     schedule_arn: pulumi.Output[str]
-    """The schedule's ARN."""
+    """The schedule's ARN; empty if it can never fire again."""
     dead_letter_queue_name: pulumi.Output[str]
     """The name of the queue of starts that failed."""
 
@@ -80,8 +81,10 @@ class ScheduledPipeline(pulumi.ComponentResource):
             statements=_statements(name, args["steps"], skip_overlap=skip_overlap),
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
+            # A step is an execution of a job, which may wait for a permit before its task runs.
+            longest_seconds=WAIT_SECONDS + 24 * 60 * 60,
         )
-        made, queue = schedule(
+        self.schedule_arn, queue = schedule(
             name,
             args["schedule"],
             # What Scheduler puts in for <…> tells a scheduled run from one started by hand:
@@ -99,7 +102,6 @@ class ScheduledPipeline(pulumi.ComponentResource):
             opts=child,
         )
         self.state_machine_arn = machine.arn
-        self.schedule_arn = made.arn
         self.dead_letter_queue_name = queue.name
         self.register_outputs(
             {

@@ -36,7 +36,7 @@ class ScheduledTask(pulumi.ComponentResource):
     """
 
     schedule_arn: pulumi.Output[str]
-    """The schedule's ARN."""
+    """The schedule's ARN; empty if it can never fire again."""
     dead_letter_queue_name: pulumi.Output[str]
     """The name of the queue of starts that failed."""
 
@@ -46,7 +46,7 @@ class ScheduledTask(pulumi.ComponentResource):
         super().__init__("fargate-batch:index:ScheduledTask", name, dict(args), opts)
         task, placement = pulumi.Output.from_input(args["task"]), args["placement"]
 
-        made, queue = schedule(
+        self.schedule_arn, queue = schedule(
             name,
             args["schedule"],
             target={
@@ -59,7 +59,6 @@ class ScheduledTask(pulumi.ComponentResource):
             statements=may_run(task, placement),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.schedule_arn = made.arn
         self.dead_letter_queue_name = queue.name
         self.register_outputs(
             {

@@ -79,7 +79,8 @@ _FUNCTION = "aws:lambda/function:Function"
 _STATE_MACHINE = "aws:sfn/stateMachine:StateMachine"
 _TASK_DEFINITION = "aws:ecs/taskDefinition:TaskDefinition"
 _KEY = "aws:kms/key:Key"
-_REPOSITORIES = ("aws:ecr/repository:Repository", "awsx:ecr:Repository")
+# awsx:ecr:Repository registers no inputs: the repository inside it does.
+_REPOSITORY = "aws:ecr/repository:Repository"
 
 # Inputs that hold a policy of permissions, by type.
 _POLICIES = {
@@ -256,7 +257,7 @@ def _image_is_pinned(resource: Resource) -> Iterator[str]:
 
 
 def _tags_are_immutable(resource: Resource) -> Iterator[str]:
-    if resource.type in _REPOSITORIES and not _is(
+    if resource.type == _REPOSITORY and not _is(
         resource.inputs.get("imageTagMutability"), "IMMUTABLE"
     ):
         yield "a tag of the repository may be moved to another image: set imageTagMutability"
@@ -305,8 +306,8 @@ def _runs_are_bound(resource: Resource) -> Iterator[str]:
         if "ecs:RunTask" not in _list(statement.get("Action")):
             continue
         tasks = _list(statement.get("Resource"))
-        if not all(re.fullmatch(r"arn:.+:task-definition/[\w-]+:\d+", str(arn)) for arn in tasks):
-            yield f"ecs:RunTask on {tasks} runs what was not reviewed: name one revision"
+        if not all(re.fullmatch(r"arn:.+:task-definition/[\w-]+:(\d+|\*)", str(t)) for t in tasks):
+            yield f"ecs:RunTask on {tasks} runs what was not reviewed: name one family (FAMILY:*)"
         clusters = _list(_test(statement, "ArnEquals", "ecs:cluster"))
         if len(clusters) != 1 or not re.fullmatch(r"arn:.+:cluster/[\w-]+", str(clusters[0])):
             yield "ecs:RunTask in any cluster: name the one cluster, ArnEquals ecs:cluster"
@@ -498,7 +499,7 @@ RULES = (
     Rule("tags-immutable", "Image repositories have immutable tags.", _tags_are_immutable),
     Rule("grants-narrow", "Permissions name their actions and resources.", _grants_are_narrow),
     Rule("passed-roles-bound", "A role is passed to one service.", _passed_roles_are_bound),
-    Rule("runs-bound", "Who runs a task runs one revision in one cluster.", _runs_are_bound),
+    Rule("runs-bound", "Who runs a task runs one family in one cluster.", _runs_are_bound),
     Rule("services-bound", "Services act for one account and source.", _services_are_bound),
     Rule("keys-rotated", "Keys are rotated.", _key_is_rotated),
     Rule("deliveries-kept", "What cannot be delivered is kept.", _delivery_is_kept),

@@ -53,6 +53,10 @@ class Resource:
     parent: str
     inputs: Properties
     protect: bool
+    retain_on_delete: bool
+    replace_on_changes: tuple[str, ...]
+    delete_within: str
+    """How long its deletion may take, as Pulumi writes it; empty for the provider's own limit."""
     depends_on: frozenset[str]
     is_component: bool
 
@@ -212,6 +216,9 @@ class _Monitor(MockMonitor):
                 parent="" if request.parent.endswith(f"::{_stack_name()}") else request.parent,
                 inputs=inputs,
                 protect=request.protect,
+                retain_on_delete=request.retainOnDelete,
+                replace_on_changes=tuple(request.replaceOnChanges),
+                delete_within=request.customTimeouts.delete,
                 depends_on=frozenset(request.dependencies),
                 is_component=not request.custom,
             )
@@ -268,6 +275,11 @@ class _Monitor(MockMonitor):
         arguments = plain(request.args)
         answers: dict[str, Properties] = {
             "aws:index/getCallerIdentity:getCallerIdentity": {"id": ACCOUNT, "accountId": ACCOUNT},
+            "aws:ecr/getAuthorizationToken:getAuthorizationToken": {
+                "id": REGION,
+                "userName": "AWS",
+                "password": "of-twelve-hours",
+            },
             "aws:index/getRegion:getRegion": {"id": REGION, "region": REGION},
             "aws:index/getPartition:getPartition": {"id": "aws", "partition": "aws"},
         }
@@ -346,8 +358,9 @@ def made(type_: str, name: str, inputs: Properties) -> tuple[str, Properties]:  
         case "awsx:ecr:Repository":
             url = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{physical}"
             return "", {"url": url, "repository": _Child("aws:ecr/repository:Repository")}
-        case "awsx:ecr:Image":
-            return "", {"imageUri": f"{inputs['repositoryUrl']}@sha256:{'ab' * 32}"}
+        case "docker-build:index:Image":
+            digest = f"sha256:{'ab' * 32}"
+            return digest, {"digest": digest}
         case _:
             return physical, {}
 

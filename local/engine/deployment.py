@@ -105,6 +105,7 @@ class Options:
     protect: bool = False
     retain: bool = False
     delete_seconds: float = 0
+    replace_on_changes: frozenset[str] = frozenset()
 
 
 class Deployment:
@@ -188,7 +189,8 @@ class Update:
             self._keep(dataclasses.replace(checked, inputs=before.inputs), unchanged, options)
             self._count("same", checked)
             return unchanged
-        if not changed & diff.replaces:
+        replaces = changed & (diff.replaces | options.replace_on_changes)
+        if not replaces:
             updated = Created(before.id, provider.update(checked, before))
             self._keep(checked, updated, options)
             self._count("updated", checked)
@@ -196,7 +198,7 @@ class Update:
 
         if before.protect:
             raise EvaluationError(
-                f"a change of {', '.join(sorted(diff.replaces))} replaces it, and it is protected:"
+                f"a change of {', '.join(sorted(replaces))} replaces it, and it is protected:"
                 " take protect away first"
             )
         inputs = provider.check(registration, None, seed)

@@ -90,6 +90,7 @@ def forget_program(root: Path) -> None:
             del sys.modules[name]
 
 
+AUTHORIZATION = "aws:ecr/getAuthorizationToken:getAuthorizationToken"
 MADE_UP_ACCOUNT = "123456789012"
 
 
@@ -149,6 +150,8 @@ class DryProvider:
 
     def invoke(self, token: str, arguments: Properties) -> Properties:  # noqa: ARG002 -- as Provider has it
         """Answer the calls that say where the program runs."""
+        if token == AUTHORIZATION:
+            return {"userName": "AWS", "password": "none"}
         return who_and_where(token, MADE_UP_ACCOUNT, self._region)
 
     def not_honoured(self) -> tuple[str, ...]:
@@ -226,6 +229,7 @@ class _Monitor(MockMonitor):
             request.protect,
             request.retainOnDelete,
             _seconds(request.customTimeouts.delete),
+            frozenset(request.replaceOnChanges),
         )
 
     def _aliases(self, request: resource_pb2.RegisterResourceRequest) -> Generator[str]:

@@ -35,7 +35,7 @@ RUN_TASK: list[dict[str, Any]] = [
     {
         "Effect": "Allow",
         "Action": "ecs:RunTask",
-        "Resource": TASK_DEFINITION,
+        "Resource": TASK_DEFINITION.removesuffix(":7") + ":*",
         "Condition": {"ArnEquals": {"ecs:cluster": CLUSTER}},
     },
     {

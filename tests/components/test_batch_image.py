@@ -20,10 +20,27 @@ def image(*, preview: bool = False, **args: Any) -> Recording:  # noqa: ANN401 a
 )
 def test_the_image_is_built_for_its_processor(architecture: str, platform: str) -> None:
     made = one(image(architecture=architecture, context="other").resources, type="Image")
+    assert (made.inputs["context"], made.inputs["platforms"]) == ({"location": "other"}, [platform])
+
+
+def test_the_image_is_pushed_by_its_digest_without_a_tag() -> None:
+    made = one(image().resources, type="Image")
+    exported = {"nameCanonical": True, "push": True, "pushByDigest": True}
     assert made.inputs == {
-        "repositoryUrl": f"{REGISTRY}/batch-1a2b3c4",
-        "context": "other",
-        "platform": platform,
+        "context": {"location": "batch"},
+        "platforms": ["linux/amd64"],
+        "push": False,
+        # The provider's own defaults.
+        "buildOnPreview": True,
+        "network": "default",
+        "exports": [{"image": {"names": [f"{REGISTRY}/batch-1a2b3c4"], **exported}}],
+        "registries": [
+            {
+                "address": f"{REGISTRY}/batch-1a2b3c4",
+                "username": "AWS",
+                "password": "of-twelve-hours",
+            }
+        ],
     }
 
 
@@ -35,7 +52,7 @@ def test_tags_are_immutable_and_only_an_unprotected_repository_goes_with_its_ima
     assert made.inputs == {
         "imageTagMutability": "IMMUTABLE",
         "forceDelete": not protect,
-        "lifecyclePolicy": {"rules": [{"maximumNumberOfImages": 1, "tagStatus": "untagged"}]},
+        "lifecyclePolicy": {"rules": [{"maximumNumberOfImages": 50, "tagStatus": "untagged"}]},
     }
 
 

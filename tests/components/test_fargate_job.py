@@ -184,7 +184,7 @@ def test_the_log_is_kept_for_as_long_as_told() -> None:
 
 def test_without_an_image_it_builds_one_of_its_own() -> None:
     recording = job({"architecture": "ARM64"})
-    assert one(recording.resources, type="Image").inputs["platform"] == "linux/arm64"
+    assert one(recording.resources, type="Image").inputs["platforms"] == ["linux/arm64"]
     (container,) = one(recording.resources, type="TaskDefinition").document("containerDefinitions")
     assert container["image"] == (
         f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/ingest-1a2b3c4@sha256:{'ab' * 32}"

@@ -1,5 +1,6 @@
 """A schedule that runs a task directly: its target, its grants, its dead letters."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -91,3 +92,71 @@ def test_it_puts_out_its_schedule() -> None:
         "schedule_arn": f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/stack/hello-1a2b3c4",
         "dead_letter_queue_name": "hello-dead-letters-1a2b3c4",
     }
+
+
+def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = datetime(2026, 6, 15, 12, tzinfo=UTC)
+    monkeypatch.setattr("components._schedule.now", lambda: noon)
+
+
+def schedule_args(**more: str) -> Any:  # noqa: ANN401 ScheduleArgs
+    return {**SCHEDULE, **more}
+
+
+@pytest.mark.parametrize(
+    ("start", "sent"),
+    [("2026-06-15T12:00:01Z", "2026-06-15T12:00:01Z"), ("2026-06-15T12:00:00Z", None)],
+)
+def test_a_start_is_sent_until_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, start: str, sent: str | None
+) -> None:
+    at_noon(monkeypatch)
+    recording = scheduled(schedule=schedule_args(start=start))
+    assert one(recording.resources, type="Schedule").inputs.get("startDate") == sent
+
+
+@pytest.mark.parametrize("preview", [True, False])
+@pytest.mark.parametrize(
+    ("when", "reason"),
+    [
+        ({"expression": "at(2026-06-15T12:00:00)"}, "at(2026-06-15T12:00:00) is over"),
+        (
+            {"expression": "at(2026-06-15T20:59:59)", "timezone": "Asia/Tokyo"},
+            "at(2026-06-15T20:59:59) is over",
+        ),
+        ({"expression": "cron(0 10 * * ? 2024-2025)"}, "the year 2024-2025 is over"),
+        ({"end": "2026-06-15T12:00:00Z"}, "it ended at 2026-06-15T12:00:00Z"),
+    ],
+)
+def test_a_schedule_that_can_never_fire_again_is_left_out_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, when: dict[str, str], reason: str, *, preview: bool
+) -> None:
+    at_noon(monkeypatch)
+    warned: list[str] = []
+    monkeypatch.setattr("pulumi.log.warn", warned.append)
+    recording = scheduled(schedule=schedule_args(**when), preview=preview)
+    assert [r for r in recording.resources if r.type.endswith(":Schedule")] == []
+    [warning] = warned
+    assert warning == (
+        f"The schedule hello is left out, as it can never fire again: {reason}. "
+        "Give it another time, or remove it."
+    )
+    # What it could not start in its time is still in its queue.
+    assert one(recording.resources, type="Queue").name == "hello-dead-letters"
+    assert outputs(recording, "ScheduledTask")["schedule_arn"] == ""
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        {"expression": "at(2026-06-15T12:00:01)"},
+        {"expression": "at(2026-06-15T21:00:01)", "timezone": "Asia/Tokyo"},
+        {"expression": "cron(0 10 * * ? 2024-2026)"},
+        {"expression": "cron(0 10 * * ? *)", "end": "2026-06-15T12:00:01Z"},
+    ],
+)
+def test_a_schedule_that_can_still_fire_is_made(
+    monkeypatch: pytest.MonkeyPatch, when: dict[str, str]
+) -> None:
+    at_noon(monkeypatch)
+    one(scheduled(schedule=schedule_args(**when)).resources, type="Schedule")

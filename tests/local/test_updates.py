@@ -116,6 +116,14 @@ def test_where_two_cannot_be_at_once_the_old_one_goes_first(laptop: Laptop) -> N
     assert asked == ["delete p-1", "create p"]
 
 
+def test_what_a_change_is_to_replace_is_replaced(laptop: Laptop) -> None:
+    queue = "aws.sqs.Queue('q', delay_seconds=1, opts=opts)\n"
+    replacing = "opts = pulumi.ResourceOptions(replace_on_changes=['delaySeconds'])\n" + queue
+    laptop.apply(replacing)
+    _, asked = laptop.apply(replacing.replace("=1", "=2"))
+    assert asked == ["create q", "delete q-1"]
+
+
 def test_what_is_no_longer_declared_goes_last_dependents_first(laptop: Laptop) -> None:
     laptop.apply(BOTH)
     counts, asked = laptop.apply("aws.sqs.Queue('q')\n")

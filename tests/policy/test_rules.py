@@ -182,7 +182,8 @@ KEPT: dict[str, list[Stack]] = {
     ],
     "tags-immutable": [
         [(REPOSITORY, {"imageTagMutability": "IMMUTABLE"})],
-        [("awsx:ecr:Repository", {"imageTagMutability": "IMMUTABLE"})],
+        # What the engine knows of it: the repository inside it is looked at.
+        [("awsx:ecr:Repository", {})],
     ],
     "grants-narrow": [
         [(ROLE_POLICY, grant("s3:GetObject"))],
@@ -192,7 +193,7 @@ KEPT: dict[str, list[Stack]] = {
         key(ROOT_MAY),
     ],
     "passed-roles-bound": [[(ROLE_POLICY, grant("iam:PassRole", Condition=BOUND))]],
-    "runs-bound": [run()],
+    "runs-bound": [run(), run(f"{TASK_ARN}:*")],
     "services-bound": [
         trusted("states", StringEquals=ACCOUNT, ArnLike=SOURCE),
         trusted("lambda"),
@@ -236,7 +237,7 @@ BROKEN: dict[str, list[Stack]] = {
     ],
     "tags-immutable": [
         [(REPOSITORY, {})],
-        [("awsx:ecr:Repository", {"imageTagMutability": "MUTABLE"})],
+        [(REPOSITORY, {"imageTagMutability": "MUTABLE"})],
     ],
     "grants-narrow": [
         [(ROLE_POLICY, grant("s3:*"))],
@@ -256,7 +257,7 @@ BROKEN: dict[str, list[Stack]] = {
     ],
     "runs-bound": [
         run(TASK_ARN),
-        run(f"{TASK_ARN}:*"),
+        run(f"{TASK_ARN}*:*"),
         run(cluster=[]),
         run(cluster=f"{CLUSTER_ARN}*"),
     ],

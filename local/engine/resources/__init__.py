@@ -1,11 +1,12 @@
 """What the program declares → the local cloud: a file a service, a handler for each type."""
 
+import base64
 from collections.abc import Callable
 
 from botocore.exceptions import ClientError
 
 from local.engine.deployment import Deployment, Evaluation
-from local.engine.monitor import update, who_and_where
+from local.engine.monitor import AUTHORIZATION, update, who_and_where
 from local.engine.project import Project
 from local.engine.resources import (
     containers,
@@ -135,6 +136,11 @@ class CloudProvider:
 
     def invoke(self, token: str, arguments: Properties) -> Properties:  # noqa: ARG002 -- as Provider has it
         """Answer a function call."""
+        if token == AUTHORIZATION:
+            answer = self.context.ecr.get_authorization_token()["authorizationData"][0]
+            both = base64.b64decode(answer["authorizationToken"]).decode()
+            user, _, password = both.partition(":")
+            return {"userName": user, "password": password}
         return who_and_where(token, self.context.account, self.context.region)
 
     def not_honoured(self) -> tuple[str, ...]:

@@ -218,6 +218,13 @@ def _refusal(body: dict[str, Any]) -> str | None:  # noqa: PLR0911 - one a refus
     start, end = _time(body.get("StartDate")), _time(body.get("EndDate"))
     if start is not None and end is not None and end <= start:
         return "The StartDate must come before the EndDate."
+    # A one-time schedule has no use for it.
+    if (
+        start is not None
+        and start < now - timedelta(minutes=5)
+        and not expression.startswith("at(")
+    ):
+        return "The StartDate you specify cannot be earlier than 5 minutes ago."
     if end is not None and end <= now:
         return "The EndDate you specify cannot be earlier than now."
     return None
