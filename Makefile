@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
+BUILT := .pulumi
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export FILE
 
@@ -16,7 +17,7 @@ demo: $(VENV)/.local ## the tour: upload a file, watch the batch it starts (FILE
 test: lint types unit ## what must be green before each commit: some minutes
 
 quick: lint ## the part of it for the time between two edits: half a minute
-	$(PYTEST) -m "not slow and not browser" --ignore tests/local --ignore tests/batch --ignore tests/test_locks.py --ignore tests/test_properties.py
+	$(PYTEST) -m "not slow and not browser and not engine" --ignore tests/local --ignore tests/batch --ignore tests/test_locks.py --ignore tests/test_properties.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -27,16 +28,19 @@ types: $(VENV)/.dev
 	$(BIN)/basedpyright
 
 unit: $(VENV)/.dev
-	$(PYTEST) -m "not slow and not browser" $(TESTS)
+	$(PYTEST) -m "not slow and not browser and not engine" $(TESTS)
 
 slow: $(VENV)/.dev ## the tests that take longer
-	$(PYTEST) -m "slow and not browser" $(TESTS)
+	$(PYTEST) -m "slow and not browser and not engine" $(TESTS)
 
 cover: $(VENV)/.dev ## every test but those that need a browser, and what they leave out
-	$(PYTEST) -m "not browser" --cov --cov-report=term $(TESTS)
+	$(PYTEST) -m "not browser and not engine" --cov --cov-report=term $(TESTS)
 
 browser: $(VENV)/.dev ## the tests that drive a Chromium
 	$(PYTEST) -m browser $(TESTS)
+
+engine: $(VENV)/.dev $(if $(shell command -v pulumi),,$(BUILT)/pulumi) ## the program on the real Pulumi engine: the one on PATH, or built once with Go
+	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -m engine tests/engine
 
 bench: $(VENV)/.dev ## measure this machine
 	$(BIN)/python -m benchmarks
@@ -54,7 +58,7 @@ lock: ## pin the dependencies again, with hashes
 	$(LOCK) --python-version 3.13 batch/requirements.in -c requirements-dev.txt -o batch/requirements.txt
 
 clean: ## remove what the targets above made
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(BUILT) .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 
 # A lock is complete, so nothing is resolved: a release that came out after it cannot change a thing.
 # pip compiles the bytecode as it installs, so the first run is as fast as the second. The clone itself
@@ -74,8 +78,24 @@ $(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
 	$(install)
 	@touch $@ $(VENV)/.local
 
+# Static, and without what only the network or a debugger takes: some minutes on two cores, once.
+
+GO_BUILD = CGO_ENABLED=0 go build -C $(<D) -p 2 -trimpath -tags osusergo,grpcnotrace
+PULUMI_VERSION = $(shell sed -n 's|.*pulumi/pulumi/sdk/v3 \(v[0-9.]*\).*|\1|p' $<)
+
+$(BUILT)/pulumi: tests/engine/pulumi/go.mod tests/engine/pulumi/go.sum
+	@command -v go >/dev/null || { echo "make engine needs pulumi on PATH, or Go to build it with." >&2; exit 1; }
+	@echo "Building Pulumi $(PULUMI_VERSION) into $(BUILT) (once) ..."
+	@$(GO_BUILD) -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$(PULUMI_VERSION)" \
+		-o $(CURDIR)/$@ github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+
+$(BUILT)/pulumi-language-yaml: tests/engine/pulumi-yaml/go.mod tests/engine/pulumi-yaml/go.sum
+	@echo "Building Pulumi's YAML language host into $(BUILT) (once) ..."
+	@$(GO_BUILD) -ldflags "-s -w" -o $(CURDIR)/$@ github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fargate-batch needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV)
 
-.PHONY: help demo test quick lint types unit slow cover browser bench lock clean
+.PHONY: help demo test quick lint types unit slow cover browser engine bench lock clean
+.PHONY: help demo test quick lint types unit slow cover browser engine bench lock clean

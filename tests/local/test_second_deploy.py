@@ -13,6 +13,7 @@ from local.engine.monitor import update
 from local.engine.resources import HANDLERS, CloudProvider
 from local.engine.resources.context import Context
 from tests.local.everything import PROGRAM
+from tests.local.inventory import inventory
 from tests.local.programs import REGION, STACK_FILE, write_project
 
 TAGGED = STACK_FILE + "  aws:defaultTags: {tags: {owner: batch, stack: dev}}\n"
@@ -45,39 +46,6 @@ def laptop(tmp_path: Path) -> Generator[Laptop]:
     (tmp_path / "function" / "handler.py").write_text("def handle(event, context):\n    return 1\n")
     with Cloud(0, REGION) as cloud:
         yield Laptop(cloud, tmp_path, Deployment())
-
-
-def left(laptop: Laptop) -> dict[str, list[Any]]:
-    """What each service still has, AWS's own default resources apart."""
-    api = laptop.api
-    return {
-        "buckets": api("s3").list_buckets()["Buckets"],
-        "tables": api("dynamodb").list_tables()["TableNames"],
-        "roles": api("iam").list_roles()["Roles"],
-        "aliases": api("kms").list_aliases()["Aliases"],
-        "queues": api("sqs").list_queues().get("QueueUrls", []),
-        "topics": api("sns").list_topics()["Topics"],
-        "subscriptions": api("sns").list_subscriptions()["Subscriptions"],
-        "log groups": api("logs").describe_log_groups()["logGroups"],
-        "queries": api("logs").describe_query_definitions()["queryDefinitions"],
-        "alarms": api("cloudwatch").describe_alarms()["MetricAlarms"],
-        "dashboards": api("cloudwatch").list_dashboards()["DashboardEntries"],
-        "functions": api("lambda").list_functions()["Functions"],
-        "rules": api("events").list_rules()["Rules"],
-        "schedules": api("scheduler").list_schedules()["Schedules"],
-        "groups": [
-            group
-            for group in api("scheduler").list_schedule_groups()["ScheduleGroups"]
-            if group["Name"] != "default"
-        ],
-        "machines": api("stepfunctions").list_state_machines()["stateMachines"],
-        "clusters": api("ecs").list_clusters()["clusterArns"],
-        "task definitions": api("ecs").list_task_definitions()["taskDefinitionArns"],
-        "repositories": api("ecr").describe_repositories()["repositories"],
-        "parameters": api("ssm").describe_parameters()["Parameters"],
-        "vpcs": [v for v in api("ec2").describe_vpcs()["Vpcs"] if not v["IsDefault"]],
-        "endpoints": api("ec2").describe_vpc_endpoints()["VpcEndpoints"],
-    }
 
 
 def test_deployed_again_everything_is_there_and_nothing_changes(laptop: Laptop) -> None:
@@ -115,13 +83,13 @@ def test_new_tags_reach_all_that_has_tags(laptop: Laptop) -> None:
 
 
 def test_no_longer_declared_nothing_of_it_is_left(laptop: Laptop) -> None:
-    before = left(laptop)
+    before = inventory(laptop.cloud)
     laptop.apply(PROGRAM)
-    there = left(laptop)
+    there = inventory(laptop.cloud)
     assert {name for name, found in there.items() if found == before[name]} == set()
     counts = laptop.apply("").counts
     assert counts.deleted > 60
-    assert left(laptop) == before
+    assert inventory(laptop.cloud) == before
     assert laptop.deployment.states == {}
 
 
