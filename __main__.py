@@ -8,7 +8,7 @@ import components as c
 import outputs as out
 import settings
 
-config = settings.load()
+config = settings.load_or_end()
 
 network = c.Network("network", args.network(config))
 cluster = c.BatchCluster("cluster", args.cluster(config))

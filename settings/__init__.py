@@ -18,7 +18,7 @@ from .buckets import BucketSettings, ResultsSettings, UploadsSettings
 from .jobs import JobSettings
 from .network import NetworkSettings
 from .pipelines import PipelineSettings, ScheduleSettings, StepSettings, WhenSettings
-from .refusals import PROJECT, SettingsError, lines
+from .refusals import PROJECT, SettingsError, end_program, lines
 from .stack import Settings
 from .uploads import UploadSettings
 
@@ -39,6 +39,14 @@ __all__ = [
     "load",
     "validated",
 ]
+
+
+def load_or_end() -> Settings:
+    """Reads the configuration as `load` does; one that is refused ends the program."""
+    try:
+        return load()
+    except SettingsError as error:
+        end_program(error)
 
 
 def load() -> Settings:

@@ -1,8 +1,9 @@
 """What is refused, as the lines that a person reads."""
 
 import json
+import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import pulumi
 from pydantic import ValidationError
@@ -15,6 +16,23 @@ class SettingsError(pulumi.RunError):
 
     Pulumi prints a RunError without a traceback.
     """
+
+
+# By this status a program tells Pulumi that it has said itself why it ends:
+# https://github.com/pulumi/pulumi/blob/master/sdk/python/cmd/pulumi-language-python/main.go
+_SAID = 32
+
+
+def end_program(error: SettingsError) -> NoReturn:
+    """End the program with what is refused, told once.
+
+    For what a program raises, Pulumi tells of its exit status as well. Where the program is a part
+    of another one, as the Automation API has it, the error is raised as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise error
+    pulumi.log.error(str(error))
+    raise SystemExit(_SAID) from error
 
 
 def lines(error: ValidationError, values: Mapping[str, Any]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 import runpy
 
 import pytest
+from pulumi import RunError
 
 from tests.recorder import ROOT, UNKNOWN, Recording, deploy, one, the_stack
 
@@ -10,8 +11,12 @@ PROGRAM = ROOT / "examples" / "consumer" / "__main__.py"
 PLATFORM = "team/fargate-batch/dev"
 
 
-def consumer(*, preview: bool = False, without: str | None = None) -> Recording:
-    exports = the_stack("dev").exports
+def consumer(
+    *, preview: bool = False, without: str | None = None, jobs: object = None
+) -> Recording:
+    exports = dict(the_stack("dev").exports)
+    if jobs is not None:
+        exports["jobs"] = jobs
     exports.pop(without or "", None)
     return deploy(
         lambda: runpy.run_path(str(PROGRAM), run_name="__main__"),
@@ -55,3 +60,12 @@ def test_it_shares_no_name_with_the_platform() -> None:
 def test_a_platform_that_took_an_output_away_is_noticed(output: str) -> None:
     with pytest.raises(KeyError, match=output):
         consumer(without=output)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "there"), [({"ingets": {}, "archive": {}}, "archive, ingets"), ({}, "none")]
+)
+def test_a_job_that_is_gone_is_told_of_in_a_line(jobs: dict[str, object], there: str) -> None:
+    with pytest.raises(RunError) as caught:
+        consumer(jobs=jobs)
+    assert str(caught.value) == f"{PLATFORM} has no job ingest; there are: {there}"
