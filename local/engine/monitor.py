@@ -460,6 +460,9 @@ async def _stack_outputs() -> Properties:
 
 def _explained(error: BaseException, root: Path) -> EvaluationError:
     """The error in a line: the program's own refusals as they are, any other with its place."""
+    if isinstance(error, SystemExit) and error.__cause__ is not None:
+        # A program that has told Pulumi itself why it ends.
+        error = error.__cause__
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, EvaluationError):

@@ -29,6 +29,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from local.engine.resources import COMPONENTS, CloudProvider
 from local.engine.resources.context import Context
 from local.engine.state import Child, Make, Properties, Registration, State
+from local.services.ecs.images import Images
 
 ENDPOINT = "FARGATE_BATCH_ENDPOINT"
 IMAGES = "FARGATE_BATCH_IMAGES"
@@ -46,6 +47,7 @@ class _Cloud:
     account = ACCOUNT
 
     def __init__(self, region: str) -> None:
+        self.images = Images()
         self._region = region
         self._endpoint = os.environ[ENDPOINT]
 

@@ -18,6 +18,7 @@ from local.cloud import Cloud
 from local.engine.provider import ENDPOINT, IMAGES, PACKAGES
 from local.services.ecs.images import Image, Images, UnknownImage
 from tests.local.inventory import inventory
+from tests.local.programs import copy_program
 
 ROOT = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
@@ -175,19 +176,6 @@ def _read(outcome: Outcome, event: dict[str, Any]) -> None:
             pass
 
 
-def write_project(folder: Path, source: Path) -> None:
-    """A copy of what of `source` a deployment takes."""
-    folder.mkdir()
-    for path in sorted(source.iterdir()):
-        if path.is_dir() and path.name in {"batch", "components", "lambdas", "policy", "settings"}:
-            shutil.copytree(
-                path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__", "venv")
-            )
-        elif path.suffix == ".py" or re.fullmatch(r"Pulumi\..*yaml", path.name):
-            shutil.copy(path, folder)
-    (folder / ".venv").symlink_to(Path(sys.prefix))
-
-
 def write_plugins(folder: Path) -> None:
     """The plugins' programs, as the engine looks for them on PATH."""
     folder.mkdir()
@@ -205,7 +193,7 @@ def write_plugins(folder: Path) -> None:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Generator[Engine]:
     """An empty cloud, and a copy of the project with no stack yet."""
     folder = tmp_path_factory.mktemp("engine")
-    write_project(folder / "project", ROOT)
+    copy_program(folder / "project")
     write_plugins(folder / "bin")
     (folder / "state").mkdir()
     images = folder / "images"

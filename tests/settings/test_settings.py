@@ -628,8 +628,12 @@ def test_a_stack_name_that_makes_a_state_machine_name_too_long_is_refused() -> N
 
 
 def test_a_refused_stack_registers_nothing() -> None:
-    with pytest.raises(SettingsError, match="jobs: must have at least one entry"):
+    # The status by which a program tells Pulumi that it has said itself why it ends.
+    with pytest.raises(SystemExit, match="32") as caught:
         deploy_stack("dev", jobs={})
+    refusal = caught.value.__cause__
+    assert isinstance(refusal, SettingsError)
+    assert "jobs: must have at least one entry" in str(refusal)
 
 
 def test_pulumi_shows_a_refusal_without_a_traceback() -> None:
