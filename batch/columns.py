@@ -49,7 +49,7 @@ class Column:
 
     def narrow(self, text: Values) -> None:
         """Rule out the types that one of the values does not fit."""
-        if len(self.candidates) > 1:
+        if len(self.candidates) > 1 and text.null_count < len(text):
             self.candidates = tuple(kind for kind in self.candidates if self._fits(kind, text))
 
     def sample(self, text: Values) -> None:
@@ -82,6 +82,8 @@ class Column:
     def made(self, text: Values, lines: npt.NDArray[np.int64]) -> "Values | None":
         """Return the values in the column's type, or None if one of them does not fit."""
         kind = self.kind
+        if text.null_count == len(text):
+            return text if text.type == kind.type else pa.nulls(len(text), kind.type)
         if kind is TEXT:
             self._look(text, lines)
             return text

@@ -36,7 +36,7 @@ def records(
         for line in lines:
             taken += 1
             body = line.removesuffix("\n").removesuffix("\r")
-            yield body.replace("\r", _RETURN) + "\n"
+            yield body.replace("\r", _RETURN) + (line[len(body) :] or "\n")
 
     reader = (
         csv.reader(feed(), delimiter=delimiter, strict=True)

@@ -25,7 +25,7 @@ TWICE = "a key occurs twice in the object"
 TOO_DEEP = f"values are nested deeper than {DEPTH}"
 NO_UNICODE = "an escape that is half a character"
 _INVALID = b"\xff"
-_CELLS = 200_000
+_CELLS = 1_000_000
 _LEVELS = 16
 _BLANK = b" \t\r"
 _STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
@@ -277,8 +277,12 @@ class JsonTable:
         rejects.records = taken + len(rows) + rejects.count
 
     def _batch(self, rows: Sequence[Mapping[str, Value]], lines: Sequence[int]) -> Batch:
+        # Objects of many different keys have few of them each.
+        present = set[str]().union(*rows)
         columns = [
-            pa.array([_text(found.get(key)) for found in rows], pa.string())
+            pa.nulls(len(rows), made or pa.string())
+            if key not in present
+            else pa.array([_text(found.get(key)) for found in rows], pa.string())
             if made is None
             else pa.array([_plain(found.get(key)) for found in rows], made)
             for key, made in zip(self._structures, self._types, strict=True)

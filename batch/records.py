@@ -17,6 +17,8 @@ from batch.report import Rejects
 
 WINDOW = 256 << 10
 CHUNK = 1 << 20
+"""Bytes of records that are read at once; of a wide table more, as each column takes its time."""
+_CHUNK_OF_COLUMN = 2 << 10
 INVALID = 0xFF
 """A byte that is nothing in UTF-8: stands where the file has no valid character."""
 
@@ -80,6 +82,7 @@ class Records:
         self._blocks = blocks
         self._shape = shape
         self._delimiter = ord(shape.delimiter)
+        self._ends = (b"\n", b"\r") if shape.returns else (b"\n",)
         self._rejects = rejects
         # Of the window's beginning:
         self._line = line
@@ -99,12 +102,13 @@ class Records:
         data: list[bytes] = []
         lines: list[_Places] = []
         size = 0
+        enough = max(CHUNK, _CHUNK_OF_COLUMN * self._shape.width)
         for kept, begins in self._kept():
             self.good += begins.size
             data.append(kept)
             lines.append(begins)
             size += len(kept)
-            if size >= CHUNK:
+            if size >= enough:
                 yield Chunk(b"".join(data), np.concatenate(lines))
                 data, lines, size = [], [], 0
         if size:
@@ -118,12 +122,13 @@ class Records:
                 data = self._ended(data)
             elif data[-1:] in {b'"', b"\r"}:
                 # What these mean depends on the byte behind them.
-                data, held = data[:-1], data[-1:]
+                place = len(data) - (2 if data.endswith(b'"\r') else 1)
+                data, held = data[:place], data[place:]
             if self._skipping:
                 data = self._skipped(data)
             if not data:
                 continue
-            kept, begins, odd = self._scan(data)
+            kept, begins, odd = self._scan(data, held[:1])
             if begins.size:
                 yield kept, begins
             if odd is not None:
@@ -134,10 +139,14 @@ class Records:
         if self._quoted:
             self._reject_lines(self._begun_line, self._line - self._begun_line)
 
-    def _scan(self, data: bytes) -> tuple[bytes, _Places, bytes | None]:
-        """Take the records of a window up to the first that is odd; it and the rest come third."""
-        a = np.frombuffer(data, np.uint8)
-        marks = self._marks(data, a)
+    def _scan(self, data: bytes, behind: bytes) -> tuple[bytes, _Places, bytes | None]:
+        """Take the records of a window up to the first that is odd; it and the rest come third.
+
+        `behind` is the byte that follows the window, if it matters.
+        """
+        ahead = np.frombuffer(data + (behind or b"\0"), np.uint8)
+        a = ahead[:-1]
+        marks = self._marks(data, ahead)
         separators = np.flatnonzero(
             ((marks.byte == self._delimiter) | marks.breaks) & marks.outside
         )
@@ -170,8 +179,9 @@ class Records:
             self._begun.append(data[cut:])
         return *kept, None
 
-    def _marks(self, data: bytes, a: _Bytes) -> "_Marks":
+    def _marks(self, data: bytes, ahead: _Bytes) -> "_Marks":
         """Find what separates cells and records, and the first thing that has to be looked at."""
+        a = ahead[:-1]
         mask = (a == self._delimiter) | (a == _LF)
         if self._shape.quoting:
             mask |= a == _QUOTE
@@ -188,11 +198,11 @@ class Records:
         if self._shape.quoting and (quoted or quotes.any()):
             parity = (np.cumsum(quotes) + quoted) & 1
             outside = parity == 0
-            odd = self._first_stray(a, at[quotes])
+            odd = self._first_stray(ahead, at[quotes])
             quoted = bool(not outside[-1]) if at.size else quoted
         lone = byte == _CR
         if lone.any():
-            lone[lone] = a[np.minimum(at[lone] + 1, a.size - 1)] != _LF
+            lone[lone] = ahead[at[lone] + 1] != _LF
             if self._shape.returns:
                 breaks |= lone
             else:
@@ -219,7 +229,7 @@ class Records:
         well = (before == self._delimiter) | starts | (before == _QUOTE)
         closed = (behind == self._delimiter) | ends | (behind == _QUOTE)
         strays = [*openers[~well][:1].tolist(), *closers[~closed][:1].tolist()]
-        return min([a.size, *strays])
+        return min([a.size - 1, *strays])
 
     def _judge(
         self,
@@ -326,15 +336,15 @@ class Records:
     def _ended(self, data: bytes) -> bytes:
         """Return the last bytes with an end to the last line, without DOS's end of file."""
         data = data.rstrip(b"\x1a")
-        ends = (b"\n", b"\r") if self._shape.returns else b"\n"
-        return data if data.endswith(ends) or not (data or self._begun_bytes) else data + b"\n"
+        nothing = not data and not self._begun_bytes
+        return data if nothing or data.endswith(self._ends) else data + b"\n"
 
     def _read(self, data: bytes, *, final: bool) -> tuple[bytes, _Places, bytes]:
         """Read a window's records with the csv module; what is not a whole record comes third."""
         whole = (
             data.splitlines(keepends=True) if self._shape.returns else io.BytesIO(data).readlines()
         )
-        if not final and whole and not whole[-1].endswith((b"\n", b"\r")):
+        if not final and whole and not whole[-1].endswith(self._ends):
             whole.pop()
         kept: list[bytes] = []
         begins: list[int] = []
