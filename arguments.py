@@ -179,7 +179,7 @@ def job(
         "memory": job.memory,
         "ephemeral_storage": job.ephemeral_storage,
         "architecture": config.architecture,
-        "environment": job.environment,
+        "environment": job.variables,
         "secrets": job.secrets,
         "secrets_key": job.secrets_key,
         "policies": [

@@ -36,6 +36,12 @@ _IMPLAUSIBLE = re.compile(
     r"|[£¥§¤¦¬±¹²³¶¸»¼½¾][a-zß-öø-ÿ]"
 )
 
+# One character of East Asia between two Latin letters, or one of half width between others: signs
+# that two bytes of something else were taken for one character.
+_MISTAKEN = re.compile(
+    r"[A-Za-z][^\x00-ÿ](?=[A-Za-z])|(?<![ｦ-ﾟ\s,;\"])[ｦ-ﾟ](?![ｦ-ﾟ\s,;\"])|[ｦ-ﾟ](?=[A-Za-z])"
+)
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -197,11 +203,11 @@ def _mess(lines: list[bytes], encoding: str) -> float:
     if len(lines) - len(whole) > max(1, len(lines) // _FEW):
         return 1.0
     sample = b"\n".join(whole)
-    if encoding == "windows-1252":
-        text = sample.decode(encoding)
-        accents = len(text) - len(text.encode("ascii", "ignore"))
-        if len(_IMPLAUSIBLE.findall(text)) * 10 > accents:
-            return 1.0
+    text = sample.decode(encoding)
+    others = len(text) - len(text.encode("ascii", "ignore"))
+    signs, share = (_IMPLAUSIBLE, 10) if encoding == "windows-1252" else (_MISTAKEN, 6)
+    if len(signs.findall(text)) * share > others:
+        return 1.0
     best = from_bytes(sample, cp_isolation=[encoding], threshold=_MESS * 2).best()
     return 1.0 if best is None else best.chaos
 

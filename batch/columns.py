@@ -83,7 +83,7 @@ class Column:
         """Return the values in the column's type, or None if one of them does not fit."""
         kind = self.kind
         if text.null_count == len(text):
-            return text if text.type == kind.type else pa.nulls(len(text), kind.type)
+            return text if text.type == kind.type else pa.array([None] * len(text), kind.type)
         if kind is TEXT:
             self._look(text, lines)
             return text

@@ -23,6 +23,7 @@ _TIME = re.compile(
 )
 # Names of columns that are numbers: years, months, days, and their like across a table.
 _LABEL = re.compile(r"\d{1,2}|(19|20)\d{2}([-/年]?(0?[1-9]|1[0-2])[月]?([-/]?\d{1,2}日?)?)?年?")
+_YEAR = re.compile(r"(19|20)\d{2}.*")
 _ABSENT = {"", "-", "--", "n/a", "na", "null", "none", "nan", "なし", "―", "ー"}
 
 
@@ -211,7 +212,7 @@ def _is_value(cell: str) -> bool:
 
 def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     """Say if the first row names the columns: by the types of the others, then by repetition."""
-    names = values = labels = 0
+    names = values = labels = years = 0
     repeated = False
     for place, cell in enumerate(first):
         below = [row[place] for row in rest if row[place].strip().lower() not in _ABSENT]
@@ -220,14 +221,22 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
         if _is_value(cell):
             values += 1
             labels += _LABEL.fullmatch(cell.strip()) is not None
+            years += _is_year_above(cell, below)
         elif below and sum(map(_is_value, below)) * 10 >= len(below) * 9:
             names += 1
         elif len(below) > 1 and _same_pattern(cell, below):
             values += 1
         repeated = repeated or (cell in below and list(first) not in [list(row) for row in rest])
     if values:
-        return names > 0 and labels == values
+        return (names > 0 and labels == values) or years == values > 1
     return names > 0 or not repeated
+
+
+def _is_year_above(cell: str, below: Sequence[str]) -> bool:
+    """Say if a column is headed by a year, and holds something else."""
+    return (
+        _YEAR.fullmatch(cell) is not None and not any(map(_YEAR.fullmatch, below)) and below != []
+    )
 
 
 def _same_pattern(cell: str, below: Sequence[str]) -> bool:

@@ -280,7 +280,7 @@ class JsonTable:
         # Objects of many different keys have few of them each.
         present = set[str]().union(*rows)
         columns = [
-            pa.nulls(len(rows), made or pa.string())
+            pa.array([None] * len(rows), made or pa.string())
             if key not in present
             else pa.array([_text(found.get(key)) for found in rows], pa.string())
             if made is None

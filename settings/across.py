@@ -27,6 +27,7 @@ def disagreements(settings: Settings) -> Iterable[str]:
     yield from _unknown_jobs(settings)
     yield from _same_physical_names(settings)
     yield from _own_results(settings)
+    yield from _unread_ingest(settings)
     yield from _quotas(settings)
 
 
@@ -83,6 +84,18 @@ def _own_results(settings: Settings) -> Iterable[str]:
             )
 
 
+def _unread_ingest(settings: Settings) -> Iterable[str]:
+    """Declarations that only the program's own container is known to read."""
+    for name, job in settings.jobs.items():
+        image = job.image or settings.image
+        if job.ingest.model_fields_set and image and not job.reads_ingest:
+            yield (
+                f"{PROJECT}:jobs.{name}.ingest: the image {image} is not known to read it; "
+                f"set jobs.{name}.readsIngest: true if it reads the variable INGEST, or take "
+                "ingest away"
+            )
+
+
 def _quotas(settings: Settings) -> Iterable[str]:
     # One rule each for the log of task events and the reaper, two for the alerts and for each job
     # that has a limit.
@@ -103,7 +116,7 @@ def _quotas(settings: Settings) -> Iterable[str]:
                 f"EventBridge allows {PATTERN_CHARACTERS}; use a shorter prefix, suffix or key"
             )
     for name, job in settings.jobs.items():
-        size = len(json.dumps({**job.environment, **job.secrets}).encode())
+        size = len(json.dumps({**job.variables, **job.secrets}).encode())
         if size > TASK_DEFINITION_BYTES - 4096:
             yield (
                 f"{PROJECT}:jobs.{name}.environment: takes {size} bytes, a task definition has "

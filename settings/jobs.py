@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from . import defaults
 from .containers import LimitSettings, LogSettings, StopTimeout, User
+from .ingest import IngestSettings
 from .network import JobNetworkSettings
 from .outcomes import EXIT_CODES
 from .rights import ManagedPolicyArn, StatementSettings
@@ -84,6 +85,19 @@ class JobSettings(Section):
     ] = defaults.RETRY_EXIT_CODES
     max_concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
     spot: bool = defaults.SPOT
+    ingest: IngestSettings = IngestSettings()
+    reads_ingest: bool = False
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The container's variables: the job's own, and INGEST if it is to read that."""
+        told = {"INGEST": self.ingest.document()} if self.declares_ingest else {}
+        return {**self.environment, **told}
+
+    @property
+    def declares_ingest(self) -> bool:
+        """Whether the container is told what its files are."""
+        return self.reads_ingest or bool(self.ingest.model_fields_set)
 
     @model_validator(mode="after")
     def _fits_fargate(self) -> Self:
@@ -99,6 +113,10 @@ class JobSettings(Section):
             raise ValueError(
                 f"{', '.join(given)}: the program sets this itself; "
                 "a pipeline's step or a schedule may set BUCKET and OBJECT_KEY"
+            )
+        if self.declares_ingest and "INGEST" in self.environment.keys() | self.secrets.keys():
+            raise ValueError(
+                "INGEST is how the container is told ingest: name a variable otherwise"
             )
         if self.secrets_key and not (self.secrets or self.repository_credentials):
             raise ValueError("secretsKey decrypts secrets, and there are none")

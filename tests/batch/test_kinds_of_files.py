@@ -1,0 +1,320 @@
+"""Files as companies upload them: encodings, dialects, headers, declarations, no tables."""
+
+import datetime as dt
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batch.dialect import unique_names
+from batch.exits import BadDataError
+from batch.report import Drift
+from tests.batch.s3 import ROOT, environment
+from tests.batch.test_convert import Ingest, convert_bytes
+
+JAPANESE = (
+    "番号,氏名,備考\n1,見本太郎,東京都千代田区\n2,見本花子,ありがとう\n3,見本一郎,表示能力テスト\n"
+)
+KATAKANA = "ID,ナマエ\n1,ミホンタロウ\n2,ミホンハナコ\n"
+HALF_WIDTH = "番,ﾅﾏｴ\n1,ﾀﾛｳ\n2,ﾊﾅｺ\n"
+CHINESE = "编号,姓名,城市\n1,张伟,北京\n2,王芳,上海\n3,李娜,广州市天河区\n"
+FRENCH = "id,nom,ville\n1,Hélène,Genève\n2,Benoîte,Orléans\n"
+GERMAN = "id,name,ort\n1,Müller,Köln\n2,Groß,München\n"
+EURO = "id,price\n1,€ 100\n2,“200”\n"
+
+
+@pytest.fixture(name="ingest")
+def fixture_ingest(tmp_path: Path) -> Ingest:
+    return lambda body, **declared: convert_bytes(body, tmp_path, **declared)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        *((text, name) for text in (JAPANESE, KATAKANA) for name in ("utf-8", "cp932", "euc-jp")),
+        (HALF_WIDTH, "cp932"),
+        (CHINESE, "gb18030"),
+        (FRENCH, "windows-1252"),
+        (GERMAN, "windows-1252"),
+        (EURO, "windows-1252"),
+    ],
+)
+def test_an_encoding_is_told_by_the_whole_file_and_read_exactly(
+    ingest: Ingest, text: str, encoding: str
+) -> None:
+    done = ingest(text.encode(encoding))
+    lines = [line.split(",") for line in text.splitlines()]
+    assert (done.encoding, list(done.types)) == (encoding, lines[0])
+    assert [[str(cell) for cell in row] for row in done.rows] == lines[1:]
+    assert ingest(text.encode(encoding), encoding=encoding).rows == done.rows
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "번호,이름,도시\n1,김철수,서울\n2,이영희,부산\n".encode("euc_kr"),
+        "編號,姓名,城市\n1,張偉,臺北\n2,王芳,高雄\n".encode("big5"),
+        "номер,имя\n1,Иван\n2,Мария\n".encode("cp1251"),
+        "id,miasto\n1,Łódź\n2,Wąbrzeźno\n3,Żyrardów\n".encode("cp1250"),
+        b"id,v\n" + b"".join(b"%d,%s\n" % (n, bytes((0x81, 0xFF, n + 128))) for n in range(20)),
+    ],
+    ids=["euc-kr", "big5", "windows-1251", "windows-1250", "none"],
+)
+def test_characters_that_fit_no_known_encoding_are_refused(ingest: Ingest, body: bytes) -> None:
+    with pytest.raises(BadDataError, match=r"encodings UTF-8.*jobs\.NAME\.ingest\.encoding"):
+        ingest(body)
+
+
+def test_a_7_bit_encoding_is_refused_by_name_and_read_if_it_is_declared(ingest: Ingest) -> None:
+    body = JAPANESE.encode("iso2022_jp")
+    with pytest.raises(BadDataError, match=r"ISO-2022-JP.*ingest\.encoding: iso-2022-jp"):
+        ingest(body)
+    assert ingest(body, encoding="iso-2022-jp").rows[0] == (1, "見本太郎", "東京都千代田区")
+
+
+def test_a_character_cut_off_at_the_end_costs_its_row(ingest: Ingest) -> None:
+    done = ingest("id,memo\n1,ok\n2,東京\n3,東".encode()[:-1])
+    assert (done.encoding, done.rows) == ("utf-8", [(1, "ok"), (2, "東京")])
+    assert done.rejected == [(4, "a character is not valid in the file's encoding")]
+
+
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        ("id,name\n1,a\n2,b\n", True),
+        ("name,city\na,tokyo\nb,osaka\n", True),
+        ("部門,2024,2025\nA,1,2\nB,3,4\n", True),
+        ("部門,2026/04,2026/05\nA,1,2\nB,3,4\n", True),
+        ("13999,100,ｱ,見本市\n13999,101,ｲ,見本区\n", False),
+        ("2026年4月1日,1000\n2026年4月2日,2000\n", False),
+        ("10:00:00,5\n10:01:00,6\n", False),
+        ("a1,tokyo\na2,osaka\na3,tokyo\n", False),
+        ("tokyo,a\nosaka,b\ntokyo,c\n", False),
+        ("1001,見本太郎,東京\n", False),
+        ("N/A,1.5\nx,2.5\n", False),
+    ],
+)
+def test_a_header_is_told_by_types_and_repetition(ingest: Ingest, body: str, header: bool) -> None:  # noqa: FBT001 - a case
+    done = ingest(body.encode())
+    assert done.converted.detected.header is header
+    assert len(done.rows) == body.count("\n") - header
+    assert ingest(body.encode(), header=not header).converted.detected.header is not header
+
+
+@pytest.mark.parametrize(
+    ("body", "preamble", "names"),
+    [
+        ("売上一覧\nid\tname\tn\n1\ta\t2\n2\tb\t3\n", 1, ["id", "name", "n"]),
+        ("sep=;\r\nid;name\r\n1;a\r\n2;b\r\n", 1, ["id", "name"]),
+        (
+            "開始日,2026/04/01\n件数,3\n\nid,name,qty\n1,a,2\n2,b,3\n3,c,4\n",
+            3,
+            ["id", "name", "qty"],
+        ),
+        ("売上一覧,,\n,,\nid,name,n\n1,a,2\n2,b,3\n", 2, ["id", "name", "n"]),
+        ("# made by x, at 10\n# y\nid;name\n1;a\n2;b\n", 2, ["id", "name"]),
+        ("\n\nid,name\n1,a\n2,b\n", 2, ["id", "name"]),
+    ],
+)
+def test_lines_before_the_table_are_left_out_and_counted(
+    ingest: Ingest, body: str, preamble: int, names: list[str]
+) -> None:
+    done = ingest(body.encode())
+    assert (done.converted.detected.preamble, list(done.types)) == (preamble, names)
+    assert [row[:2] for row in done.rows[:2]] == [(1, "a"), (2, "b")]
+
+
+def test_a_header_of_several_rows_is_refused(ingest: Ingest) -> None:
+    body = "時刻：10:00\n\n,東京,東京\n年月日,気温,気温\n,,品質\n2026/3/1,8.5,8\n2026/3/2,9.1,8\n"
+    with pytest.raises(BadDataError, match="the header has 3 rows, lines 3 to 5"):
+        ingest(body.encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("<TABLE border=1>\n<TR><TD>1</TD></TR></TABLE>\n", "HTML"),
+        ("\n <!-- x -->\n<!DocType Html>\n<p>a,b</p>\n", "HTML"),
+        ('<?xml version="1.0"?>\n<rows/>\n', "XML"),
+        ("<Error><Code>AccessDenied</Code></Error>\n", "XML"),
+        ("-- dump\nINSERT INTO t VALUES (1,'a');\n", "SQL"),
+        ("CREATE TABLE t (a int, b int);\n", "SQL"),
+        ("{'a': 1, 'b': None}\n{'a': 2, 'b': True}\n", "Python dicts"),
+        ("| a | b |\n|---|---|\n| 1 | 2 |\n", "Markdown"),
+        ("id   name     qty\n1    pen      10\n2    ink box  5\n", "fixed width"),
+        ("id name qty\n1 pen 10\n2 ink 5\n", "separated by spaces"),
+        ('[\n{"a":1},\n{"a":2}\n]\n', "JSON array"),
+        ('{\n  "meta": {"v":1},\n  "rows": [\n    {"id":1},\n    {"id":2}\n  ]\n}\n', "document"),
+    ],
+)
+def test_what_is_no_table_is_refused_by_its_name(ingest: Ingest, body: str, kind: str) -> None:
+    with pytest.raises(BadDataError, match=kind):
+        ingest(body.encode())
+
+
+def test_texts_of_several_words_and_times_are_columns_of_their_own(ingest: Ingest) -> None:
+    assert ingest(b"title\nthe old man\nthe sea wolf\nthe lost world\n").types == {
+        "title": "VARCHAR"
+    }
+    times = b"at\n2026-04-01 10:00:00\n2026-04-01 10:00:01\n"
+    assert ingest(times).types == {"at": "TIMESTAMP"}
+
+
+def test_more_than_a_tenth_of_rejected_rows_refuses_the_file_but_one_alone_never(
+    ingest: Ingest,
+) -> None:
+    assert ingest(b"a,b\n1,2\n3\n").converted.rejected.count == 1
+    body = b"a,b\n" + b"1,2\n" * 17 + b"3\n" * 2
+    with pytest.raises(BadDataError, match=r"2 of 19 records are rejected, 10\.5%.*found 1 \(2\)"):
+        ingest(body)
+    assert ingest(b"1,2\n" + body).converted.rejected.count == 2
+    assert ingest(body, rejected_share=0.2).converted.rejected.reasons == {
+        "expected 2 columns, found 1": 2
+    }
+
+
+def test_a_row_that_does_not_fit_the_declared_types_is_rejected_with_its_column(
+    ingest: Ingest,
+) -> None:
+    body = 'day,amount,code\n20260401,"1.234",001\n20260431,5,2\n20260402,"2,5",-\n'
+    done = ingest(
+        body.replace("1.234", "1,25").encode(),
+        schema={"day": "DATE", "amount": "DECIMAL(10,2)", "code": "VARCHAR"},
+        date_format="%Y%m%d",
+        decimal=",",
+        null_values=("-",),
+    )
+    assert [(row[0], str(row[1]), row[2]) for row in done.rows] == [
+        (dt.date(2026, 4, 1), "1.25", "001"),
+        (dt.date(2026, 4, 2), "2.50", None),
+    ]
+    assert done.rejected == [(3, "day: 20260431 is no date as %Y%m%d")]
+
+
+def test_columns_that_are_not_those_declared_are_refused_or_told(ingest: Ingest) -> None:
+    body, schema = b"a,c\n1,7\n2,8\n", {"a": "BIGINT", "b": "DATE"}
+    with pytest.raises(BadDataError, match="no column b; it has the undeclared c"):
+        ingest(body, schema=schema)
+    done = ingest(body, schema=schema, schema_drift="allow")
+    assert done.types == {"a": "BIGINT", "b": "DATE", "c": "VARCHAR"}
+    assert done.rows == [(1, None, "7"), (2, None, "8")]
+    assert done.converted.drift == Drift(missing=("b",), additional=("c",))
+
+
+def test_a_schema_holds_for_json_lines_and_without_a_header(ingest: Ingest) -> None:
+    schema = {"a": "VARCHAR", "b": "DOUBLE"}
+    assert ingest(b'{"a":1.50,"b":1e3}\n{"b":2,"a":[1]}\n', schema=schema).rows == [
+        ("1.50", 1000.0),
+        ("[1]", 2.0),
+    ]
+    assert ingest(b"1,2\n3,4\n", schema=schema, header=False).rows == [("1", 2.0), ("3", 4.0)]
+
+
+def test_the_report_says_why_a_column_was_left_as_text(ingest: Ingest) -> None:
+    rows = [f"2026/4/{n % 30 + 1},{n},{n}.5" for n in range(1200)]
+    rows[15], rows[700], rows[900] = "4/31,1,1", "x,1,1", "2026/2/30,1,1e5"
+    done = ingest("\n".join(["day,n,v", *rows]).encode())
+    assert done.types == {"day": "VARCHAR", "n": "BIGINT", "v": "VARCHAR"}
+    assert [column.reason for column in done.converted.columns] == [
+        "3 of 1,200 values are no date, the first at line 17: 4/31",
+        None,
+        "1 of 1,200 values is no number of at most 15 digits, the first at line 902: 1e5",
+    ]
+
+
+def test_json_numbers_keep_their_digits(ingest: Ingest) -> None:
+    done = ingest(
+        b'{"a":12345678901234567890.12,"b":{"x":99999999999999.99},"c":1e400,"d":1e5,"e":-0}\n'
+        b'{"a":1,"b":{"x":12345678901234567890123},"c":1,"d":2.5,"e":1}\n'
+    )
+    assert done.types == {
+        "a": "DECIMAL(38,2)",
+        "b": "VARCHAR",
+        "c": "VARCHAR",
+        "d": "DOUBLE",
+        "e": "DOUBLE",
+    }
+    assert [str(value) for value in done.rows[0]] == [
+        "12345678901234567890.12",
+        '{"x":99999999999999.99}',
+        "1e400",
+        "100000.0",
+        "-0.0",
+    ]
+
+
+def test_values_nested_too_deep_cost_their_row_and_many_levels_are_text(ingest: Ingest) -> None:
+    def nested(levels: int) -> bytes:
+        return b'{"a":' + b"[" * levels + b"1" + b"]" * levels + b"}\n"
+
+    done = ingest(nested(99) + nested(100_000) + nested(99))
+    assert (done.types, len(done.rows)) == ({"a": "VARCHAR"}, 2)
+    assert done.rejected == [(2, "values are nested deeper than 100")]
+
+
+def test_line_ends_inside_values_stay(ingest: Ingest) -> None:
+    done = ingest(b'id,note,n\n1,a\rb,2\n2,"c\r\nd",3\n3,"e\rf\n",4\n')
+    assert [row[1] for row in done.rows] == ["a\rb", "c\r\nd", "e\rf\n"]
+
+
+def test_quotes_of_a_tab_separated_file_are_text_wherever_that_shows(ingest: Ingest) -> None:
+    body = b"id\ttitle\n" + b"1\tplain\n" * 300_000 + b'2\t"Open\n3\t"Hello" world\n'
+    done = ingest(body)
+    assert done.rows[-2:] == [(2, '"Open'), (3, '"Hello" world')]
+    assert (done.converted.rejected.count, done.converted.detected.quoting) == (0, False)
+
+
+def test_names_that_are_all_the_same_take_no_time() -> None:
+    assert unique_names(["a"] * 100_000)[-1] == "a_100000"
+    assert unique_names(["a", "a_2", "a", "A"]) == ("a", "a_2", "a_3", "A_4")
+
+
+def test_more_columns_than_the_limit_are_refused_by_name(ingest: Ingest) -> None:
+    with pytest.raises(BadDataError, match="2,001 columns: at most 2,000"):
+        ingest(b"c" + b",c" * 2000 + b"\n")
+    keys = b"".join(b'{"k%d":1}\n' % n for n in range(2001))
+    with pytest.raises(BadDataError, match="more than 2,000 different keys"):
+        ingest(keys)
+
+
+def on_a_file(file: Path, out: Path, **variables: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "batch", "--file", str(file), "--out", str(out)],
+        env=environment("") | variables,
+        cwd=ROOT,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_a_file_is_ingested_without_s3(tmp_path: Path) -> None:
+    file, out = tmp_path / "a.csv", tmp_path / "out"
+    file.write_bytes(b"a,b\n1,2\n3\n")
+    done = on_a_file(file, out, INGEST='{"schema": {"a": "DOUBLE", "b": "VARCHAR"}}')
+    assert (done.returncode, done.stderr) == (0, b"")
+    report: dict[str, Any] = json.loads((out / "report.json").read_bytes())
+    assert report["source"] == {"file": str(file)}
+    assert [column["type"] for column in report["columns"]] == ["DOUBLE", "VARCHAR"]
+    assert report["result"] == {
+        "file": str(out / "result.parquet"),
+        "bytes": (out / "result.parquet").stat().st_size,
+    }
+    assert json.loads(done.stdout.splitlines()[-1])["event"] == "result"
+    assert sorted(os.listdir(out)) == ["report.json", "result.parquet"]  # noqa: PTH208 - names are enough
+
+
+@pytest.mark.parametrize(
+    ("body", "declared", "code"), [(None, "{}", 66), (b"<html>", "{}", 65), (b"a\n1\n", "[]", 78)]
+)
+def test_a_file_that_is_not_ingested_ends_with_its_exit_code(
+    tmp_path: Path, body: bytes | None, declared: str, code: int
+) -> None:
+    if body is not None:
+        (tmp_path / "a.csv").write_bytes(body)
+    done = on_a_file(tmp_path / "a.csv", tmp_path / "out", INGEST=declared)
+    assert (done.returncode, done.stderr) == (code, b"")
+    assert json.loads(done.stdout.splitlines()[-1])["exit"] == code
