@@ -74,7 +74,7 @@ def row(line: bytes) -> dict[str, Value]:
         raise _RefusedError(TOO_LONG)
     if _INVALID in line:
         raise _RefusedError(BAD_CHARACTER)
-    if line.count(b"[") + line.count(b"{") > DEPTH and _depth(line) > DEPTH:
+    if line.count(b"[") + line.count(b"{") > DEPTH and _is_deep(line):
         raise _RefusedError(TOO_DEEP)
     text = line.decode()
     try:
@@ -93,15 +93,16 @@ def row(line: bytes) -> dict[str, Value]:
     return value
 
 
-def _depth(line: bytes) -> int:
-    deepest = depth = 0
+def _is_deep(line: bytes) -> bool:
+    depth = 0
     for found in _STRUCTURE.finditer(line):
         if found[0] in b"[{":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > DEPTH:
+                return True
         elif found[0] in b"]}":
             depth -= 1
-    return deepest
+    return False
 
 
 @dataclass

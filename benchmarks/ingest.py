@@ -1,4 +1,8 @@
-"""The container's ingest of a generated CSV, beside DuckDB alone converting the same file."""
+"""The container's ingest of a generated CSV, beside DuckDB alone converting the same file.
+
+DuckDB's parallel scan cuts rows at quoted line ends that are far apart: what reads every file
+right is its serial one, and the ratio to that is the one that counts.
+"""
 
 import json
 import resource
@@ -20,7 +24,7 @@ import duckdb, sys, time
 import_done = time.monotonic()
 with duckdb.connect(config={"threads": "2"}) as connection:
     connection.execute(
-        "COPY (SELECT * FROM read_csv('" + sys.argv[1] + "'))"
+        "COPY (SELECT * FROM read_csv('" + sys.argv[1] + "', parallel=" + sys.argv[3] + "))"
         " TO '" + sys.argv[2] + "' (FORMAT parquet, COMPRESSION zstd)"
     )
 print('{"seconds": %.3f}' % (time.monotonic() - import_done))
@@ -61,6 +65,7 @@ def run(size_mb: int = 1024) -> list[tuple[str, str]]:
         s3.upload_file(str(source), UPLOADS, "source.csv")
         variables = environment(endpoint) | {"BUCKET": UPLOADS, "RESULTS_BUCKET": RESULTS}
         alone: list[float] = []
+        parallel: list[float] = []
         convert: list[float] = []
         whole: list[float] = []
         busy: list[float] = []
@@ -68,7 +73,11 @@ def run(size_mb: int = 1024) -> list[tuple[str, str]]:
         peak = alone_peak = 0
         for number in range(_ROUNDS):
             ran = _measure(
-                ["-c", _ALONE, str(source), str(scratch / f"alone-{number}.parquet")], variables
+                ["-c", _ALONE, str(source), str(scratch / "parallel.parquet"), "true"], variables
+            )
+            parallel.append(cast("float", json.loads(ran.output[-1])["seconds"]))
+            ran = _measure(
+                ["-c", _ALONE, str(source), str(scratch / "alone.parquet"), "false"], variables
             )
             alone.append(cast("float", json.loads(ran.output[-1])["seconds"]))
             alone_busy.append(ran.cpu_seconds)
@@ -85,8 +94,10 @@ def run(size_mb: int = 1024) -> list[tuple[str, str]]:
     rate = size / 1e6
     return [
         (f"CSV of {rate:,.0f} MB, container: convert", f"{rate / min(convert):,.0f} MB/s"),
-        ("DuckDB alone", f"{rate / min(alone):,.0f} MB/s"),
-        ("ratio", f"{min(alone) / min(convert):.2f}"),
+        ("DuckDB alone, read serially", f"{rate / min(alone):,.0f} MB/s"),
+        ("ratio to that", f"{min(alone) / min(convert):.2f}"),
+        ("DuckDB alone, read in parallel", f"{rate / min(parallel):,.0f} MB/s"),
+        ("ratio to that, which is not right for every file", f"{min(parallel) / min(convert):.2f}"),
         ("container: whole process, S3 of this machine included", f"{rate / min(whole):,.0f} MB/s"),
         ("container: CPU time of the whole process", f"{min(busy):.1f} s"),
         ("DuckDB alone: CPU time of the whole process", f"{min(alone_busy):.1f} s"),

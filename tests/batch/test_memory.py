@@ -1,0 +1,65 @@
+"""The container's peak memory on files of awkward shapes, each in a process of its own."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.batch.s3 import ROOT, environment
+
+pytestmark = pytest.mark.slow
+
+MOST = 384 << 20
+NOTE = b"a line of text\n" * 550_000
+
+
+def wide(columns: int, rows: int) -> Iterator[bytes]:
+    yield b",".join(b"c%d" % n for n in range(columns)) + b"\n"
+    for row in range(rows):
+        yield b",".join(b"%d" % (row * n % 9973) for n in range(columns)) + b"\n"
+
+
+def keys(count: int, rows: int) -> Iterator[bytes]:
+    for row in range(rows):
+        yield json.dumps({f"k{n}": row * n % 97 for n in range(count)}).encode() + b"\n"
+
+
+SHAPES: dict[str, tuple[Iterable[bytes], int]] = {
+    "values of 8 MiB with line ends": ((b"id,note\n", *[b'1,"' + NOTE + b'"\n'] * 12), 0),
+    "a thousand columns": (wide(1000, 4000), 0),
+    "ten thousand columns": (wide(10_000, 100), 65),
+    "1,500 JSON keys": (keys(1500, 1000), 0),
+    "deep JSON": ((b'{"a":1}\n' * 999, b'{"a":' + b"[" * 1_000_000 + b"\n"), 0),
+    "millions of rejected rows": ((b"a,b\n", *[b"1\n" * 1_000_000] * 3), 65),
+    "one row of commas": ((b"a,b\n1,2\n", b"," * 30_000_000, b"\n3,4\n"), 0),
+    "one row of quotes": ((b"a,b\n1,2\n", b'"' * 30_000_001, b"\n3,4\n"), 65),
+    "one line without an end": ((b"x" * 60_000_000,), 65),
+    "blank lines": ((b"a,b\n1,2\n", b"\n" * 10_000_000), 0),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_peak_is_below_384_mib_whatever_the_shape(tmp_path: Path, shape: str) -> None:
+    parts, code = SHAPES[shape]
+    file = tmp_path / "file"
+    with file.open("wb") as out:
+        out.writelines(parts)
+    command = [sys.executable, "-m", "batch", "--file", str(file), "--out", str(tmp_path / "out")]
+    peak = 0
+    with psutil.Popen(
+        command, cwd=ROOT, env=environment(""), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None:
+            try:
+                peak = max(peak, process.memory_info().rss)
+            except psutil.NoSuchProcess:
+                break
+            time.sleep(0.01)
+        ended = process.wait()
+    assert ended == code
+    assert 0 < peak < MOST
