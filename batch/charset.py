@@ -79,6 +79,8 @@ class Watch:
                 self._decoder.decode(block)
             except UnicodeDecodeError:
                 self._utf8 = False
+        if self._room < _LINE_BYTES:
+            return
         *lines, cut = (self._cut + block).split(b"\n") if not plain else (self._cut, b"")
         self._keep(lines)
         self._cut = cut[: _LINE_BYTES * 2]

@@ -13,7 +13,7 @@ from batch.kinds import DECIMAL, DECIMAL_DIGITS, DIGITS_ONLY, EMPTY, TEXT, Kind
 from batch.report import ColumnReport
 
 _SAMPLE = 4096
-_LOOKED_AT = 1000
+_LOOKED_AT = 100
 _MISFITS = 1000
 _SHOWN = 40
 
