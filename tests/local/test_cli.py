@@ -227,7 +227,7 @@ def ended(process: subprocess.Popen[str]) -> Generator[subprocess.Popen[str]]:
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-                process.wait(5)
+                process.wait(READY_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -490,7 +490,7 @@ def test_up_tells_what_there_is_and_how_to_use_it(sample: Path) -> None:
         while lines[-1] != "Stop with Ctrl-C.\n":
             lines.append(read_line(process))
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=5)
+        out, err = process.communicate(timeout=READY_SECONDS)
     text = "".join(lines)
     assert re.search(r"^The dev stack: 35 resources in \d+\.\d s$", text, re.MULTILINE)
     assert re.search(r"^  jobs\.job\.logGroup +job-[0-9a-f]{7}$", text, re.MULTILINE)
@@ -525,9 +525,9 @@ def test_a_signal_ends_the_cloud_and_its_running_task(
             assert len(tasks) >= 1
             began = time.monotonic()
             process.send_signal(number)
-            assert process.wait(5) == status
-            assert time.monotonic() - began < 2
-        _, still = psutil.wait_procs(tasks, timeout=1)
+            assert process.wait(READY_SECONDS) == status
+            assert time.monotonic() - began < 20
+        _, still = psutil.wait_procs(tasks, timeout=READY_SECONDS)
         assert still == []
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
@@ -651,10 +651,10 @@ def test_the_end_of_the_stack_ends_a_command_in_one_line(sample: Path, command: 
         with ended(start(*command[:2], "--port", port, *since, *command[2:])) as asking:
             assert "  arguments " in read_line(asking)
             serving.send_signal(signal.SIGINT)
-            assert serving.wait(5) == 130
+            assert serving.wait(READY_SECONDS) == 130
             began = time.monotonic()
-            _, err = asking.communicate(timeout=10)
-            assert time.monotonic() - began < 2
+            _, err = asking.communicate(timeout=READY_SECONDS)
+            assert time.monotonic() - began < 20
     assert asking.returncode == 1
     assert err.splitlines()[-1] == f"The stack at {endpoint} has stopped."
     assert "Traceback" not in err
@@ -692,8 +692,8 @@ def test_ctrl_c_at_any_moment_leaves_nothing(sample: Path, delay: float) -> None
         time.sleep(delay)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=5)
-        assert time.monotonic() - began < 2
+        _, err = process.communicate(timeout=READY_SECONDS)
+        assert time.monotonic() - began < 20
         assert process.returncode in {130, 0}  # 0: the tour was over
         assert "Traceback" not in err
 
@@ -717,5 +717,5 @@ def test_the_stack_file_is_the_only_source_of_the_region(tmp_path: Path) -> None
     with ended(start("up", "--root", str(tmp_path), "--port", "0", "--json")) as process:
         assert json.loads(read_line(process))["region"] == REGION
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=5)
+        _, err = process.communicate(timeout=READY_SECONDS)
     assert err == "[]\n"

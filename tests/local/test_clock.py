@@ -18,7 +18,7 @@ def test_an_alarm_rings_in_the_context_it_was_asked_in() -> None:
     token = REGION.set("of the cloud")
     clock.after(0, ring)
     REGION.reset(token)
-    assert rang.wait(5)
+    assert rang.wait(60)
     clock.close()
     assert heard == ["of the cloud"]
 
@@ -27,6 +27,6 @@ def test_a_cancelled_alarm_does_not_ring() -> None:
     clock, heard, rang = Clock(), list[str](), threading.Event()
     clock.after(0.05, lambda: heard.append("cancelled")).cancel()
     clock.after(0.1, rang.set)
-    assert rang.wait(5)
+    assert rang.wait(60)
     clock.close()
     assert heard == []

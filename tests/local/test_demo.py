@@ -84,7 +84,7 @@ def test_a_tour_whose_batch_fails_says_what_was_not_seen(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("given", ["absent.csv", "."])
 def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
-    assert demo(given, seconds=20) == (
+    assert demo(given, seconds=100) == (
         2,
         "",
         f"There is no file {given}: give the path of a CSV or JSON Lines file.\n",
@@ -95,7 +95,7 @@ def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
 def test_a_tour_with_an_empty_file_does_not_begin(tmp_path: Path, before: list[str]) -> None:
     empty = tmp_path / "empty.csv"
     empty.touch()
-    assert demo(*before, str(empty), seconds=20) == (
+    assert demo(*before, str(empty), seconds=100) == (
         2,
         "",
         (

@@ -293,7 +293,7 @@ def test_a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout(stack: Sta
     begun = time.monotonic()
     stack.cloud.client("ecs").stop_task(cluster="batch", task=arn)
     task = stack.stopped(arn)
-    assert 0.9 < time.monotonic() - begun < 5
+    assert 0.9 < time.monotonic() - begun < 30
     assert exit_of(task)["exitCodes"] == [137]
     assert stack.log(arn) == ["waiting", "no"]
 

@@ -186,7 +186,7 @@ def test_a_busy_function_ends_with_the_cloud_and_leaves_nothing_open(
 
         pids = eventually(busy)
         closing = time.monotonic()
-    assert time.monotonic() - closing < 2
+    assert time.monotonic() - closing < 15
     eventually(lambda: all(map(ended, pids)) or None)
     assert len(started.read_text().split()) == 4
     with warnings.catch_warnings(record=True) as unclosed:

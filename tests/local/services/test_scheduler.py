@@ -85,7 +85,7 @@ def test_a_schedule_fires_when_it_is_due_and_not_before_its_start(
     assert Machines(cloud).executions(machine) == []
     ran = execution(cloud, machine)
     assert ran["input"] == '{"n": 1}'
-    assert timedelta(0) <= ran["startDate"] - start.replace(microsecond=0) < timedelta(seconds=3)
+    assert timedelta(0) <= ran["startDate"] - start.replace(microsecond=0) < timedelta(seconds=30)
 
 
 def test_an_at_schedule_fires_once_by_the_clock_of_its_zone_and_is_gone(

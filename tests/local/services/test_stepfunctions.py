@@ -367,7 +367,7 @@ def test_the_branch_that_fails_stops_the_others(machines: Machines, stack: Stack
     }
     began = time.monotonic()
     assert machines.outcome(states) == {"Error": "Bad", "Cause": ""}
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     ecs = machines.cloud.client("ecs")
     eventually(lambda: None if ecs.list_tasks(cluster="batch")["taskArns"] else True)
 
@@ -528,7 +528,7 @@ def test_a_clock_calls_in_order_and_not_what_was_cancelled() -> None:
     clock.after(0.1, lambda: (called.append("second"), done.set()))
     clock.after(0.05, lambda: called.append("cancelled")).cancel()
     clock.after(0.01, lambda: called.append("first"))
-    assert done.wait(5)
+    assert done.wait(60)
     clock.close()
     assert called == ["first", "second"]
 
