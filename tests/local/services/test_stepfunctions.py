@@ -541,3 +541,32 @@ def test_a_cancellation_reaches_all_narrower_ones_even_later_ones() -> None:
     wide.cancel()
     Cancellation(wide).call(lambda: told.append("after"))
     assert (bool(narrow), told) == (True, ["before", "after"])
+
+
+def test_an_execution_that_did_not_succeed_goes_on_from_its_state(machines: Machines) -> None:
+    states = machines.cloud.client("stepfunctions")
+    machine = machines.create(
+        "redriven",
+        {
+            "First": {"Type": "Pass", "Assign": {"kept": "{% $states.input.n %}"}, "Next": "Wait"},
+            "Wait": {"Type": "Wait", "Seconds": 1, "Next": "Last"},
+            "Last": {"Type": "Pass", "Output": {"kept": "{% $kept %}"}, "End": True},
+        },
+    )
+    execution = machines.start(machine, {"n": 7})
+    eventually(lambda: "WaitStateEntered" in kinds(machines.history(execution)) or None)
+    states.stop_execution(executionArn=execution, error="Operator")
+    stopped = machines.ended(execution)
+    assert (stopped["status"], stopped["redriveStatus"]) == ("ABORTED", "REDRIVABLE")
+    states.redrive_execution(executionArn=execution)
+    ended = machines.ended(execution)
+    assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", {"kept": 7})
+    assert (ended["redriveCount"], ended["redriveStatus"]) == (1, "NOT_REDRIVABLE")
+    entered = [
+        event["stateEnteredEventDetails"]["name"]
+        for event in machines.history(execution)
+        if event["type"].endswith("StateEntered")
+    ]
+    assert entered == ["First", "Wait", "Wait", "Last"]
+    with pytest.raises(states.exceptions.ExecutionNotRedrivable):
+        states.redrive_execution(executionArn=execution)
