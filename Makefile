@@ -50,6 +50,9 @@ bench: $(VENV)/.dev ## measure this machine
 # does not see that a pin of "coverage" is one of "coverage[toml]".
 LOCK = $(BIN)/uv pip compile -q --no-header --no-emit-index-url --universal --generate-hashes --no-strip-extras
 
+mutants: $(VENV)/.dev ## what the tests would not notice, in a random sample (MINUTES=20 SEED=1)
+	$(BIN)/python .ci/mutants.py --minutes $${MINUTES:-20} --seed $${SEED:-1}
+
 lock: ## pin the dependencies again, with hashes
 	$(LOCK) --python-version 3.11 policy/requirements.in -o policy/requirements.txt
 	$(LOCK) --python-version 3.11 --extra local --extra dev --group build pyproject.toml batch/requirements.in -c policy/requirements.txt -o requirements-dev.txt
@@ -97,5 +100,4 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fargate-batch needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV)
 
-.PHONY: help demo test quick lint types unit slow cover browser engine bench lock clean
-.PHONY: help demo test quick lint types unit slow cover browser engine bench lock clean
+.PHONY: help demo test quick lint types unit slow cover browser engine bench mutants lock clean

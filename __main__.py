@@ -37,8 +37,10 @@ schedules = {
     name: c.ScheduledTask(name, args.scheduled_task(config, name, group, jobs, places))
     for name in config.schedules
 }
-told = args.alerts(config, cluster, events, reaper, group, machines, triggers, pipelines, schedules)
-alerts = c.FailureAlerts("alerts", told)
+watched = args.alerts(
+    config, cluster, events, reaper, group, machines, triggers, pipelines, schedules
+)
+alerts = c.FailureAlerts("alerts", watched)
 
 outputs = {
     "uploadBucket": uploads.bucket_name,
@@ -52,6 +54,6 @@ outputs = {
     "taskEventLogGroup": events.log_group_name,
     "alertsTopicArn": alerts.topic_arn,
 }
-c.StackIndex("index", args.stack_index(config, outputs, told, alerts))
+c.StackIndex("index", args.stack_index(config, outputs, watched, alerts))
 for name, value in outputs.items():
     pulumi.export(name, value)

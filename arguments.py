@@ -90,7 +90,7 @@ def alerts(
     pipelines: Mapping[str, c.ScheduledPipeline],
     schedules: Mapping[str, c.ScheduledTask],
 ) -> c.FailureAlertsArgs:
-    """Who is told of failures, and of whose."""
+    """Who gets messages about failures, and what is watched."""
     # An upload, a limit, a pipeline and a schedule may have one name.
     rules = {"task-events": events.rule_name, "task-reaper": reaper.rule_name}
     queues = {
@@ -128,14 +128,14 @@ def alerts(
 def stack_index(
     config: Settings,
     outputs: Mapping[str, object],
-    told: c.FailureAlertsArgs,
+    watched: c.FailureAlertsArgs,
     alerts: c.FailureAlerts,
 ) -> c.StackIndexArgs:
     """What an operator's tools find of the stack."""
     return {
         "outputs": dict(outputs),
         "dead_letter_queue_names": {
-            **told["dead_letter_queue_names"],
+            **watched["dead_letter_queue_names"],
             "alerts": alerts.dead_letter_queue_name,
         },
         "protect": config.protect,

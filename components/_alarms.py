@@ -1,4 +1,4 @@
-"""Alarms on what no execution and no task tells of: deliveries, schedules, the log of task events.
+"""Alarms on what no execution and no task reports: deliveries, schedules, the log of task events.
 
 CloudWatch bills 0.10 USD a month for each metric an alarm looks at, and for a query each metric it
 finds, so one alarm for each queue and rule costs no more than one over all, and names the culprit.
@@ -41,7 +41,7 @@ class _Alarm:
 def alarms(
     watched: Watched, *, topic_arn: pulumi.Input[str], runbook: str, opts: pulumi.ResourceOptions
 ) -> None:
-    """One alarm for each metric, told to the topic; its description says where to read on."""
+    """One alarm for each metric, published to the topic; its description says where to read on."""
     for alarm in _alarms(watched):
         aws.cloudwatch.MetricAlarm(
             alarm.name,
@@ -84,7 +84,7 @@ def _alarms(watched: Watched) -> list[_Alarm]:
 def _dead_letters(name: str, queue: pulumi.Input[str]) -> _Alarm:
     return _Alarm(
         f"{name}-dead-letters",
-        f"What {name} should have started or handled waits in its dead-letter queue.",
+        f"Events or starts that {name} could not deliver are in its dead-letter queue.",
         "alarm-dead-letters",
         "AWS/SQS",
         "ApproximateNumberOfMessagesVisible",
@@ -120,7 +120,12 @@ def _schedules(group: pulumi.Input[str]) -> list[_Alarm]:
 
     # A start that fails once and succeeds when tried again is no reason to wake anybody.
     return [
-        alarm("schedule-dropped", "A scheduled start was given up.", "InvocationDroppedCount", 1),
+        alarm(
+            "schedule-dropped",
+            "EventBridge Scheduler gave up on a start.",
+            "InvocationDroppedCount",
+            1,
+        ),
         alarm("schedule-errors", "Scheduled starts keep failing.", "TargetErrorCount", 3),
         alarm(
             "schedule-throttled",

@@ -23,7 +23,7 @@ _FOR_A_DAY: aws.cloudwatch.EventTargetRetryPolicyArgsDict = {
 class Rule:
     """Which events are delivered: those of a pattern, or one that EventBridge makes at a rate.
 
-    One at a rate is given up before the next, and leaves no dead letter.
+    One at a rate is dropped before the next is due, and leaves no dead letter.
     """
 
     description: str

@@ -23,10 +23,10 @@ class BatchStateMachineArgs(TypedDict):
     placement: PlacementArgs
     """Where it runs."""
     timeout_seconds: NotRequired[int]
-    """After how many seconds a task is given up. Default: 3600."""
+    """After how many seconds a task is stopped. Default: 3600."""
     retries: NotRequired[int]
     """How often a task that was interrupted, never started or ended with an exit code of
-    `retry_exit_codes` is started anew. Default: 5."""
+    `retry_exit_codes` is retried. Default: 5."""
     retry_exit_codes: NotRequired[Sequence[int]]
     """Exit codes that ask for another try. Default: 75."""
     spot_interruptions: NotRequired[int]

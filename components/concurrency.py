@@ -111,7 +111,7 @@ class ConcurrencyLimit(pulumi.ComponentResource):
             {
                 name: Rule(f"Executions of the job {name} that ended", pattern),
                 look: Rule(
-                    f"Looks for executions of the job {name} whose end was not told",
+                    f"Looks for executions of the job {name} whose end event was lost",
                     rate="rate(5 minutes)",
                 ),
             },

@@ -19,7 +19,7 @@ from .task_reaper import STARTED_DIRECTLY
 
 
 class FailureAlertsArgs(TypedDict):
-    """Who is told, and of what besides the executions of all state machines of this stack."""
+    """Who gets messages, and what is watched besides the executions of this stack."""
 
     cluster_arn: pulumi.Input[str]
     """The cluster whose directly started tasks are watched."""
@@ -48,15 +48,15 @@ class FailureAlertsArgs(TypedDict):
 class FailureAlerts(pulumi.ComponentResource):
     """An encrypted SNS topic that gets one message for each failure, alarms, and a dashboard.
 
-    Told are executions that failed, timed out or were stopped, and tasks that a rule or a schedule
-    started directly and that did not succeed. A step of a pipeline is told by its pipeline alone:
-    when it fails, or at its end when it went on.
+    Reported are executions that failed, timed out or were stopped, and tasks that a rule or a
+    schedule started directly and that did not succeed. A step of a pipeline is reported by its
+    pipeline alone: when it fails, or at its end when it went on.
 
     A state machine writes the messages, for an input transformer cannot quote a cause. It is a
-    standard one: EventBridge starts it under the event's id, so a duplicated event is told once,
-    which an express one could not do. A message takes four to six state transitions, 0.0001 USD,
+    standard one: EventBridge starts it under the event's id, so a duplicate is reported once, which
+    an express one could not do. A message takes four to six state transitions, 0.0001 USD,
     beside 0.00002 USD for an email. What it cannot publish goes to its dead-letter queue; its own
-    executions match no rule, so it never tells of itself.
+    executions match no rule, so it never reports itself.
 
     The topic's KMS key costs 1 USD a month, for CloudWatch cannot publish to a topic encrypted with
     the key that AWS manages; an alarm 0.10 USD a month (see `_alarms`), the dashboard 3 USD.
@@ -65,7 +65,7 @@ class FailureAlerts(pulumi.ComponentResource):
     topic_arn: pulumi.Output[str]
     """The topic's ARN, for subscriptions of one's own."""
     dead_letter_queue_name: pulumi.Output[str]
-    """The name of the queue of events that could not be told."""
+    """The name of the queue of events that could not be reported."""
 
     def __init__(
         self, name: str, args: FailureAlertsArgs, opts: pulumi.ResourceOptions | None = None
@@ -169,7 +169,7 @@ class FailureAlerts(pulumi.ComponentResource):
         )
 
 
-# The alerts' own kind is not among them: what tells must not be told of.
+# The alerts' own kind is not among them: what reports must not report itself.
 _KINDS = ("job", "pipeline", "limit", "reaper")
 
 

@@ -80,11 +80,11 @@ class FargateJobArgs(TypedDict):
     source_bucket_arns: NotRequired[Sequence[pulumi.Input[str]]]
     """Buckets whose objects the job may list and read."""
     results_bucket_name: NotRequired[pulumi.Input[str]]
-    """The bucket the job writes to, told to it as RESULTS_BUCKET. Needs `results_bucket_arn`."""
+    """The bucket the job writes to, which RESULTS_BUCKET names. Needs `results_bucket_arn`."""
     results_bucket_arn: NotRequired[pulumi.Input[str]]
     """The ARN of that bucket."""
     results_prefix: NotRequired[str]
-    """The prefix the job may read and write there, told to it as RESULTS_PREFIX. Default: NAME/."""
+    """The prefix the job may read and write there, in RESULTS_PREFIX. Default: NAME/."""
     log_retention_days: NotRequired[int]
     """For how many days the log is kept. Default: 30."""
 

@@ -87,7 +87,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
         self.schedule_arn, queue = schedule(
             name,
             args["schedule"],
-            # What Scheduler puts in for <…> tells a scheduled run from one started by hand:
+            # By what Scheduler puts in for <…> a scheduled run differs from one started by hand:
             # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
             target={
                 "arn": machine.arn,

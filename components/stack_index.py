@@ -13,7 +13,7 @@ _ENTRIES = 10
 
 
 class StackIndexArgs(TypedDict):
-    """What is told of the stack."""
+    """What is kept of the stack."""
 
     outputs: dict[str, Any]
     """The stack's outputs, by name; any of them may be a mapping of names to values."""

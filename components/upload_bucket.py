@@ -1,4 +1,4 @@
-"""The bucket whose uploads start batches: it tells EventBridge of every object created."""
+"""The bucket whose uploads start batches: it notifies EventBridge of every object created."""
 
 from typing import NotRequired, TypedDict
 

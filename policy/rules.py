@@ -137,9 +137,9 @@ def _topic_is_encrypted(resource: Resource) -> Iterator[str]:
 
 
 def _log_group_expires(resource: Resource) -> Iterator[str]:
-    # 0 keeps the events for ever.
+    # 0 keeps the events forever.
     if resource.type == _LOG_GROUP and not resource.inputs.get("retentionInDays"):
-        yield "the log group keeps its events for ever: set retentionInDays"
+        yield "the log group keeps its events forever: set retentionInDays"
 
 
 def _function_times_out(resource: Resource) -> Iterator[str]:
@@ -162,7 +162,7 @@ def _function_logs(function: Resource, stack: Sequence[Resource]) -> Iterator[st
 
 def _key_is_rotated(resource: Resource) -> Iterator[str]:
     if resource.type == _KEY and not resource.inputs.get("enableKeyRotation"):
-        yield "the key stays the same for ever: set enableKeyRotation"
+        yield "the key is never rotated: set enableKeyRotation"
 
 
 def _delivery_is_kept(resource: Resource) -> Iterator[str]:
@@ -176,7 +176,7 @@ def _delivery_is_kept(resource: Resource) -> Iterator[str]:
     if delivery == UNKNOWN:
         return
     config = delivery.get("deadLetterConfig")
-    # What is given up within five minutes comes again: nobody wants the one before.
+    # What is dropped within five minutes comes again: nobody wants the one before.
     if 0 < _known_mapping(delivery.get("retryPolicy")).get("maximumEventAgeInSeconds", 0) < 300:
         return
     if config != UNKNOWN and not _known_mapping(config).get("arn"):

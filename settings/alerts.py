@@ -9,7 +9,7 @@ from .values import Section, each_once, matching
 
 
 class AlertSettings(Section):
-    """Who is told of failures."""
+    """Who gets messages about failures."""
 
     emails: Annotated[
         tuple[Annotated[str, matching(r"[^@\s]+@[^@\s]+", "must be an e-mail address")], ...],

@@ -25,7 +25,7 @@ FARGATE_SIZES: Mapping[int, tuple[int, ...]] = {
     16384: tuple(range(32768, 122880 + 1, 8192)),
 }
 
-# What the program tells a container, by which it finds its work.
+# What the program sets in a container, which finds its work by it.
 GIVEN_VARIABLES = {"JOB", "BUCKET", "OBJECT_KEY", "RESULTS_BUCKET", "RESULTS_PREFIX"}
 
 

@@ -30,7 +30,9 @@ class UploadSettings(Section):
         if sum(way is not None for way in ways) > 1:
             raise ValueError("give key, or wildcard, or prefix and suffix, not several of them")
         if not any((self.key, self.wildcard, self.prefix, self.suffix)):
-            raise ValueError("give prefix, suffix, key or wildcard; every upload is wildcard: '*'")
+            raise ValueError(
+                "give prefix, suffix, key or wildcard; wildcard: '*' matches every upload"
+            )
         if self.key is not None and self.key.endswith("/"):
             raise ValueError(f"key {self.key!r} is a folder marker, which starts nothing")
         if self.wildcard is not None:

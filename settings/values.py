@@ -51,7 +51,7 @@ def one_of(allowed: Iterable[int]) -> Callable[[int], int]:
 def each_once(values: tuple[str, ...]) -> tuple[str, ...]:
     """A check that no text is in a list twice."""
     if twice := [value for number, value in enumerate(values) if value in values[:number]]:
-        raise ValueError(f"{twice[0]} is there twice")
+        raise ValueError(f"{twice[0]} is listed twice")
     return values
 
 

@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
@@ -12,7 +13,7 @@ import arguments
 import components
 from arguments import repository_arn
 from components import defaults
-from tests.recorder import deploy_stack, one
+from tests.recorder import ROOT, deploy_stack, one
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -131,3 +132,8 @@ def test_a_default_in_a_docstring_is_the_default(name: str, key: str, default: s
         assert not re.fullmatch(r"[\d.]+|True|False", default), (name, key)
     else:
         assert default == (str(value[0]) if isinstance(value, tuple) else str(value))
+
+
+@pytest.mark.parametrize("name", ["defaults.py", "outcomes.py"])
+def test_what_settings_and_components_both_say_is_written_once(name: str) -> None:
+    assert (ROOT / "settings" / name).readlink() == Path("..", "components", name)

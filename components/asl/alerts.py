@@ -122,7 +122,7 @@ _PARENT = f"$parse($states.input.detail.input).{PARENT_EXECUTION}"
 
 
 def _has_pipeline(prefix: str) -> str:
-    """Whether a pipeline of this stack started the execution: its own message tells the failure."""
+    """Whether a pipeline of this stack started the execution: its message reports the failure."""
     return f"""(
         $input := $states.input.detail.input;
         $parent := $type($input) = "string" and $contains($input, "{PARENT_EXECUTION}")

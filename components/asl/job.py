@@ -49,7 +49,7 @@ class Place:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a job's task is started anew, and after which exit codes."""
+    """How often a job's task is retried, and after which exit codes."""
 
     attempts: int
     """Retries of a task that was interrupted, never started or asked to be tried again."""
@@ -95,7 +95,7 @@ def run_job(
             "Type": "Fail",
             "Error": "Batch.TimedOut",
             "Cause": (
-                f"Job {task.name} did not end within {timeout_seconds} seconds and was given up. "
+                f"Job {task.name} did not end within {timeout_seconds} seconds and was stopped. "
                 f"Log: group {task.log_group_name}.{WHAT_TO_DO}{ADVICE['Batch.TimedOut']}"
             ),
         },
@@ -137,9 +137,9 @@ def _read_input(task: Task, then: str) -> States:
             "Cause": (
                 "Expected an S3 'Object Created' event from EventBridge, or "
                 '{"commands": ["text", ...], "environment": {"NAME": "text", ...}} '
-                "with both optional; as overrides of the task they have at most "
-                f"{OVERRIDES_LIMIT} characters of JSON, none of them is NUL, and no NAME is empty "
-                "or has a '='."
+                "with both keys optional. As overrides of the task they must fit into "
+                f"{OVERRIDES_LIMIT} characters of JSON; no text may hold NUL, and no NAME may be "
+                "empty or hold '='."
             ),
         },
     }

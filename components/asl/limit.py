@@ -37,7 +37,7 @@ WAIT_SECONDS = 7 * 24 * 60 * 60
 CONFLICT_SECONDS = 4
 _CAUSE = '$exists($states.errorOutput.Cause) ? $states.errorOutput.Cause : ""'
 
-# What a task that is told to stop has besides the container's own time to:
+# What a task that is asked to stop has besides the time of its container:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_StopTask.html
 _STOP_GRACE_SECONDS = 5
 _IS_END = "$exists($states.input.detail.executionArn)"

@@ -145,7 +145,7 @@ class World:
         self._next(run, None)
 
     def hand_on(self, data: Json) -> None:
-        """Start what hands slots on."""
+        """Start what passes permits on."""
         run = self._start(self.hands_on, data, {"Id": f"hands-{len(self.handing)}"}, "hands")
         self.handing.append(run)
         self._next(run, None)

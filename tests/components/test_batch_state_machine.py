@@ -168,8 +168,8 @@ def test_a_refusal_says_what_was_expected() -> None:
         "Cause": (
             "Expected an S3 'Object Created' event from EventBridge, or "
             '{"commands": ["text", ...], "environment": {"NAME": "text", ...}} with both '
-            "optional; as overrides of the task they have at most 8192 characters of JSON, none of "
-            "them is NUL, and no NAME is empty or has a '='."
+            "keys optional. As overrides of the task they must fit into 8192 characters of JSON; "
+            "no text may hold NUL, and no NAME may be empty or hold '='."
         ),
     }
 
@@ -392,7 +392,7 @@ def test_a_task_that_took_too_long_is_looked_for_stopped_and_given_up() -> None:
     timed_out = found["States"]["TimedOut"]
     assert timed_out["Error"] == "Batch.TimedOut"
     assert timed_out["Cause"] == (
-        "Job ingest did not end within 60 seconds and was given up. Log: group /batch/ingest. "
+        "Job ingest did not end within 60 seconds and was stopped. Log: group /batch/ingest. "
         "What to do: Give the job a longer timeout or smaller input, then start it again."
     )
 

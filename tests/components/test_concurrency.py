@@ -127,7 +127,7 @@ def test_each_role_is_granted_what_its_state_machine_calls_and_nothing_else() ->
         assert own == calls(definition)
 
 
-def test_who_is_told_of_failures_is_told_of_ends_that_were_not_handled() -> None:
+def test_an_end_that_was_not_handled_raises_an_alarm() -> None:
     recording = deploy_stack("dev", jobs={"ingest": {"maxConcurrency": 2}})
     alarms = [r.inputs for r in every(recording.resources, type="MetricAlarm")]
     watched = [value for alarm in alarms for value in alarm.get("dimensions", {}).values()]

@@ -1,7 +1,7 @@
 """The definitions of the state machines, each as a whole in `tests/golden/definitions/`.
 
 A change of one is seen in the diff of its file: `GOLDEN=write .venv/bin/pytest
-tests/components/test_golden.py` writes them anew.
+tests/components/test_golden.py` writes them.
 """
 
 import json

@@ -32,7 +32,7 @@ def test_the_readme_says_what_a_code_means_and_what_happens(it: ExitCode) -> Non
         return
     assert row is not None
     assert row[1] == it.meaning
-    happens = "fails at once, " if it.final else "started anew with backoff, then "
+    happens = "fails at once, " if it.final else "retried with backoff, then "
     assert row[2] == f"{happens}`{it.error}`"
 
 

@@ -27,7 +27,7 @@ A_MOMENT = "a moment is at(yyyy-mm-ddThh:mm:ss), and one that exists"
 A_UTC_TIME = "must be a UTC time that exists, as yyyy-mm-ddThh:mm:ssZ"
 SIX_FIELDS = "AWS counts minutes hours day-of-month month day-of-week year"
 ESCAPES = "wildcard: a \\ only stands before * or \\, to mean that character itself"
-NO_FILTER = "give prefix, suffix, key or wildcard; every upload is wildcard: '*'"
+NO_FILTER = "give prefix, suffix, key or wildcard; wildcard: '*' matches every upload"
 RETENTIONS = (
     "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, "
     "3288, 3653"
@@ -105,7 +105,7 @@ REFUSALS: list[tuple[Config, str]] = [
     ({"alerts": {"emails": ["x"]}}, 'alerts.emails[0]: must be an e-mail address (is: "x")'),
     (
         {"alerts": {"emails": ["a@b.c", "a@b.c"]}},
-        'alerts.emails: a@b.c is there twice (is: ["a@b.c", "a@b.c"])',
+        'alerts.emails: a@b.c is listed twice (is: ["a@b.c", "a@b.c"])',
     ),
     (
         {"alerts": {"httpsEndpoints": ["http://x"]}},

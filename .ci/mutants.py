@@ -1,0 +1,207 @@
+"""Mutants of the program that no test notices: a random sample, within so many minutes.
+
+Usage: mutants.py [--minutes 20] [--seed 1]. It works in a copy of the repository and prints the
+diff of each mutant that is still alive. Exits with 1 where more than 5 % of the sample are.
+"""
+
+import argparse
+import difflib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import cast
+
+import parso
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.operators.operator import Operator
+from cosmic_ray.plugins import get_operator, operator_names
+from parso.tree import BaseNode, NodeOrLeaf
+
+ROOT = Path(__file__).parents[1]
+OF_PROGRAM = (
+    "tests/components/test_golden.py",
+    "tests/components",
+    "tests/settings",
+    "tests/test_arguments.py",
+    "tests/test_stack.py",
+    "tests/test_readme.py",
+    "tests/test_policy.py",
+)
+# What is mutated, and the tests that should notice.
+TESTS = {
+    "components": OF_PROGRAM,
+    "settings": OF_PROGRAM,
+    "arguments.py": OF_PROGRAM,
+    "outputs.py": OF_PROGRAM,
+    "lambdas": ("tests/lambdas",),
+    "batch": ("tests/batch",),
+}
+MOST_ALIVE = 0.05
+SECONDS_A_MUTANT = 600
+
+
+class ReplaceText(Operator):
+    """A text becomes another, unless it is a docstring."""
+
+    def mutation_positions(self, node: NodeOrLeaf) -> Iterator[tuple[object, object]]:
+        """The one place of a text."""
+        kind = "" if node.parent is None else node.parent.type
+        if node.type == "fstring_string":
+            yield node.start_pos, node.end_pos
+        if node.type == "string" and kind != "simple_stmt" and len(node.get_code().strip()) > 2:
+            yield node.start_pos, node.end_pos
+
+    def mutate(self, node: NodeOrLeaf, index: int) -> NodeOrLeaf:  # noqa: ARG002 there is one
+        """Put an X at its end, before the closing quotes."""
+        text: str = node.value  # type: ignore[attr-defined] a string's node is a leaf
+        closing = re.search(r'"""$|\'\'\'$|["\']$', text) if node.type == "string" else None
+        end = closing.start() if closing else len(text)
+        node.value = f"{text[:end]}X{text[end:]}"  # type: ignore[attr-defined]
+        return node
+
+    @classmethod
+    def examples(cls) -> tuple[()]:
+        """None."""
+        return ()
+
+
+class DropPart(Operator):
+    """A part of a list, a call or a dict is left out."""
+
+    def mutation_positions(self, node: NodeOrLeaf) -> Iterator[tuple[object, object]]:
+        """The place of each part."""
+        yield from ((part.start_pos, part.end_pos) for part in self._parts(node))
+
+    def mutate(self, node: NodeOrLeaf, index: int) -> NodeOrLeaf:
+        """Drop the part with its comma."""
+        part = self._parts(node)[index]
+        siblings = cast("BaseNode", node).children
+        at = siblings.index(part)
+        of_pair = 3 if siblings[at + 1].get_code().strip() == ":" else 1
+        del siblings[at : at + of_pair + 1]
+        return node
+
+    def _parts(self, node: NodeOrLeaf) -> list[NodeOrLeaf]:
+        """The parts that have a comma after them."""
+        if not isinstance(node, BaseNode) or node.type not in {
+            "arglist",
+            "dictorsetmaker",
+            "testlist_comp",
+        }:
+            return []
+        following = list(zip(node.children, node.children[1:], strict=False))
+        found = [one for one, after in following if after.get_code().strip() == ","]
+        if node.type != "dictorsetmaker":
+            return found
+        keys = [one for one, after in following if after.get_code().strip() == ":"]
+        return keys[:-1]
+
+    @classmethod
+    def examples(cls) -> tuple[()]:
+        """None."""
+        return ()
+
+
+def _operators() -> list[Operator]:
+    kept = [name for name in operator_names() if name not in {"core/NoOp", "core/RemoveDecorator"}]
+    classes = [get_operator(name) for name in kept]
+    return [ReplaceText(), DropPart(), *(cls() for cls in classes if not cls.arguments())]
+
+
+def _mutants(file: Path) -> Iterator[tuple[Operator, int]]:
+    """Each operator and each of its occurrences in a file."""
+    tree = parso.parse(file.read_text("utf-8"))
+    for operator in _operators():
+        count = sum(len(list(operator.mutation_positions(node))) for node in _nodes(tree))
+        yield from ((operator, number) for number in range(count))
+
+
+def _nodes(node: NodeOrLeaf) -> Iterator[NodeOrLeaf]:
+    yield node
+    for child in getattr(node, "children", ()):
+        yield from _nodes(child)
+
+
+def _tests(path: str) -> tuple[str, ...]:
+    return next(tests for place, tests in TESTS.items() if path.startswith(place))
+
+
+def _noticed(folder: Path, tests: tuple[str, ...]) -> bool:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    try:
+        done = subprocess.run(
+            [*command, "-m", "not slow", *tests],
+            cwd=folder,
+            capture_output=True,
+            timeout=SECONDS_A_MUTANT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return True
+    return done.returncode != 0
+
+
+def _copy(folder: Path) -> list[str]:
+    """Copy what git knows of, and return its paths."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    paths = [path for path in listed.stdout.splitlines() if (ROOT / path).exists()]
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, folder / path, follow_symlinks=False)
+    return paths
+
+
+def main() -> int:
+    """Run the sample; the exit code says whether too many are alive."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    until = time.monotonic() + 60 * options.minutes
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sources = [
+            path
+            for path in _copy(folder)
+            if path.endswith(".py") and path.startswith(tuple(TESTS)) and "/." not in path
+            if not (folder / path).is_symlink()
+        ]
+        mutants = [(path, *mutant) for path in sources for mutant in _mutants(folder / path)]
+        Random(options.seed).shuffle(mutants)  # noqa: S311 a sample that can be had again
+        tried, alive = 0, 0
+        for path, operator, number in mutants:
+            if time.monotonic() > until:
+                break
+            file = folder / path
+            source = file.read_text("utf-8")
+            mutated = mutate_code(source, operator, number)
+            if mutated is None or mutated == source:
+                continue
+            file.write_text(mutated, "utf-8")
+            tried += 1
+            if not _noticed(folder, _tests(path)):
+                alive += 1
+                print(_diff(path, source, mutated), flush=True)  # noqa: T201
+            file.write_text(source, "utf-8")
+    sys.stdout.write(
+        f"{alive} alive of {tried} tried, of {len(mutants)} there are (seed {options.seed})\n"
+    )
+    return int(alive > MOST_ALIVE * tried)
+
+
+def _diff(path: str, before: str, after: str) -> str:
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True), after.splitlines(keepends=True), path, path, n=2
+    )
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
