@@ -20,14 +20,13 @@ from typing import Any, cast
 
 import pulumi
 from google.protobuf import empty_pb2, struct_pb2
-from pulumi.runtime import Mocks, get_root_resource, rpc, set_mocks
+from pulumi.runtime import get_root_resource, rpc, set_mocks
 from pulumi.runtime.config import set_all_config
-from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
-from local.engine import project
+from local.engine import project, wire
 
 # An Output that ends up in a text becomes a failure instead of a text about Outputs.
 os.environ["PULUMI_ERROR_OUTPUT_STRING"] = "true"
@@ -155,7 +154,7 @@ async def _run(
     # A resource that failed fails all that wait for it; the failure itself is raised below.
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
     set_all_config(config)
-    set_mocks(_NoMocks(), name, stack, preview=monitor.preview, monitor=monitor)
+    set_mocks(wire.NoMocks(), name, stack, preview=monitor.preview, monitor=monitor)
     await run_pulumi_func(lambda: _build_and_wait(build))
     exports: object = getattr(get_root_resource(), "outputs", {})
     values = await pulumi.Output.from_input(exports).future(with_unknowns=True)
@@ -188,17 +187,14 @@ def _unknown(value: object) -> str:
     return UNKNOWN
 
 
-class _Monitor(MockMonitor):
-    """Called from several threads. The base class would leave an event loop open in each."""
-
+class _Monitor(wire.Monitor):
     def __init__(self, stacks: dict[str, Properties], preview: bool) -> None:  # noqa: FBT001 the one flag Pulumi has
-        super().__init__(_NoMocks())
+        super().__init__()
         self.preview = preview
         self.resources_seen: dict[str, Resource] = {}
         self.outputs_seen: dict[str, Properties] = {}
         self.twice: list[str] = []
         self._stacks = stacks
-        self._children: dict[str, Properties] = {}
         self._lock = threading.Lock()
 
     def RegisterResource(  # noqa: N802 gRPC's name
@@ -248,9 +244,8 @@ class _Monitor(MockMonitor):
         """A child of a remote component, as Pulumi hands it out: by URN, to be asked for later."""
         urn = self.make_urn(parent, child.type, name)
         id_, computed = made(child.type, name, {})
-        with self._lock:
-            self._children[urn] = {"urn": urn, "id": id_, "state": computed}
-        return {"urn": urn, "id": id_, _SIGNATURE: _RESOURCE}
+        self.keep(urn, id_, computed)
+        return wire.reference(urn, id_)
 
     def RegisterResourceOutputs(  # noqa: N802 gRPC's name
         self, request: resource_pb2.RegisterResourceOutputsRequest
@@ -266,13 +261,13 @@ class _Monitor(MockMonitor):
         outputs = self._stacks[request.id]
         return resource_pb2.ReadResourceResponse(
             urn=self.make_urn(request.parent, request.type, request.name),
-            properties=_struct({"name": request.id, "outputs": outputs, "secretOutputNames": []}),
+            properties=wire.struct(
+                {"name": request.id, "outputs": outputs, "secretOutputNames": []}
+            ),
         )
 
-    def Invoke(  # noqa: N802 gRPC's name
-        self, request: resource_pb2.ResourceInvokeRequest
-    ) -> resource_pb2.ResourceInvokeResponse:
-        arguments = plain(request.args)
+    def invoke(self, token: str, arguments: Properties) -> Properties:  # noqa: ARG002 as Monitor has it
+        """Answer the functions that say where the program runs."""
         answers: dict[str, Properties] = {
             "aws:index/getCallerIdentity:getCallerIdentity": {"id": ACCOUNT, "accountId": ACCOUNT},
             "aws:ecr/getAuthorizationToken:getAuthorizationToken": {
@@ -283,11 +278,7 @@ class _Monitor(MockMonitor):
             "aws:index/getRegion:getRegion": {"id": REGION, "region": REGION},
             "aws:index/getPartition:getPartition": {"id": "aws", "partition": "aws"},
         }
-        if request.tok == "pulumi:pulumi:getResource":
-            answer = self._children[arguments["urn"]]
-        else:
-            answer = answers[request.tok]
-        return resource_pb2.ResourceInvokeResponse(**cast("Any", {"return": _struct(answer)}))
+        return answers[token]
 
 
 @dataclass(frozen=True)
@@ -365,45 +356,17 @@ def made(type_: str, name: str, inputs: Properties) -> tuple[str, Properties]:  
             return physical, {}
 
 
-# https://pulumi-developer-docs.readthedocs.io/latest/developer-docs/providers/implementers-guide.html
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
-_RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
-
-
-class _NoMocks(Mocks):
-    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        raise NotImplementedError
-
-    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        raise NotImplementedError
-
-
 def plain(properties: struct_pb2.Struct) -> Properties:
-    """Properties without Pulumi's wrappers: a secret is its value, 512.0 is 512.
-
-    An asset is its path, what is unknown is `UNKNOWN`.
-    """
-
-    def value_of(value: object) -> Json:
-        value = rpc.unwrap_rpc_secret(value)
-        match value:
-            case float() if value.is_integer():
-                return int(value)
-            case dict():
-                return {key: value_of(item) for key, item in value.items()}
-            case list():
-                return [value_of(item) for item in value]
-            case pulumi.AssetArchive():
-                return value_of(cast("object", value.assets))
-            case pulumi.FileAsset():
-                return str(Path(str(value.path)).relative_to(ROOT))
-            case _:
-                return UNKNOWN if rpc.contains_unknowns(value) else value
-
-    return value_of(rpc.deserialize_properties(properties, keep_unknowns=True))
+    """Properties without Pulumi's wrappers; an asset is its path, what is unknown is `UNKNOWN`."""
+    return wire.plain(properties, _shown, keep_unknowns=True)
 
 
-def _struct(properties: Mapping[str, Any]) -> struct_pb2.Struct:
-    struct = struct_pb2.Struct()
-    struct.update(properties)
-    return struct
+def _shown(value: object) -> Json:
+    match value:
+        case pulumi.AssetArchive():
+            assets = cast("Mapping[str, object]", value.assets)
+            return {name: _shown(asset) for name, asset in assets.items()}
+        case pulumi.FileAsset():
+            return str(Path(str(value.path)).relative_to(ROOT))
+        case _:
+            return UNKNOWN if rpc.contains_unknowns(value) else value

@@ -8,11 +8,11 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 
@@ -23,6 +23,7 @@ from local.commands.screen import Screen
 from local.commands.tasks import Log, exit_code, stream_of, tasks, why
 from local.engine.project import Project
 from local.services.events import events
+from operate.logs import readable
 
 SECONDS = 20.0
 """How long a step may take to show what it should."""
@@ -353,32 +354,6 @@ class _Follower:
             # What is piped is read by programs, or searched: all of it is there.
             whole = len(text) <= SHOWN_CHARACTERS or not sys.stdout.isatty()
             self._tour.screen.event("log", text if whole else f"{text[:SHOWN_CHARACTERS]} …")
-
-
-def readable(line: str) -> str:
-    """A log line; one of JSON as the names and values of its first two levels."""
-    try:
-        entry: object = json.loads(line)
-    except ValueError:
-        return line
-    return _named(cast("dict[str, object]", entry)) if isinstance(entry, dict) else line
-
-
-def _named(entry: Mapping[str, object]) -> str:
-    parts: list[str] = []
-    for name, value in entry.items():
-        match value:
-            case dict():
-                inner = cast("dict[str, object]", value).items()
-                flat = {key: item for key, item in inner if not isinstance(item, dict | list)}
-                parts.append(f"{name}({_named(flat)})")
-            case list():
-                parts.append(f"{name} {json.dumps(value, ensure_ascii=False)}")
-            case str() if name == "event":
-                parts.append(value)
-            case _:
-                parts.append(f"{name} {value}")
-    return ", ".join(parts)
 
 
 def _id(task_arn: str) -> str:

@@ -14,16 +14,15 @@ import re
 import runpy
 import sys
 import traceback
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import CodeType
-from typing import Any, cast
+from typing import Any
 
 import pulumi
-from google.protobuf import empty_pb2, struct_pb2
-from pulumi.runtime import Mocks, get_root_resource, resource, rpc, set_mocks
+from google.protobuf import empty_pb2
+from pulumi.runtime import get_root_resource, resource, set_mocks
 from pulumi.runtime.config import set_all_config
-from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
 from pulumi.runtime.proto import alias_pb2, resource_pb2, source_pb2
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
@@ -40,6 +39,7 @@ from local.engine.state import (
     State,
     autoname,
 )
+from local.engine.wire import Monitor, NoMocks, plain, reference, struct
 
 
 class UpdateError(EvaluationError):
@@ -188,17 +188,13 @@ def who_and_where(token: str, account: str, region: str) -> Properties:
             )
 
 
-class _Monitor(MockMonitor):
-    """Stands where Pulumi's engine does: hears of each resource, and answers with its outputs.
-
-    The base class would start, and leave open, an event loop in each thread it is called from.
-    """
+class _Monitor(Monitor):
+    """Stands where Pulumi's engine does: hears of each resource, and answers with its outputs."""
 
     def __init__(self, provider: Provider, step: Update) -> None:
-        super().__init__(_NoMocks())
+        super().__init__()
         self._provider = provider
         self._step = step
-        self._children: dict[str, Properties] = {}
 
     def RegisterResource(  # noqa: N802 -- gRPC's name
         self, request: resource_pb2.RegisterResourceRequest
@@ -206,7 +202,7 @@ class _Monitor(MockMonitor):
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == "pulumi:pulumi:Stack":
             return resource_pb2.RegisterResourceResponse(urn=urn)
-        registration = Registration(request.type, request.name, urn, _plain(request.object))
+        registration = Registration(request.type, request.name, urn, plain(request.object))
         options = self._options(request)
         created = Created("", {})
         if request.remote:
@@ -217,7 +213,7 @@ class _Monitor(MockMonitor):
         else:
             self._step.component(registration, options)
         return resource_pb2.RegisterResourceResponse(
-            urn=urn, id=created.id, object=_struct(created.outputs)
+            urn=urn, id=created.id, object=struct(created.outputs)
         )
 
     def _options(self, request: resource_pb2.RegisterResourceRequest) -> Options:
@@ -260,8 +256,7 @@ class _Monitor(MockMonitor):
         aliases = (self.make_urn(self._step.was(parent), kind, name),)
         options = Options(frozenset({parent, *after}), aliases)
         made = Made(urn, self._step.resource(Registration(kind, name, urn, inputs), options))
-        outputs = inputs | made.created.outputs
-        self._children[urn] = {"urn": urn, "id": made.created.id, "state": outputs}
+        self.keep(urn, made.created.id, inputs | made.created.outputs)
         return made
 
     def _referring(self, outputs: Properties) -> Properties:
@@ -270,7 +265,7 @@ class _Monitor(MockMonitor):
         def refer(value: object) -> Any:  # noqa: ANN401 -- JSON
             if not isinstance(value, Made):
                 return value
-            return {_SIGNATURE: _RESOURCE, "urn": value.urn, "id": value.created.id}
+            return reference(value.urn, value.created.id)
 
         return {key: refer(value) for key, value in outputs.items()}
 
@@ -282,15 +277,9 @@ class _Monitor(MockMonitor):
             " let it create what it needs."
         )
 
-    def Invoke(  # noqa: N802 -- gRPC's name
-        self, request: resource_pb2.ResourceInvokeRequest
-    ) -> resource_pb2.ResourceInvokeResponse:
-        arguments = _plain(request.args)
-        if request.tok == "pulumi:pulumi:getResource":
-            answer = self._children[arguments["urn"]]
-        else:
-            answer = self._provider.invoke(request.tok, arguments)
-        return resource_pb2.ResourceInvokeResponse(**cast("Any", {"return": _struct(answer)}))
+    def invoke(self, token: str, arguments: Properties) -> Properties:
+        """Answer as the provider does."""
+        return self._provider.invoke(token, arguments)
 
     def RegisterResourceOutputs(  # noqa: N802 -- gRPC's name
         self,
@@ -332,43 +321,6 @@ def _seconds(duration: str) -> float:
     return sum(float(n) * units[unit] for n, unit in re.findall(r"([0-9.]+)([hms])", duration))
 
 
-# https://pulumi-developer-docs.readthedocs.io/latest/developer-docs/providers/implementers-guide.html
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
-_RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
-
-
-class _NoMocks(Mocks):
-    def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        raise NotImplementedError
-
-    def call(self, args: MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        raise NotImplementedError
-
-
-def _plain(properties: struct_pb2.Struct) -> Properties:
-    """Inputs without Pulumi's wrappers: a secret is its value, and 512.0 is 512."""
-
-    def plain(value: object) -> Any:  # noqa: ANN401 -- JSON
-        value = rpc.unwrap_rpc_secret(value)
-        match value:
-            case float() if value.is_integer():
-                return int(value)
-            case dict():
-                return {key: plain(item) for key, item in value.items()}
-            case list():
-                return [plain(item) for item in value]
-            case _:
-                return value
-
-    return plain(rpc.deserialize_properties(properties))
-
-
-def _struct(properties: Mapping[str, Any]) -> struct_pb2.Struct:
-    struct = struct_pb2.Struct()
-    struct.update({key: value for key, value in properties.items() if value is not None})
-    return struct
-
-
 async def _evaluate(project: Project, provider: Provider, step: Update) -> Properties:
     # A resource that failed fails all that wait for it; the first of them is told, once, below.
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
@@ -377,9 +329,7 @@ async def _evaluate(project: Project, provider: Provider, step: Update) -> Prope
     monitor = _Monitor(provider, step)
     set_all_config(project.config)
     logger = logging.getLogger("pulumi.program")
-    set_mocks(
-        _NoMocks(), project.name, project.stack, preview=False, logger=logger, monitor=monitor
-    )
+    set_mocks(NoMocks(), project.name, project.stack, preview=False, logger=logger, monitor=monitor)
     try:
         with _no_source_positions():
             await run_pulumi_func(lambda: _run_and_settle(project.root))

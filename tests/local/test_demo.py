@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.commands.tour import readable
+from operate.logs import readable
 
 ROOT = Path(__file__).parents[2]
 
