@@ -65,9 +65,9 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse
     argparse alone refuses them when an option stands between the job and `--`.
     """
     given = list(arguments)
-    if "--" not in given:
+    end = given.index("--") if "--" in given else 0
+    if "start" not in given[:end]:
         return parser.parse_args(given)
-    end = given.index("--")
     options = parser.parse_args(given[:end])
     if not hasattr(options, "arguments"):
         parser.error("only `start` takes arguments after --")

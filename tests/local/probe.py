@@ -159,9 +159,14 @@ class Stack:
 
     def log(self, arn: str, container: str = "probe") -> list[str]:
         stream = f"probe/{container}/{arn.rsplit('/', 1)[-1]}"
-        answer = self.cloud.client("logs").get_log_events(
-            logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True
-        )
+        logs = self.cloud.client("logs")
+        try:
+            answer = logs.get_log_events(
+                logGroupName=LOG_GROUP, logStreamName=stream, startFromHead=True
+            )
+        except logs.exceptions.ResourceNotFoundException:
+            # The container has not begun.
+            return []
         return [event["message"] for event in answer["events"]]
 
 

@@ -300,7 +300,8 @@ def test_a_task_that_ends_in_time_is_left_alone(told: Told) -> None:
     def reaped() -> dict[str, Any] | None:
         tasks = told.tasks("chronos-schedule/short")
         runs = told.executions("reaper-task-reaper")
-        return tasks[0] if tasks and runs and runs[0]["status"] == "SUCCEEDED" else None
+        ended = tasks and tasks[0]["lastStatus"] == "STOPPED"
+        return tasks[0] if ended and runs and runs[0]["status"] == "SUCCEEDED" else None
 
     assert eventually(reaped)["stopCode"] == "EssentialContainerExited"
     told.quiet()

@@ -33,7 +33,7 @@ config:
   aws:region: ap-northeast-1
   fargate-batch:protect: false
   fargate-batch:jobs:
-    ingest: {cpu: 512, memory: 1024}
+    ingest: {cpu: 512, memory: 1024, retries: 20}
     single: {cpu: 512, memory: 1024, maxConcurrency: 1}
   fargate-batch:uploads:
     target: {job: ingest, prefix: target/}
@@ -177,7 +177,7 @@ def test_executions_under_way_and_starts_meanwhile_all_succeed(laptop: Laptop) -
     ]
     uploads, direct = Uploads(laptop, "target/"), Uploads(laptop, "direct/")
     time.sleep(1)
-    laptop.edit("ingest: {cpu: 512, memory: 1024}", "ingest: {cpu: 1024, memory: 2048}")
+    laptop.edit("ingest: {cpu: 512, memory: 1024", "ingest: {cpu: 1024, memory: 2048")
     laptop.edit("single: {cpu: 512, memory: 1024", "single: {cpu: 1024, memory: 2048")
     answer = laptop.apply()
     assert answer["counts"]["replaced"] == 2, answer["done"]

@@ -92,8 +92,13 @@ class Job:
 
     def waits(self, execution: str) -> bool:
         """Whether it has asked for a place in the queue and not been let through."""
-        return self.entered(execution)[-1].startswith("Queue") and any(
-            item["execution"]["S"] == execution for item in self.items() if "execution" in item
+        entered = self.entered(execution)
+        return (
+            bool(entered)
+            and entered[-1].startswith("Queue")
+            and any(
+                item["execution"]["S"] == execution for item in self.items() if "execution" in item
+            )
         )
 
     def runs(self, execution: str) -> bool:

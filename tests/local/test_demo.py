@@ -64,7 +64,7 @@ def test_the_tour_takes_a_file_of_ones_own(tmp_path: Path) -> None:
     assert status == 0, out
     assert "  result     2 rows, 2 columns, 0 rejected\n" in out
     assert "/target/my own (1).jsonl\n" in out
-    assert f" s3 cp '{own}' s3://" in out
+    assert f" s3 cp '{own}' 's3://" in out
 
 
 @pytest.mark.slow

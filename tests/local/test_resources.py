@@ -73,7 +73,7 @@ def test_what_cannot_be_honoured_is_told_once_with_who_asks_for_it(made: Made) -
         "Container Insights collects nothing (cluster)",
         "Dashboards are recorded, there is no console to show them (board)",
         "FARGATE_SPOT interrupts a task only with --fault spot (cluster)",
-        "Lifecycle rules expire nothing (files)",
+        "Lifecycle rules expire nothing (files, repo)",
         "Logs are kept until the cloud stops, whatever their retention (logs)",
         "Messages to addresses outside this cloud are not sent (mail)",
         "NAT gateways are not created (net)",
