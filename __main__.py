@@ -7,8 +7,10 @@ import arguments as args
 import components as c
 import outputs as out
 import settings
+from components.iam_path import place_roles
 
 config = settings.load_or_end()
+place_roles(config.role_path, config.permissions_boundary)
 
 network = c.Network("network", args.network(config))
 cluster = c.BatchCluster("cluster", args.cluster(config))
@@ -19,28 +21,34 @@ reaper = c.TaskReaper("task-reaper", args.task_reaper(config, cluster))
 group = ScheduleGroup("schedules")
 image = c.BatchImage("batch", args.image(config)) if config.builds_image else None
 
+execution = None
+if shared := args.execution_role(config, image):
+    execution = c.ExecutionRole("execution", shared)
+
 jobs, places, machines = {}, {}, {}
 for name in config.jobs:
     places[name] = args.placement(config, name, cluster, network)
-    jobs[name] = c.FargateJob(name, args.job(config, name, uploads, results, image))
+    jobs[name] = c.FargateJob(name, args.job(config, name, uploads, results, image, execution))
     machines[name] = c.BatchStateMachine(name, args.state_machine(config, name, jobs, places))
 
+roles = c.TriggerRoles("roles", args.trigger_roles(config, cluster, group, jobs))
 triggers = {
-    name: c.UploadTrigger(name, args.upload(config, name, uploads, jobs, machines, places))
+    name: c.UploadTrigger(name, args.upload(config, name, uploads, jobs, machines, places, roles))
     for name in config.uploads
 }
 pipelines = {
-    name: c.ScheduledPipeline(name, args.pipeline(config, name, group, machines))
+    name: c.ScheduledPipeline(name, args.pipeline(config, name, group, machines, roles))
     for name in config.pipelines
 }
 schedules = {
-    name: c.ScheduledTask(name, args.scheduled_task(config, name, group, jobs, places))
+    name: c.ScheduledTask(name, args.scheduled_task(config, name, group, jobs, places, roles))
     for name in config.schedules
 }
 watched = args.alerts(
     config, cluster, events, reaper, group, machines, triggers, pipelines, schedules
 )
 alerts = c.FailureAlerts("alerts", watched)
+c.Watcher("watcher", args.watcher(config, cluster, events, pipelines, watched, alerts))
 
 outputs = {
     "uploadBucket": uploads.bucket_name,

@@ -5,7 +5,7 @@ does not pass the type checker.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pulumi
 from pulumi_aws.scheduler import ScheduleGroup
@@ -120,8 +120,56 @@ def alerts(
         "task_event_log_group_name": events.log_group_name,
         "emails": config.alerts.emails,
         "https_endpoints": config.alerts.https_endpoints,
+        "chat": config.alerts.chat,
         "runbook": config.alerts.runbook,
         "log_retention_days": config.log_retention_days,
+    }
+
+
+def watcher(
+    config: Settings,
+    cluster: c.BatchCluster,
+    events: c.TaskEventLogger,
+    pipelines: Mapping[str, c.ScheduledPipeline],
+    told: c.FailureAlertsArgs,
+    alerts: c.FailureAlerts,
+) -> c.WatcherArgs:
+    """What is looked at every five minutes."""
+    fires = {
+        name: _fires(pipeline, pipelines[name].state_machine_arn)
+        for name, pipeline in config.pipelines.items()
+        if pipeline.enabled
+    }
+    fires |= {name: _fires(it) for name, it in config.schedules.items() if it.enabled}
+    return {
+        "topic_arn": alerts.topic_arn,
+        "chat_topic_arn": alerts.chat_topic_arn,
+        "key_arn": alerts.key_arn,
+        "cluster_arn": cluster.cluster_arn,
+        "task_event_log_group_name": events.log_group_name,
+        "dead_letter_queue_names": {
+            **told["dead_letter_queue_names"],
+            "alerts": alerts.dead_letter_queue_name,
+        },
+        "machine_arns": told["machine_arns"],
+        "timeouts": {name: job.timeout for name, job in config.jobs.items()},
+        "schedules": fires,
+        "runbook": config.alerts.runbook,
+        "log_retention_days": config.log_retention_days,
+    }
+
+
+def _fires(
+    when: WhenSettings, state_machine_arn: pulumi.Output[str] | None = None
+) -> c.WatchedScheduleArgs:
+    return {
+        "state_machine_arn": state_machine_arn,
+        "expression": when.schedule,
+        "timezone": when.timezone,
+        "grace_seconds": when.grace,
+        "flexible_minutes": when.flexible_minutes,
+        "start": when.start,
+        "end": when.end,
     }
 
 
@@ -163,6 +211,7 @@ def job(
     uploads: c.UploadBucket,
     results: c.ResultsBucket,
     built: c.BatchImage | None,
+    execution: c.ExecutionRole | None,
 ) -> c.FargateJobArgs:
     """The container of the job `name`; its own image goes before the stack's, that before ours."""
     job = config.jobs[name]
@@ -205,8 +254,54 @@ def job(
         "results_bucket_name": results.bucket_name,
         "results_bucket_arn": results.bucket_arn,
         "results_prefix": f"{config.results_bucket.prefix}{name}/",
+        "execution_role_arn": execution.role_arn
+        if execution and shares_execution_role(config, name)
+        else None,
         "log_retention_days": config.log_retention_days,
     }
+
+
+def shares_execution_role(config: Settings, name: str) -> bool:
+    """Whether ECS starts the job `name` with nothing but what it starts all others with."""
+    job = config.jobs[name]
+    own_image = job.image is not None and job.image != config.image
+    own = (
+        job.secrets or job.repository_credentials or (own_image and repository_arn(str(job.image)))
+    )
+    return not own
+
+
+def execution_role(config: Settings, built: c.BatchImage | None) -> c.ExecutionRoleArgs | None:
+    """What the jobs that name no image of their own are pulled from; None if no job shares it."""
+    if not any(shares_execution_role(config, name) for name in config.jobs):
+        return None
+    if config.image is not None:
+        return {"repository_arn": repository_arn(config.image)}
+    return {"repository_arn": built.repository_arn if built is not None else None}
+
+
+def trigger_roles(
+    config: Settings, cluster: c.BatchCluster, group: ScheduleGroup, jobs: Jobs
+) -> c.TriggerRolesArgs:
+    """What there is to start, and the roles of the tasks that are."""
+    uploaded = {upload.job for upload in config.uploads.values() if upload.via == "task"}
+    scheduled = {schedule.job for schedule in config.schedules.values()}
+    return {
+        "uploads": any(upload.via == "stateMachine" for upload in config.uploads.values()),
+        "pipelines": bool(config.pipelines),
+        "schedule_group_arn": group.arn,
+        "cluster_arn": cluster.cluster_arn,
+        "uploaded_task_role_arns": _roles(jobs, uploaded),
+        "scheduled_task_role_arns": _roles(jobs, scheduled),
+    }
+
+
+def _roles(jobs: Jobs, names: Iterable[str]) -> list[pulumi.Input[str]]:
+    return [
+        jobs[name].task[role]
+        for name in sorted(names)
+        for role in ("execution_role_arn", "task_role_arn")
+    ]
 
 
 def repository_arn(image: str) -> str | None:
@@ -246,6 +341,7 @@ def upload(
     jobs: Jobs,
     machines: Machines,
     places: Places,
+    roles: c.TriggerRoles,
 ) -> c.UploadTriggerArgs:
     """What the upload `name` starts, and by which objects."""
     upload = config.uploads[name]
@@ -259,19 +355,29 @@ def upload(
     }
     args: c.UploadTriggerArgs = {"bucket_name": uploads.bucket_name, "filter": which}
     if upload.via == "task":
-        return {**args, "task": jobs[upload.job].task, "placement": places[upload.job]}
-    return {**args, "state_machine_arn": machines[upload.job].state_machine_arn}
+        return {
+            **args,
+            "task": jobs[upload.job].task,
+            "placement": places[upload.job],
+            "role_arn": roles.task_upload_role_arn,
+        }
+    return {
+        **args,
+        "state_machine_arn": machines[upload.job].state_machine_arn,
+        "role_arn": roles.upload_role_arn,
+    }
 
 
 def pipeline(
-    config: Settings, name: str, group: ScheduleGroup, machines: Machines
+    config: Settings, name: str, group: ScheduleGroup, machines: Machines, roles: c.TriggerRoles
 ) -> c.ScheduledPipelineArgs:
     """The pipeline `name` and when it starts."""
     pipeline = config.pipelines[name]
     return {
-        "schedule": _schedule(pipeline, group),
+        "schedule": _schedule(pipeline, group, roles.pipeline_schedule_role_arn),
         "steps": [[_step(step, machines) for step in members] for members in pipeline.steps],
         "overlap": pipeline.overlap,
+        "role_arn": roles.pipeline_role_arn,
         "log_retention_days": config.log_retention_days,
     }
 
@@ -287,12 +393,17 @@ def _step(step: StepSettings, machines: Machines) -> c.StepArgs:
 
 
 def scheduled_task(
-    config: Settings, name: str, group: ScheduleGroup, jobs: Jobs, places: Places
+    config: Settings,
+    name: str,
+    group: ScheduleGroup,
+    jobs: Jobs,
+    places: Places,
+    roles: c.TriggerRoles,
 ) -> c.ScheduledTaskArgs:
     """The schedule `name` and the task it starts."""
     schedule = config.schedules[name]
     return {
-        "schedule": _schedule(schedule, group),
+        "schedule": _schedule(schedule, group, roles.task_schedule_role_arn),
         "task": jobs[schedule.job].task,
         "placement": places[schedule.job],
         "count": schedule.count,
@@ -301,11 +412,14 @@ def scheduled_task(
     }
 
 
-def _schedule(when: WhenSettings, group: ScheduleGroup) -> c.ScheduleArgs:
+def _schedule(
+    when: WhenSettings, group: ScheduleGroup, role_arn: pulumi.Output[str] | None
+) -> c.ScheduleArgs:
     return {
         "expression": when.schedule,
         "group_name": group.name,
         "group_arn": group.arn,
+        "role_arn": role_arn,
         "timezone": when.timezone,
         "enabled": when.enabled,
         "flexible_minutes": when.flexible_minutes,

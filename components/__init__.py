@@ -6,6 +6,7 @@ from .batch_image import BatchImage, BatchImageArgs
 from .batch_state_machine import BatchStateMachine, BatchStateMachineArgs
 from .cluster import BatchCluster, BatchClusterArgs
 from .concurrency import ConcurrencyLimit, ConcurrencyLimitArgs
+from .execution_role import ExecutionRole, ExecutionRoleArgs
 from .failure_alerts import FailureAlerts, FailureAlertsArgs
 from .fargate_job import FargateJob, FargateJobArgs
 from .network import Network, NetworkArgs
@@ -15,8 +16,10 @@ from .scheduled_task import ScheduledTask, ScheduledTaskArgs
 from .stack_index import StackIndex, StackIndexArgs
 from .task_event_logger import TaskEventLogger, TaskEventLoggerArgs
 from .task_reaper import TaskReaper, TaskReaperArgs
+from .trigger_roles import TriggerRoles, TriggerRolesArgs
 from .upload_bucket import UploadBucket, UploadBucketArgs
 from .upload_trigger import UploadFilterArgs, UploadTrigger, UploadTriggerArgs
+from .watcher import WatchedScheduleArgs, Watcher, WatcherArgs
 
 __all__ = [
     "BatchCluster",
@@ -27,6 +30,8 @@ __all__ = [
     "BatchStateMachineArgs",
     "ConcurrencyLimit",
     "ConcurrencyLimitArgs",
+    "ExecutionRole",
+    "ExecutionRoleArgs",
     "FailureAlerts",
     "FailureAlertsArgs",
     "FargateJob",
@@ -49,9 +54,14 @@ __all__ = [
     "TaskEventLoggerArgs",
     "TaskReaper",
     "TaskReaperArgs",
+    "TriggerRoles",
+    "TriggerRolesArgs",
     "UploadBucket",
     "UploadBucketArgs",
     "UploadFilterArgs",
     "UploadTrigger",
     "UploadTriggerArgs",
+    "WatchedScheduleArgs",
+    "Watcher",
+    "WatcherArgs",
 ]

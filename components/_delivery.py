@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from ._dead_letters import accept_from_rule
+from ._dead_letters import dead_letter_queue
 from ._documents import json_text
 from ._iam import Statement, allow, service_role
 
@@ -21,13 +21,10 @@ _FOR_A_DAY: aws.cloudwatch.EventTargetRetryPolicyArgsDict = {
 
 @dataclass(frozen=True)
 class Rule:
-    """Which events are delivered: those of a pattern, or one that EventBridge makes at a rate.
-
-    One at a rate is dropped before the next is due, and leaves no dead letter.
-    """
+    """Which events are delivered: those of a pattern, and those EventBridge makes at a rate."""
 
     description: str
-    pattern: Mapping[str, Any] | None = None
+    pattern: Mapping[str, Any]
     rate: str | None = None
 
 
@@ -50,78 +47,96 @@ def start(machine_arn: pulumi.Input[str]) -> Target:
     return Target(machine_arn, [allow("states:StartExecution", machine_arn)])
 
 
-def deliver(
-    name: str,
-    rules: Mapping[str, Rule],
-    to: Target,
-    queue: aws.sqs.Queue,
-    opts: pulumi.ResourceOptions,
-    *,
-    role: str | None = None,
-) -> dict[str, aws.cloudwatch.EventRule]:
-    """The rules, by their names, each with its target of the same name.
+@dataclass(frozen=True)
+class Heard:
+    """Rules that deliver nothing yet, and the queue of what they will not be able to deliver."""
 
-    What cannot be delivered for a day goes to `queue`. `role` is the role's name, else `name`.
-    """
+    rules: Mapping[str, aws.cloudwatch.EventRule]
+    queue: aws.sqs.Queue
+
+
+def listen(name: str, rules: Mapping[str, Rule], opts: pulumi.ResourceOptions) -> Heard:
+    """The rules, by their names, and their dead-letter queue."""
     made = {
         key: aws.cloudwatch.EventRule(
             key,
             description=rule.description,
-            event_pattern=None if rule.pattern is None else json_text(rule.pattern),
+            event_pattern=json_text(rule.pattern),
             schedule_expression=rule.rate,
             opts=opts,
         )
         for key, rule in rules.items()
     }
-    kept = [made[key].arn for key, rule in rules.items() if rule.rate is None]
-    # What arrives before the queue takes dead letters must not be lost.
-    before: list[pulumi.Resource] = [accept_from_rule(name, queue, _one_or_all(kept), opts)]
-    role_arn = None
-    if to.function_name is None:
-        source = {"ArnEquals": {"aws:SourceArn": _one_or_all([rule.arn for rule in made.values()])}}
+    arns = [rule.arn for rule in made.values()]
+    return Heard(made, dead_letter_queue(name, opts, rules=arns))
+
+
+def deliver(
+    name: str,
+    heard: Heard,
+    to: Target,
+    opts: pulumi.ResourceOptions,
+    *,
+    role: str | None = None,
+    role_arn: pulumi.Input[str] | None = None,
+) -> None:
+    """Each rule's target, of the rule's name.
+
+    `role` is the role's name, else `name`; `role_arn` another one that may do what the target
+    takes. What cannot be delivered for a day goes to the queue.
+    """
+    before: list[pulumi.Resource] = []
+    if to.function_name is not None:
+        before = [permit(key, to.function_name, rule, opts) for key, rule in heard.rules.items()]
+    elif role_arn is None:
         role_arn = service_role(
             role or name,
             service="events.amazonaws.com",
-            source=source,
+            source={"ArnEquals": {"aws:SourceArn": _one_or_all(heard.rules)}},
             statements=to.statements,
             opts=opts,
             deliveries=True,
         )
-    else:
-        before += [
-            aws.lambda_.Permission(
-                key,
-                action="lambda:InvokeFunction",
-                function=to.function_name,
-                principal="events.amazonaws.com",
-                source_arn=rule.arn,
-                opts=opts,
-            )
-            for key, rule in made.items()
-        ]
     ready = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=before))
-    for key, rule in rules.items():
-        delivery: dict[str, Any] = {
-            "dead_letter_config": {"arn": queue.arn},
-            "retry_policy": _FOR_A_DAY,
-        }
-        if rule.rate is not None:
-            delivery = {"input": "{}", "retry_policy": _before_the_next()}
+    for key, rule in heard.rules.items():
         aws.cloudwatch.EventTarget(
             key,
-            rule=made[key].name,
+            rule=rule.name,
             arn=to.arn,
             role_arn=role_arn,
-            **delivery,
+            dead_letter_config={"arn": heard.queue.arn},
+            retry_policy=_FOR_A_DAY,
             **to.parameters,
             opts=ready,
         )
-    return made
 
 
-def _before_the_next() -> aws.cloudwatch.EventTargetRetryPolicyArgsDict:
-    return {"maximum_event_age_in_seconds": 240, "maximum_retry_attempts": 3}
+def permit(
+    name: str,
+    function_name: pulumi.Input[str],
+    rule: aws.cloudwatch.EventRule,
+    opts: pulumi.ResourceOptions,
+) -> aws.lambda_.Permission:
+    """Let a rule invoke a function."""
+    return aws.lambda_.Permission(
+        name,
+        action="lambda:InvokeFunction",
+        function=function_name,
+        principal="events.amazonaws.com",
+        source_arn=rule.arn,
+        opts=opts,
+    )
 
 
-def _one_or_all(arns: list[pulumi.Output[str]]) -> pulumi.Output[str] | list[pulumi.Output[str]]:
+# For what comes again every five minutes.
+BEFORE_THE_NEXT: aws.cloudwatch.EventTargetRetryPolicyArgsDict = {
+    "maximum_event_age_in_seconds": 240,
+    "maximum_retry_attempts": 3,
+}
+
+
+def _one_or_all(
+    rules: Mapping[str, aws.cloudwatch.EventRule],
+) -> pulumi.Output[str] | list[pulumi.Output[str]]:
+    arns = [rule.arn for rule in rules.values()]
     return arns[0] if len(arns) == 1 else arns

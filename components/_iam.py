@@ -1,6 +1,7 @@
 """IAM documents as data: a role is whom it trusts and what it is granted."""
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pulumi
@@ -8,6 +9,7 @@ import pulumi_aws as aws
 
 from ._documents import json_text
 from ._here import here
+from .iam_path import role_path
 
 Statement = dict[str, Any]
 
@@ -60,6 +62,7 @@ def service_role(
     opts: pulumi.ResourceOptions,
     managed_policy_arns: Sequence[pulumi.Input[str]] = (),
     deliveries: bool = False,
+    path: str = "",
 ) -> pulumi.Output[str]:
     """The ARN of a role for `service`, with one inline policy of the same name if granted anything.
 
@@ -68,7 +71,13 @@ def service_role(
     So for `deliveries` a policy that changes is replaced: the new one is there before the target
     points elsewhere, and the old one until it does.
     """
-    role = aws.iam.Role(name, assume_role_policy=trust(service, source), opts=opts)
+    role = aws.iam.Role(
+        name,
+        path=role_path() + path,
+        assume_role_policy=trust(service, source),
+        # Another path is another role, and what runs with the old one would lose it.
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["path"])),
+    )
     granted: list[pulumi.Output[str]] = [
         aws.iam.RolePolicyAttachment(
             f"{name}-{number}", role=role.name, policy_arn=policy_arn, opts=opts
@@ -106,7 +115,7 @@ def run_task(
     *,
     task_definition_arn: pulumi.Input[str],
     cluster_arn: pulumi.Input[str],
-    role_arns: Sequence[pulumi.Input[str]],
+    role_arns: pulumi.Input[str] | Sequence[pulumi.Input[str]],
 ) -> list[Statement]:
     """What starting one task takes: RunTask in one cluster, its tags, and its two roles.
 
@@ -126,7 +135,7 @@ def run_task(
         ),
         allow(
             "iam:PassRole",
-            list(role_arns),
+            role_arns,
             {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
         ),
     ]
@@ -136,6 +145,34 @@ def revisions_of(task_definition_arn: pulumi.Input[str]) -> pulumi.Output[str]:
     """The ARN pattern of every revision of a task definition's family."""
     return pulumi.Output.from_input(task_definition_arn).apply(
         lambda arn: arn.rpartition(":")[0] + ":*"
+    )
+
+
+def run_any_task(
+    *,
+    families: pulumi.Input[str],
+    cluster_arn: pulumi.Input[str],
+    role_arns: Sequence[pulumi.Input[str]],
+) -> list[Statement]:
+    """What starting a task of any of a stack's jobs takes; `families` is a pattern of them.
+
+    The roles are passed by the path that those of the stack are under; one that is elsewhere, as
+    those of before are, by its name.
+    """
+    under = role_arns_under()
+    others = pulumi.Output.all(under, *role_arns).apply(
+        lambda arns: [arns[0], *sorted({a for a in arns[1:] if not fnmatchcase(a, arns[0])})]
+    )
+    any_of = arn("ecs", pulumi.Output.concat("task-definition/", families, ":*"))
+    passed: Any = others.apply(lambda arns: arns[0] if len(arns) == 1 else arns)
+    return run_task(task_definition_arn=any_of, cluster_arn=cluster_arn, role_arns=passed)
+
+
+def role_arns_under(path: str = "") -> pulumi.Output[str]:
+    """The ARN pattern of the stack's roles, or of those under a path below theirs."""
+    place, path = here(), role_path() + path
+    return pulumi.Output.format(
+        "arn:{0}:iam::{1}:role{2}*", place.partition, place.account_id, path
     )
 
 

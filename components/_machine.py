@@ -1,6 +1,7 @@
 """A state machine with its role and its log group."""
 
 import json
+import re
 from collections.abc import Sequence
 
 import pulumi
@@ -15,12 +16,13 @@ def state_machine(
     *,
     kind: str,
     definition: pulumi.Input[Definition],
-    statements: Sequence[Statement],
     log_retention_days: int,
     opts: pulumi.ResourceOptions,
     longest_seconds: int = 0,
+    statements: Sequence[Statement] = (),
+    role_arn: pulumi.Input[str] | None = None,
 ) -> aws.sfn.StateMachine:
-    """A standard state machine that may do what `statements` say, and log.
+    """A standard state machine with a role that may do what `statements` say and log, or another's.
 
     Its physical name is PROJECT-STACK-KIND-NAME, for people type it to start it by hand. The log
     has each step of each execution, without the data that passes between them: it may be
@@ -38,13 +40,8 @@ def state_machine(
         retention_in_days=log_retention_days,
         opts=opts,
     )
-    role_arn = service_role(
-        f"{name}-{kind}",
-        service="states.amazonaws.com",
-        source={"ArnLike": {"aws:SourceArn": arn("states", f"stateMachine:{physical_name}*")}},
-        statements=[*statements, log_delivery()],
-        opts=opts,
-    )
+    if role_arn is None:
+        role_arn = machine_role(f"{name}-{kind}", f"{physical_name}*", statements, opts)
     return aws.sfn.StateMachine(
         name,
         name=physical_name,
@@ -66,6 +63,29 @@ def _deleted_within(longest_seconds: int) -> pulumi.CustomTimeouts:
     return pulumi.CustomTimeouts(delete=f"{5 + -(-longest_seconds // 60)}m")
 
 
+def machine_role(
+    name: str, machines: str, statements: Sequence[Statement], opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """The ARN of a role for the state machines of a name or pattern, which may log."""
+    return service_role(
+        name,
+        service="states.amazonaws.com",
+        source={"ArnLike": {"aws:SourceArn": arn("states", f"stateMachine:{machines}")}},
+        statements=[*statements, log_delivery()],
+        opts=opts,
+    )
+
+
+# What the names of state machines and task definitions have after the stack's name.
+KINDS = ("job", "pipeline", "limit", "reaper", "alerts")
+
+
 def machine_prefix() -> str:
-    """What the names of all state machines of this stack begin with."""
-    return f"{pulumi.get_project()}-{pulumi.get_stack()}-"
+    """What the names of all state machines and task definitions of this stack begin with.
+
+    PROJECT-STACK-, followed by what kind it is. Where that could be read as another stack's, an
+    underscore tells them apart: the pattern PROJECT-prod-pipeline-* of the stack prod must match
+    nothing of the stack prod-pipeline, which is called PROJECT-prod-_pipeline- here.
+    """
+    stack = f"{pulumi.get_project()}-{pulumi.get_stack()}"
+    return re.sub(rf"-(_*(?:{'|'.join(KINDS)}))(?=-|$)", r"-_\1", stack) + "-"

@@ -10,8 +10,8 @@ import pulumi
 import pulumi_aws as aws
 
 from . import defaults
-from ._dead_letters import accept_over_tls, dead_letter_queue
-from ._iam import Statement, allow, service_role
+from ._dead_letters import dead_letter_queue
+from ._iam import Statement, service_role
 
 
 class ScheduleArgs(TypedDict):
@@ -41,6 +41,8 @@ class ScheduleArgs(TypedDict):
     maximum_age_seconds: NotRequired[int]
     """For how long a failed start is tried again, 60 to 86400 seconds. Default: 3600: a batch that
     starts hours late may do harm."""
+    role_arn: NotRequired[pulumi.Input[str] | None]
+    """The role that the schedule starts it with: `TriggerRoles`. Default: one of its own."""
 
 
 def schedule(
@@ -56,20 +58,12 @@ def schedule(
     One that can never fire again AWS would refuse: it is left out with a warning, and its ARN is
     empty. The queue stays, for what is in it.
     """
-    queue = dead_letter_queue(name, opts)
-    accept_over_tls(name, queue, opts)
-    role_arn = service_role(
-        f"{name}-schedule",
-        service="scheduler.amazonaws.com",
-        # A schedule's own ARN is refused here, the group's is what AWS sends:
-        # https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
-        source={"ArnEquals": {"aws:SourceArn": args["group_arn"]}},
-        # A schedule writes its dead letters with its role:
-        # https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
-        statements=[*statements, allow("sqs:SendMessage", queue.arn)],
-        opts=opts,
-        deliveries=True,
-    )
+    role_arn = args.get("role_arn")
+    if role_arn is None:
+        role_arn = schedule_role(f"{name}-schedule", args["group_arn"], statements, opts)
+    # A schedule writes its dead letters with its role:
+    # https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
+    queue = dead_letter_queue(name, opts, role_arn=role_arn)
     if (reason := over(args, now())) is not None:
         pulumi.log.warn(
             f"The schedule {name} is left out, as it can never fire again: {reason}. "
@@ -127,3 +121,22 @@ def _moment(text: str) -> datetime:
 def now() -> datetime:
     """The time at which the program runs."""
     return datetime.now(UTC)
+
+
+def schedule_role(
+    name: str,
+    group_arn: pulumi.Input[str],
+    statements: Sequence[Statement],
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Output[str]:
+    """The ARN of a role for the schedules of a group."""
+    return service_role(
+        name,
+        service="scheduler.amazonaws.com",
+        # A schedule's own ARN is refused here, the group's is what AWS sends:
+        # https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
+        source={"ArnEquals": {"aws:SourceArn": group_arn}},
+        statements=statements,
+        opts=opts,
+        deliveries=True,
+    )

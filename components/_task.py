@@ -1,12 +1,13 @@
 """What a state machine, a rule and a schedule must know to run a job's task, and where."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict, cast
 
 import pulumi
 
 from . import defaults
 from ._iam import Statement, run_task
+from ._machine import machine_prefix
 from .asl.job import Place, Task
 
 
@@ -42,6 +43,16 @@ class PlacementArgs(TypedDict):
     """Whether tasks run on Fargate Spot. Default: False."""
 
 
+def families_of(timeouts: Mapping[str, int]) -> dict[str, int]:
+    """Seconds by the family of a job's task definitions, from seconds by job."""
+    return {family(job): seconds for job, seconds in timeouts.items()}
+
+
+def family(job: str) -> str:
+    """The family of a job's task definitions."""
+    return f"{machine_prefix()}job-{job}"
+
+
 def known_task(task: TaskArgs) -> Task:
     """The task whose outputs are known, as inside an `apply` they are."""
     return Task(
@@ -64,13 +75,18 @@ def known_place(placement: PlacementArgs) -> Place:
 
 
 def ecs_parameters(
-    task: pulumi.Output[TaskArgs], placement: PlacementArgs, count: int
+    task: pulumi.Output[TaskArgs],
+    placement: PlacementArgs,
+    *,
+    count: int = 1,
+    group: str | None = None,
 ) -> dict[str, Any]:
-    """How a rule's or a schedule's target runs the task."""
+    """How a rule's or a schedule's target runs the task; its events carry the group."""
     spot = placement.get("spot", defaults.SPOT)
     return {
         "task_definition_arn": task["task_definition_arn"],
         "task_count": count,
+        "group": group,
         "capacity_provider_strategies": [
             {"capacity_provider": "FARGATE_SPOT" if spot else "FARGATE", "weight": 1}
         ],

@@ -6,8 +6,8 @@ import pulumi
 import pulumi_aws as aws
 
 from . import defaults
-from ._dead_letters import dead_letter_queue
-from ._delivery import Rule, deliver, start
+from ._dead_letters import with_queue
+from ._delivery import Rule, deliver, listen, start
 from ._iam import allow, arn
 from ._machine import state_machine
 from .asl.limit import Permits, pass_on_permits
@@ -61,7 +61,7 @@ class ConcurrencyLimit(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ConcurrencyLimitArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ConcurrencyLimit", name, dict(args), opts)
+        super().__init__("fargate-batch:index:ConcurrencyLimit", name, dict(args), with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
         machine_name = args["state_machine_name"]
         machine_arn = arn("states", f"stateMachine:{machine_name}")
@@ -99,30 +99,27 @@ class ConcurrencyLimit(pulumi.ComponentResource):
             log_retention_days=args["log_retention_days"],
             opts=child,
         )
-        queue = dead_letter_queue(name, child)
-        look = f"{name}-look"
         pattern = {
             "source": ["aws.states"],
             "detail-type": ["Step Functions Execution Status Change"],
             "detail": {"stateMachineArn": [machine_arn], "status": _ENDED},
         }
-        rules = deliver(
+        heard = listen(
             name,
             {
-                name: Rule(f"Executions of the job {name} that ended", pattern),
-                look: Rule(
-                    f"Looks for executions of the job {name} whose end event was lost",
+                name: Rule(
+                    f"Executions of the job {name} that ended, and a look for others that did",
+                    pattern,
                     rate="rate(5 minutes)",
-                ),
+                )
             },
-            start(machine.arn),
-            queue,
             child,
         )
+        deliver(name, heard, start(machine.arn), child)
         self.table_name = table.name
         self.table_arn = table.arn
-        self.rule_name = rules[name].name
-        self.dead_letter_queue_name = queue.name
+        self.rule_name = heard.rules[name].name
+        self.dead_letter_queue_name = heard.queue.name
         self.register_outputs(
             {
                 "table_name": self.table_name,

@@ -7,12 +7,14 @@ from typing import Final
 
 ARCHITECTURE: Final = "X86_64"
 ASSIGN_PUBLIC_IP: Final = True
+CHAT: Final = False
 CIDR: Final = "10.0.0.0/16"
 CONTAINER_INSIGHTS: Final = "enabled"
 CONTEXT: Final = "batch"
 COUNT: Final = 1
 CPU: Final = 512
 ENABLED: Final = True
+GRACE_SECONDS: Final = 900
 INIT_PROCESS: Final = False
 KEEP_EVENT: Final = True
 LOG_MODE: Final = "blocking"

@@ -7,10 +7,10 @@ import pulumi
 import pulumi_aws as aws
 
 from . import defaults
-from ._alarms import Watched, alarms
+from ._alarms import Watched, make, of_stack
 from ._dashboard import Shown, dashboard_body
-from ._dead_letters import dead_letter_queue
-from ._delivery import Rule, deliver, start
+from ._dead_letters import with_queue
+from ._delivery import Rule, deliver, listen, start
 from ._here import here
 from ._iam import account_id, allow, arn, document
 from ._machine import machine_prefix, state_machine
@@ -26,9 +26,9 @@ class FailureAlertsArgs(TypedDict):
     machine_arns: Mapping[str, pulumi.Input[str]]
     """The state machines on the dashboard, by the names that people know them by."""
     rule_names: Mapping[str, pulumi.Input[str]]
-    """The rules whose failed deliveries raise an alarm, by what they belong to."""
+    """The rules whose lost events raise an alarm, by what they belong to."""
     dead_letter_queue_names: Mapping[str, pulumi.Input[str]]
-    """The queues whose messages raise an alarm, by what they belong to."""
+    """The queues on the dashboard, by what they belong to."""
     schedule_group_name: pulumi.Input[str]
     """The schedule group whose dropped and failing starts raise an alarm."""
     task_event_function_name: pulumi.Input[str]
@@ -39,6 +39,8 @@ class FailureAlertsArgs(TypedDict):
     """Addresses that get the messages once their owner has confirmed the subscription."""
     https_endpoints: NotRequired[Sequence[str]]
     """HTTPS URLs that get the messages; each must confirm its subscription."""
+    chat: NotRequired[bool]
+    """Whether there is a topic for Amazon Q Developer in chat applications too. Default: False."""
     runbook: NotRequired[str]
     """Where operations.md is read, for the links in messages. Default: docs/operations.md."""
     log_retention_days: NotRequired[int]
@@ -59,18 +61,22 @@ class FailureAlerts(pulumi.ComponentResource):
     executions match no rule, so it never reports itself.
 
     The topic's KMS key costs 1 USD a month, for CloudWatch cannot publish to a topic encrypted with
-    the key that AWS manages; an alarm 0.10 USD a month (see `_alarms`), the dashboard 3 USD.
+    the key that AWS manages; each metric of an alarm 0.10 USD a month, the dashboard 3 USD.
     """
 
     topic_arn: pulumi.Output[str]
     """The topic's ARN, for subscriptions of one's own."""
+    chat_topic_arn: pulumi.Output[str] | None
+    """The ARN of the topic that a chat channel's configuration names."""
+    key_arn: pulumi.Output[str]
+    """The key of the topics, for who publishes to them."""
     dead_letter_queue_name: pulumi.Output[str]
     """The name of the queue of events that could not be reported."""
 
     def __init__(
         self, name: str, args: FailureAlertsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:FailureAlerts", name, dict(args), opts)
+        super().__init__("fargate-batch:index:FailureAlerts", name, dict(args), with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
         project, stack, prefix = pulumi.get_project(), pulumi.get_stack(), machine_prefix()
         runbook = args.get("runbook", defaults.RUNBOOK)
@@ -82,19 +88,36 @@ class FailureAlerts(pulumi.ComponentResource):
             policy=_key_policy(),
             opts=child,
         )
-        topic = aws.sns.Topic(name, kms_master_key_id=key.arn, opts=child)
-        aws.sns.TopicPolicy(name, arn=topic.arn, policy=_topic_policy(topic.arn), opts=child)
-        queue = dead_letter_queue(name, child)
+        topic = self._topic(name, key.arn)
+        chat = self._topic(f"{name}-chat", key.arn) if args.get("chat", defaults.CHAT) else None
+        topic_arns = [one.arn for one in (topic, chat) if one is not None]
+        heard = listen(
+            name,
+            {
+                f"{name}-executions": Rule("Executions that did not succeed", _executions()),
+                f"{name}-tasks": Rule(
+                    "Directly started tasks that did not succeed", _tasks(args["cluster_arn"])
+                ),
+            },
+            child,
+        )
+        queue = heard.queue
         machine = state_machine(
             name,
             kind="alerts",
-            definition=pulumi.Output.all(topic_arn=topic.arn, queue_url=queue.url).apply(
+            definition=pulumi.Output.all(queue.url, *topic_arns).apply(
                 lambda known: alert(
-                    project=project, stack=stack, prefix=prefix, runbook=runbook, **known
+                    project=project,
+                    stack=stack,
+                    prefix=prefix,
+                    runbook=runbook,
+                    queue_url=known[0],
+                    topic_arn=known[1],
+                    chat_topic_arn=known[2] if chat is not None else None,
                 )
             ),
             statements=[
-                allow("sns:Publish", topic.arn),
+                allow("sns:Publish", topic_arns if chat is not None else topic.arn),
                 # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
                 allow(["kms:GenerateDataKey", "kms:Decrypt"], key.arn),
                 allow("sqs:SendMessage", queue.arn),
@@ -106,19 +129,7 @@ class FailureAlerts(pulumi.ComponentResource):
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
-        rules = deliver(
-            name,
-            {
-                f"{name}-executions": Rule("Executions that did not succeed", _executions()),
-                f"{name}-tasks": Rule(
-                    "Directly started tasks that did not succeed", _tasks(args["cluster_arn"])
-                ),
-            },
-            start(machine.arn),
-            queue,
-            child,
-            role=f"{name}-rules",
-        )
+        deliver(name, heard, start(machine.arn), child, role=f"{name}-rules")
         for protocol, endpoints in (
             ("email", args.get("emails", [])),
             ("https", args.get("https_endpoints", [])),
@@ -132,21 +143,16 @@ class FailureAlerts(pulumi.ComponentResource):
                     opts=child,
                 )
         queues = {**args["dead_letter_queue_names"], name: queue.name}
-        alarms(
-            Watched(
-                queues=queues,
-                rules={
-                    **args["rule_names"],
-                    **{rule_name: rule.name for rule_name, rule in rules.items()},
-                },
-                schedule_group=args["schedule_group_name"],
-                function=args["task_event_function_name"],
-                alerts_machine_arn=machine.arn,
-            ),
-            topic_arn=topic.arn,
-            runbook=runbook,
-            opts=child,
+        watched = Watched(
+            rules={
+                **args["rule_names"],
+                **{rule_name: rule.name for rule_name, rule in heard.rules.items()},
+            },
+            schedule_group=args["schedule_group_name"],
+            function=args["task_event_function_name"],
+            alerts_machine_arn=machine.arn,
         )
+        make(list(of_stack(watched)), topic_arns=topic_arns, runbook=runbook, opts=child)
         title = f"{project}-{stack}"
         shown = Shown(
             machines=args["machine_arns"],
@@ -160,13 +166,23 @@ class FailureAlerts(pulumi.ComponentResource):
             opts=child,
         )
         self.topic_arn = topic.arn
+        self.chat_topic_arn = None if chat is None else chat.arn
+        self.key_arn = key.arn
         self.dead_letter_queue_name = queue.name
         self.register_outputs(
             {
                 "topic_arn": self.topic_arn,
+                "chat_topic_arn": self.chat_topic_arn,
+                "key_arn": self.key_arn,
                 "dead_letter_queue_name": self.dead_letter_queue_name,
             }
         )
+
+    def _topic(self, name: str, key_arn: pulumi.Output[str]) -> aws.sns.Topic:
+        child = pulumi.ResourceOptions(parent=self)
+        topic = aws.sns.Topic(name, kms_master_key_id=key_arn, opts=child)
+        aws.sns.TopicPolicy(name, arn=topic.arn, policy=_topic_policy(topic.arn), opts=child)
+        return topic
 
 
 # The alerts' own kind is not among them: what reports must not report itself.

@@ -10,7 +10,7 @@ from . import defaults
 from ._documents import json_text
 from ._here import here
 from ._iam import Statement, allow, arn, service_role
-from ._task import TaskArgs
+from ._task import TaskArgs, family
 from .batch_image import BatchImage
 
 
@@ -85,6 +85,9 @@ class FargateJobArgs(TypedDict):
     """The ARN of that bucket."""
     results_prefix: NotRequired[str]
     """The prefix the job may read and write there, in RESULTS_PREFIX. Default: NAME/."""
+    execution_role_arn: NotRequired[pulumi.Input[str] | None]
+    """The role ECS pulls the image and writes the log with: `ExecutionRole`. Not for a job with
+    secrets. Default: one of its own."""
     log_retention_days: NotRequired[int]
     """For how many days the log is kept. Default: 30."""
 
@@ -124,18 +127,20 @@ class FargateJob(pulumi.ComponentResource):
             retention_in_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
-        execution_role_arn = _task_role(
-            f"{name}-execution",
-            _execution_statements(
-                log_group.arn,
-                repository_arn,
-                args.get("secrets", {}),
-                args.get("repository_credentials"),
-                args.get("secrets_key"),
-            ),
-            child,
-        )
-        task_role_arn = _task_role(
+        execution_role_arn = args.get("execution_role_arn")
+        if execution_role_arn is None:
+            execution_role_arn = task_role(
+                f"{name}-execution",
+                execution_statements(
+                    log_group.arn,
+                    repository_arn,
+                    args.get("secrets", {}),
+                    args.get("repository_credentials"),
+                    args.get("secrets_key"),
+                ),
+                child,
+            )
+        task_role_arn = task_role(
             f"{name}-task",
             _task_statements(name, args),
             child,
@@ -172,7 +177,7 @@ class FargateJob(pulumi.ComponentResource):
         storage = args.get("ephemeral_storage")
         task_definition = aws.ecs.TaskDefinition(
             name,
-            family=f"{pulumi.get_project()}-{pulumi.get_stack()}-{name}",
+            family=family(name),
             cpu=str(args.get("cpu", defaults.CPU)),
             memory=str(args.get("memory", defaults.MEMORY)),
             network_mode="awsvpc",
@@ -194,7 +199,7 @@ class FargateJob(pulumi.ComponentResource):
         self.task_definition_arn = task_definition.arn
         self.log_group_name = log_group.name
         self.task_role_arn = task_role_arn
-        self.execution_role_arn = execution_role_arn
+        self.execution_role_arn = pulumi.Output.from_input(execution_role_arn)
         self.task = pulumi.Output.from_input(
             TaskArgs(
                 name=name,
@@ -252,13 +257,14 @@ def _results_prefix(name: str, args: FargateJobArgs) -> str:
     return args.get("results_prefix", f"{name}/")
 
 
-def _task_role(
+def task_role(
     name: str,
     statements: Sequence[Statement],
     opts: pulumi.ResourceOptions,
     *,
     managed_policy_arns: Sequence[pulumi.Input[str]] = (),
 ) -> pulumi.Output[str]:
+    """The ARN of a role for ECS tasks."""
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
     source = {"ArnLike": {"aws:SourceArn": arn("ecs", "*")}}
     return service_role(
@@ -271,14 +277,17 @@ def _task_role(
     )
 
 
-def _execution_statements(
+def execution_statements(
     log_group_arn: pulumi.Output[str],
     repository_arn: pulumi.Input[str] | None,
     secrets: Mapping[str, str],
     repository_credentials: pulumi.Input[str] | None,
     secrets_key_arn: pulumi.Input[str] | None,
 ) -> list[Statement]:
-    """https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html."""
+    """What starting a task takes: its log, its image, its secrets.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html
+    """
     statements = [
         allow(
             ["logs:CreateLogStream", "logs:PutLogEvents"],

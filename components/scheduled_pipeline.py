@@ -7,6 +7,7 @@ from typing import NotRequired, TypedDict, cast
 import pulumi
 
 from . import defaults
+from ._dead_letters import with_queue
 from ._iam import Statement, allow, arn, managed_rule
 from ._machine import machine_prefix, state_machine
 from ._schedule import ScheduleArgs, schedule
@@ -39,6 +40,8 @@ class ScheduledPipelineArgs(TypedDict):
     overlap: NotRequired[str]
     """skip: a run ends at once, as succeeded, while an earlier one still runs; allow: it does not.
     Default: skip."""
+    role_arn: NotRequired[pulumi.Input[str] | None]
+    """The role that the steps are started with: `TriggerRoles`. Default: one of its own."""
     log_retention_days: NotRequired[int]
     """For how many days the execution log is kept. Default: 30."""
 
@@ -64,7 +67,9 @@ class ScheduledPipeline(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ScheduledPipelineArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ScheduledPipeline", name, dict(args), opts)
+        super().__init__(
+            "fargate-batch:index:ScheduledPipeline", name, dict(args), with_queue(opts)
+        )
         child = pulumi.ResourceOptions(parent=self)
 
         skip_overlap = args.get("overlap", defaults.OVERLAP) == "skip"
@@ -79,6 +84,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
                 )
             ),
             statements=_statements(name, args["steps"], skip_overlap=skip_overlap),
+            role_arn=args.get("role_arn"),
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
             # A step is an execution of a job, which may wait for a permit before its task runs.
@@ -131,18 +137,31 @@ def _statements(
         for step in steps
         for member in step
     }
+    own = arn("states", f"stateMachine:{machine_prefix()}pipeline-{name}")
+    return may_run_steps(list(machines.values()), [own] if skip_overlap else [])
+
+
+def may_run_steps(
+    machines: Sequence[pulumi.Output[str]], pipelines: Sequence[pulumi.Output[str]]
+) -> list[Statement]:
+    """What running these state machines takes, and seeing whether a run of a pipeline goes on."""
     statements = [
-        allow("states:StartExecution", list(machines.values())),
+        allow("states:StartExecution", machines),
         allow(
             ["states:DescribeExecution", "states:StopExecution"],
-            [machine.apply(executions_of) for machine in machines.values()],
+            [machine.apply(executions_of) for machine in machines],
         ),
         managed_rule("StepFunctionsGetEventsForStepFunctionsExecutionRule"),
     ]
-    if skip_overlap:
-        own = arn("states", f"stateMachine:{machine_prefix()}pipeline-{name}")
-        statements.append(allow("states:ListExecutions", own))
+    if pipelines:
+        statements.append(allow("states:ListExecutions", _one_or_all(pipelines)))
     return statements
+
+
+def _one_or_all(
+    arns: Sequence[pulumi.Output[str]],
+) -> pulumi.Input[str] | Sequence[pulumi.Input[str]]:
+    return arns[0] if len(arns) == 1 else arns
 
 
 def executions_of(state_machine_arn: str) -> str:

@@ -6,6 +6,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from . import defaults
+from ._dead_letters import with_queue
 from ._documents import json_text
 from ._schedule import ScheduleArgs, schedule
 from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
@@ -43,7 +44,7 @@ class ScheduledTask(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ScheduledTaskArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ScheduledTask", name, dict(args), opts)
+        super().__init__("fargate-batch:index:ScheduledTask", name, dict(args), with_queue(opts))
         task, placement = pulumi.Output.from_input(args["task"]), args["placement"]
 
         self.schedule_arn, queue = schedule(
@@ -53,7 +54,11 @@ class ScheduledTask(pulumi.ComponentResource):
                 "arn": placement["cluster_arn"],
                 "input": json_text({"containerOverrides": [_override(args, task["name"])]}),
                 "ecs_parameters": ecs_parameters(
-                    task, placement, args.get("count", defaults.COUNT)
+                    task,
+                    placement,
+                    count=args.get("count", defaults.COUNT),
+                    # By it a task is found from its schedule.
+                    group=f"schedule:{name}",
                 ),
             },
             statements=may_run(task, placement),

@@ -1,15 +1,20 @@
 """What a stack made, kept where an operator's tools find it by the stack's project and name."""
 
+import json
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
 from ._documents import json_text
+from ._machine import machine_prefix
 
-# Ten entries of the longest names fit the 8 KB of an advanced parameter:
+# What an advanced parameter takes:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
-_ENTRIES = 10
+_CHARACTERS = 8192
+# An ARN or a queue's URL without the names of the stack and of what it is of.
+_ARN = 85
 
 
 class StackIndexArgs(TypedDict):
@@ -26,9 +31,9 @@ class StackIndexArgs(TypedDict):
 class StackIndex(pulumi.ComponentResource):
     """The stack's outputs and the queues of its triggers, as SSM parameters.
 
-    They are `/PROJECT/STACK/index/…`. Each is a JSON object with a part of the whole, ten jobs or
-    triggers at most; together they are the outputs by their names, `deadLetters` (trigger → queue
-    name) and `protect`. Parameters of up to 4 KB are free, larger ones 0.05 USD a month.
+    They are `/PROJECT/STACK/index/…`. Each is a JSON object with a part of the whole; together they
+    are the outputs by their names, `deadLetters` (trigger → queue name) and `protect`. Parameters
+    of up to 4 KB are free, larger ones 0.05 USD a month.
     """
 
     path: pulumi.Output[str]
@@ -44,22 +49,42 @@ class StackIndex(pulumi.ComponentResource):
             "deadLetters": args.get("dead_letter_queue_names", {}),
             "protect": args.get("protect", True),
         }
-        scalars = {key: value for key, value in content.items() if not isinstance(value, dict)}
-        parts = {"stack": scalars} | {
-            f"{key}/{start // _ENTRIES}": {key: dict(list(value.items())[start : start + _ENTRIES])}
-            for key, value in content.items()
-            if isinstance(value, dict)
-            for start in range(0, len(value), _ENTRIES)
-        }
-        for part, value in parts.items():
+        for number, part in enumerate(_parts(content)):
             aws.ssm.Parameter(
-                f"{name}-{part.replace('/', '-')}",
-                name=f"{path}/{part}",
+                f"{name}-{number}",
+                name=f"{path}/{number}",
                 type="String",
                 # Standard while it fits, else advanced.
                 tier="Intelligent-Tiering",
-                value=json_text(value),
+                value=json_text(part),
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.path = pulumi.Output.from_input(path)
         self.register_outputs({"path": self.path})
+
+
+def _parts(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Mappings as large as a parameter takes, whatever the outputs in them turn out to be."""
+    parts: list[dict[str, Any]] = [
+        {key: value for key, value in content.items() if not isinstance(value, dict)}
+    ]
+    room = 0
+    for key, entries in content.items():
+        if not isinstance(entries, dict):
+            continue
+        for name, entry in entries.items():
+            size = len(key) + len(name) + 12 + _size(name, entry)
+            if size > room:
+                parts.append({})
+                room = _CHARACTERS - 10
+            parts[-1].setdefault(key, {})[name] = entry
+            room -= size
+    return parts
+
+
+def _size(name: str, entry: object) -> int:
+    if isinstance(entry, pulumi.Output):
+        return _ARN + len(machine_prefix()) + len(name)
+    if isinstance(entry, dict):
+        return sum(len(key) + 6 + _size(name, value) for key, value in entry.items())
+    return len(json.dumps(entry)) + 2

@@ -7,8 +7,8 @@ import pulumi
 import pulumi_aws as aws
 
 from . import defaults
-from ._dead_letters import dead_letter_queue
-from ._delivery import Rule, Target, deliver
+from ._dead_letters import with_queue
+from ._delivery import Rule, Target, deliver, listen
 from ._iam import allow, arn, service_role
 from ._machine import machine_prefix
 from ._queries import QUERIES
@@ -47,7 +47,7 @@ class TaskEventLogger(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: TaskEventLoggerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:TaskEventLogger", name, dict(args), opts)
+        super().__init__("fargate-batch:index:TaskEventLogger", name, dict(args), with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
 
         log_group = aws.cloudwatch.LogGroup(
@@ -56,7 +56,16 @@ class TaskEventLogger(pulumi.ComponentResource):
             retention_in_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
-        queue = dead_letter_queue(name, child)
+        heard = listen(
+            name,
+            {
+                name: Rule(
+                    "Every state change of this stack's tasks and executions",
+                    _pattern(args["cluster_arn"]),
+                )
+            },
+            child,
+        )
         role_arn = service_role(
             name,
             service="lambda.amazonaws.com",
@@ -68,7 +77,7 @@ class TaskEventLogger(pulumi.ComponentResource):
                     ["logs:CreateLogStream", "logs:PutLogEvents"],
                     pulumi.Output.concat(log_group.arn, ":log-stream:*"),
                 ),
-                allow("sqs:SendMessage", queue.arn),
+                allow("sqs:SendMessage", heard.queue.arn),
             ],
             opts=child,
         )
@@ -94,21 +103,10 @@ class TaskEventLogger(pulumi.ComponentResource):
             name,
             function_name=function.name,
             maximum_retry_attempts=2,
-            destination_config={"on_failure": {"destination": queue.arn}},
+            destination_config={"on_failure": {"destination": heard.queue.arn}},
             opts=child,
         )
-        rule = deliver(
-            name,
-            {
-                name: Rule(
-                    "Every state change of this stack's tasks and executions",
-                    _pattern(args["cluster_arn"]),
-                )
-            },
-            Target(function.arn, function_name=function.name),
-            queue,
-            child,
-        )[name]
+        deliver(name, heard, Target(function.arn, function_name=function.name), child)
         for query, text in QUERIES.items():
             aws.cloudwatch.QueryDefinition(
                 f"{name}-{query}",
@@ -119,8 +117,8 @@ class TaskEventLogger(pulumi.ComponentResource):
             )
         self.log_group_name = log_group.name
         self.function_name = function.name
-        self.rule_name = rule.name
-        self.dead_letter_queue_name = queue.name
+        self.rule_name = heard.rules[name].name
+        self.dead_letter_queue_name = heard.queue.name
         self.register_outputs(
             {
                 "log_group_name": self.log_group_name,

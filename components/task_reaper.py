@@ -6,10 +6,11 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 
 from . import defaults
-from ._dead_letters import dead_letter_queue
-from ._delivery import Rule, deliver, start
+from ._dead_letters import with_queue
+from ._delivery import Rule, deliver, listen, start
 from ._iam import allow, arn, tasks_of
-from ._machine import machine_prefix, state_machine
+from ._machine import state_machine
+from ._task import families_of, family
 from .asl.timeout import reap_task
 
 
@@ -40,11 +41,11 @@ class TaskReaper(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: TaskReaperArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:TaskReaper", name, dict(args), opts)
+        super().__init__("fargate-batch:index:TaskReaper", name, dict(args), with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
         cluster_arn = args["cluster_arn"]
 
-        families = {f"{machine_prefix()}{job}": limit for job, limit in args["timeouts"].items()}
+        families = families_of(args["timeouts"])
         machine = state_machine(
             name,
             kind="reaper",
@@ -55,17 +56,11 @@ class TaskReaper(pulumi.ComponentResource):
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )
-        queue = dead_letter_queue(name, child)
-        rule = deliver(
-            name,
-            {name: Rule("Tasks that a rule or a schedule started and that run", _run(cluster_arn))},
-            start(machine.arn),
-            queue,
-            child,
-            role=f"{name}-rule",
-        )[name]
-        self.rule_name = rule.name
-        self.dead_letter_queue_name = queue.name
+        rule = Rule("Tasks that a rule or a schedule started and that run", _run(cluster_arn))
+        heard = listen(name, {name: rule}, child)
+        deliver(name, heard, start(machine.arn), child, role=f"{name}-rule")
+        self.rule_name = heard.rules[name].name
+        self.dead_letter_queue_name = heard.queue.name
         self.register_outputs(
             {
                 "rule_name": self.rule_name,
@@ -87,6 +82,6 @@ def _run(cluster_arn: pulumi.Input[str]) -> dict[str, Any]:
             "lastStatus": ["RUNNING"],
             "desiredStatus": ["RUNNING"],
             "startedBy": [{"prefix": by} for by in STARTED_DIRECTLY],
-            "taskDefinitionArn": [{"prefix": arn("ecs", f"task-definition/{machine_prefix()}")}],
+            "taskDefinitionArn": [{"prefix": arn("ecs", f"task-definition/{family('')}")}],
         },
     }

@@ -4,8 +4,8 @@ from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
-from ._dead_letters import dead_letter_queue
-from ._delivery import Rule, Target, deliver, start
+from ._dead_letters import with_queue
+from ._delivery import Rule, Target, deliver, listen, start
 from ._documents import json_text
 from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
 
@@ -47,6 +47,8 @@ class UploadTriggerArgs(TypedDict):
     """The task that gets bucket and key as its environment's BUCKET and OBJECT_KEY."""
     placement: NotRequired[PlacementArgs]
     """Where that task runs."""
+    role_arn: NotRequired[pulumi.Input[str] | None]
+    """The role that the rule starts it with: `TriggerRoles`. Default: one of its own."""
 
 
 class UploadTrigger(pulumi.ComponentResource):
@@ -68,22 +70,16 @@ class UploadTrigger(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: UploadTriggerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:UploadTrigger", name, dict(args), opts)
+        super().__init__("fargate-batch:index:UploadTrigger", name, dict(args), with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
 
         pattern = event_pattern(args["bucket_name"], args["filter"])
-        queue = dead_letter_queue(name, child)
-        rule = deliver(
-            name,
-            {name: Rule(f"Uploads that start {name}", pattern)},
-            _target(name, args),
-            queue,
-            child,
-        )[name]
-        self.rule_arn = rule.arn
-        self.rule_name = rule.name
-        self.dead_letter_queue_url = queue.url
-        self.dead_letter_queue_name = queue.name
+        heard = listen(name, {name: Rule(f"Uploads that start {name}", pattern)}, child)
+        deliver(name, heard, _target(name, args), child, role_arn=args.get("role_arn"))
+        self.rule_arn = heard.rules[name].arn
+        self.rule_name = heard.rules[name].name
+        self.dead_letter_queue_url = heard.queue.url
+        self.dead_letter_queue_name = heard.queue.name
         self.register_outputs(
             {
                 "rule_arn": self.rule_arn,
@@ -174,7 +170,7 @@ def _task_target(task: pulumi.Output[TaskArgs], placement: PlacementArgs) -> Tar
         placement["cluster_arn"],
         may_run(task, placement),
         parameters={
-            "ecs_target": ecs_parameters(task, placement, 1),
+            "ecs_target": ecs_parameters(task, placement),
             "input_transformer": {
                 "input_paths": {"bucket": "$.detail.bucket.name", "key": "$.detail.object.key"},
                 "input_template": template,

@@ -95,6 +95,7 @@ _OWN_POLICIES = {
     "aws:kms/key:Key": "policy",
     "aws:s3/bucketPolicy:BucketPolicy": "policy",
     "aws:sns/topicPolicy:TopicPolicy": "policy",
+    "aws:sqs/queue:Queue": "policy",
     "aws:sqs/queuePolicy:QueuePolicy": "policy",
 }
 _ATTACHMENTS = (
@@ -272,6 +273,11 @@ def _grants_are_narrow(resource: Resource) -> Iterator[str]:
                 yield "more than the account may do anything with the key: name the actions"
             continue
         actions, resources = _list(statement.get("Action")), _list(statement.get("Resource"))
+        if resource.type == _QUEUE:
+            # In a queue's own policy * is the queue; it is whom it lets in that counts.
+            resources = []
+            if statement.get("Principal") in ("*", {"AWS": "*"}) and not _names_roles(statement):
+                yield "anybody may use the queue: test aws:PrincipalArn, or name the principal"
         for action in actions:
             if "*" in str(action):
                 yield f"{action} grants what nobody asked for: name the actions"
@@ -297,8 +303,14 @@ def _passed_roles_are_bound(resource: Resource) -> Iterator[str]:
                 "iam:PassRole without the condition iam:PassedToService hands the role to any "
                 "service: name the one service in StringEquals"
             )
-        if any("*" in str(arn) for arn in _list(statement.get("Resource"))):
-            yield "iam:PassRole on more than one role hands over any of them: name the role"
+        for arn in _list(statement.get("Resource")):
+            # Those of one stack have a path of their own, at least two parts long.
+            if "*" in re.sub(r":role(/[^/*]+){2,}/\*$", "", str(arn)):
+                yield (
+                    "iam:PassRole on more than one role hands over any of them: name the role, or "
+                    "the path of the stack's own"
+                )
+                break
 
 
 def _runs_are_bound(resource: Resource) -> Iterator[str]:
@@ -306,11 +318,15 @@ def _runs_are_bound(resource: Resource) -> Iterator[str]:
         if "ecs:RunTask" not in _list(statement.get("Action")):
             continue
         tasks = _list(statement.get("Resource"))
-        if not all(re.fullmatch(r"arn:.+:task-definition/[\w-]+:(\d+|\*)", str(t)) for t in tasks):
+        if not all(re.fullmatch(_REVIEWED, str(arn)) for arn in tasks):
             yield f"ecs:RunTask on {tasks} runs what was not reviewed: name one family (FAMILY:*)"
         clusters = _list(_test(statement, "ArnEquals", "ecs:cluster"))
         if len(clusters) != 1 or not re.fullmatch(r"arn:.+:cluster/[\w-]+", str(clusters[0])):
             yield "ecs:RunTask in any cluster: name the one cluster, ArnEquals ecs:cluster"
+
+
+# One family, or every job's of a stack, whose names begin as no other stack's do.
+_REVIEWED = r"arn:.+:task-definition/([\w-]+:(\d+|\*)|[\w-]+-job-\*:\*)"
 
 
 def _services_are_bound(resource: Resource) -> Iterator[str]:
@@ -344,6 +360,16 @@ def _services_are_bound(resource: Resource) -> Iterator[str]:
                     yield f"{arn} is not one account's source in one Region: name both"
         elif not (accounts or sources):
             yield f"{services} may use it for anybody: test aws:SourceArn or aws:SourceAccount"
+
+
+def _names_roles(statement: Properties) -> bool:
+    roles = [
+        arn
+        for operator in ("ArnEquals", "ArnLike")
+        for arn in _list(_test(statement, operator, "aws:PrincipalArn"))
+    ]
+    role = r"arn:[\w-]+:iam::\d{12}:role/."
+    return bool(roles) and all(arn == UNKNOWN or re.match(role, str(arn)) for arn in roles)
 
 
 def _wild(statement: Properties) -> bool:
@@ -437,10 +463,10 @@ def _bucket_is_tls_only(bucket: Resource, stack: Sequence[Resource]) -> Iterator
 def _queue_is_tls_only(queue: Resource, stack: Sequence[Resource]) -> Iterator[str]:
     if queue.type == _QUEUE and not any(
         _denies_without_tls(side.inputs.get("policy"), "sqs:*")
-        for side in _of(queue, "QueuePolicy", stack)
+        for side in (queue, *_of(queue, "QueuePolicy", stack))
     ):
         yield (
-            "the queue can be read without TLS: give it a QueuePolicy that denies sqs:* where "
+            "the queue can be read without TLS: give it a policy that denies sqs:* where "
             "aws:SecureTransport is false"
         )
 
@@ -498,7 +524,11 @@ RULES = (
     Rule("images-pinned", "Containers run an image by digest or tag.", _image_is_pinned),
     Rule("tags-immutable", "Image repositories have immutable tags.", _tags_are_immutable),
     Rule("grants-narrow", "Permissions name their actions and resources.", _grants_are_narrow),
-    Rule("passed-roles-bound", "A role is passed to one service.", _passed_roles_are_bound),
+    Rule(
+        "passed-roles-bound",
+        "A role of the stack goes to one service.",
+        _passed_roles_are_bound,
+    ),
     Rule("runs-bound", "Who runs a task runs one family in one cluster.", _runs_are_bound),
     Rule("services-bound", "Services act for one account and source.", _services_are_bound),
     Rule("keys-rotated", "Keys are rotated.", _key_is_rotated),

@@ -69,7 +69,13 @@ def load() -> Settings:
     region = pulumi.Config("aws").get("region")
     if region is None:
         raise SettingsError("aws:region: missing; set it, such as aws:region: ap-northeast-1")
-    return validated({**values, "region": region})
+    settings = validated({**values, "region": region})
+    if settings.protect and settings.alerts.nobody:
+        pulumi.log.warn(
+            f"{PROJECT}:alerts: nobody gets a message when something fails in this protected stack;"
+            " name emails, httpsEndpoints or chat"
+        )
+    return settings
 
 
 def validated(values: Mapping[str, Any]) -> Settings:

@@ -1,11 +1,22 @@
 """`alerts` and `taskEvents`: who gets messages, and what is logged."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
 
 from . import defaults
 from .values import Section, each_once, matching
+
+
+def _confirms(url: str) -> str:
+    # https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.confirm.html
+    if (urlsplit(url).hostname or "").startswith("hooks.slack"):
+        raise ValueError(
+            "a Slack webhook cannot confirm the subscription, so it would never get a message; "
+            "use chat: true, or the channel's e-mail address"
+        )
+    return url
 
 
 class AlertSettings(Section):
@@ -16,12 +27,25 @@ class AlertSettings(Section):
         AfterValidator(each_once),
     ] = ()
     https_endpoints: Annotated[
-        tuple[Annotated[str, matching(r"https://\S+", "must begin with https://")], ...],
+        tuple[
+            Annotated[
+                str,
+                matching(r"https://\S+", "must begin with https://"),
+                AfterValidator(_confirms),
+            ],
+            ...,
+        ],
         AfterValidator(each_once),
     ] = ()
+    chat: bool = defaults.CHAT
     runbook: Annotated[
         str, matching(r"[!#-\[\]-~]+", "must be a path or URL, without blanks and quotes")
     ] = defaults.RUNBOOK
+
+    @property
+    def nobody(self) -> bool:
+        """Whether nobody gets a message."""
+        return not (self.emails or self.https_endpoints or self.chat)
 
 
 class TaskEventSettings(Section):

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from . import defaults
 from .expressions import Moment, ScheduleExpression, Timezone
-from .values import EnvironmentName, Name, Section, Text, check_overrides
+from .values import EnvironmentName, Name, Seconds, Section, Text, check_overrides
 
 # As many as an inline Map state runs at a time, and as a person can follow.
 STEPS_SIDE_BY_SIDE = 40
@@ -21,6 +21,7 @@ class WhenSettings(Section):
     flexible_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
     start: Moment | None = None
     end: Moment | None = None
+    grace: Seconds = Field(default=f"{defaults.GRACE_SECONDS // 60}m", validate_default=True)
 
     @model_validator(mode="after")
     def _starts_before_it_ends(self) -> Self:

@@ -34,6 +34,18 @@ class Settings(Section):
         defaults.LOG_RETENTION_DAYS
     )
     protect: bool = defaults.PROTECT
+    role_path: Annotated[
+        str, matching(r"/([!-.0-~]+/)*", "must be an IAM path, such as / or /batch/")
+    ] = "/"
+    permissions_boundary: (
+        Annotated[
+            str,
+            matching(
+                r"arn:[a-z-]+:iam::(\d{12}|aws):policy/\S+", "must be the ARN of a managed policy"
+            ),
+        ]
+        | None
+    ) = None
     jobs: Annotated[dict[Name, JobSettings], Field(min_length=1)]
     uploads: dict[Name, UploadSettings] = Field(default_factory=dict)
     pipelines: dict[Name, PipelineSettings] = Field(default_factory=dict)

@@ -115,10 +115,12 @@ def deploy(
     return contextvars.Context().run(asyncio.run, run)
 
 
-def deploy_stack(stack: str, *, preview: bool = False, **config: object) -> Recording:
+def deploy_stack(
+    stack: str, *, preview: bool = False, called: str | None = None, **config: object
+) -> Recording:
     """Evaluate `__main__.py` with the stack's file, and `config` (camelCase) in place of its keys.
 
-    What is None is left out.
+    What is None is left out. `called` is the stack's name, if not that of its file.
     """
     values = dict(project.load(ROOT, stack).config)
     for key, value in config.items():
@@ -130,7 +132,7 @@ def deploy_stack(stack: str, *, preview: bool = False, **config: object) -> Reco
         lambda: runpy.run_path(str(ROOT / "__main__.py"), run_name="__main__"),
         config=values,
         preview=preview,
-        stack=stack,
+        stack=called or stack,
     )
 
 
@@ -301,7 +303,8 @@ def made(type_: str, name: str, inputs: Properties) -> tuple[str, Properties]:  
         case "aws:s3/bucket:Bucket":
             return physical, {"bucket": physical, "arn": f"arn:aws:s3:::{physical}"}
         case "aws:iam/role:Role":
-            role = f"arn:aws:iam::{ACCOUNT}:role/{physical}"
+            path = inputs.get("path", "/")
+            role = f"arn:aws:iam::{ACCOUNT}:role{path}{physical}"
             return physical, {"name": physical, "arn": role}
         case "aws:ecs/cluster:Cluster":
             cluster = arn("ecs", f"cluster/{physical}")
@@ -357,7 +360,7 @@ def made(type_: str, name: str, inputs: Properties) -> tuple[str, Properties]:  
 
 
 def plain(properties: struct_pb2.Struct) -> Properties:
-    """Properties without Pulumi's wrappers; an asset is its path, what is unknown is `UNKNOWN`."""
+    """Properties without Pulumi's wrappers; an asset is its path or text, what is unknown is `UNKNOWN`."""
     return wire.plain(properties, _shown, keep_unknowns=True)
 
 
@@ -366,6 +369,8 @@ def _shown(value: object) -> Json:
         case pulumi.AssetArchive():
             assets = cast("Mapping[str, object]", value.assets)
             return {name: _shown(asset) for name, asset in assets.items()}
+        case pulumi.StringAsset():
+            return value.text
         case pulumi.FileAsset():
             return str(Path(str(value.path)).relative_to(ROOT))
         case _:

@@ -53,11 +53,11 @@ def test_a_configured_image_of_ecr_may_be_pulled_by_its_own_job_only() -> None:
         name: [
             statement["Resource"]
             for statement in one(
-                recording.resources, type="aws:iam/rolePolicy:RolePolicy", name=f"{name}-execution"
+                recording.resources, type="aws:iam/rolePolicy:RolePolicy", name=role
             ).document("policy")["Statement"]
             if "ecr:BatchGetImage" in statement["Action"]
         ]
-        for name in ("ours", "theirs")
+        for name, role in {"ours": "execution", "theirs": "theirs-execution"}.items()
     }
     assert pulls["theirs"] == ["arn:aws:ecr:ap-northeast-1:111122223333:repository/own"]
     assert pulls["ours"] != pulls["theirs"]

@@ -54,7 +54,7 @@ def test_the_outputs_name_what_was_made() -> None:
     schedules = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule/schedules-1a2b3c4"
     assert exports["jobs"]["ingest"] == {
         "taskDefinitionArn": (
-            f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-ingest:7"
+            f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-job-ingest:7"
         ),
         "stateMachineArn": f"{states}:fargate-batch-dev-job-ingest",
         "logGroup": "/fargate-batch/dev/ingest",

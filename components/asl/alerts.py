@@ -29,13 +29,14 @@ def alert(
     runbook: str,
     topic_arn: str,
     queue_url: str,
+    chat_topic_arn: str | None = None,
 ) -> Definition:
     """A definition that publishes one message for an event, and nothing for what is no failure.
 
     Input: an event "Step Functions Execution Status Change" or "ECS Task State Change". Output:
     `{"published": false}` or what SNS answered. `prefix` is what the names of the stack's state
     machines and task definition families begin with. An event of which nothing can be published
-    goes to the queue.
+    goes to the queue. A chat's topic gets a custom notification of Amazon Q Developer.
     """
     keep = {"Output": expression("$states.input")}
     states: States = {
@@ -92,7 +93,7 @@ def alert(
                     **keep,
                 )
             ],
-            "End": True,
+            **({"End": True} if chat_topic_arn is None else {"Next": "PublishToChat"}),
         },
         "KeepEvent": {
             "Type": "Task",
@@ -113,6 +114,19 @@ def alert(
         },
         "NothingToReport": {"Type": "Succeed", "Output": {"published": False}},
     }
+    if chat_topic_arn is not None:
+        states["PublishToChat"] = {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::sns:publish",
+            "Arguments": {"TopicArn": chat_topic_arn, "Message": expression("$chat")},
+            "Retry": [_RETRY],
+            "End": True,
+        }
+        for read in ("ReadExecution", "ReadTask"):
+            of = _execution if read == "ReadExecution" else _task
+            states[read]["Assign"]["chat"] = _notification(
+                project, stack, of(prefix, project, stack)
+            )
     return definition("Publishes a message about a failure", "Read", states)
 
 
@@ -152,7 +166,7 @@ def _read_task(prefix: str) -> str:
     return f"""
         $detail := $states.input.detail;
         $family := $split($split($detail.taskDefinitionArn, "/")[-1], ":")[0];
-        $job := $substringAfter($family, "{prefix}");
+        $job := $substringAfter($substringAfter($family, "{prefix}"), "job-");
         $container := $detail.containers[name = $job];
         $code := $exists($container.exitCode) ? $container.exitCode : null;
         $stop := $type($detail.stopCode) = "string" ? $detail.stopCode : "";
@@ -204,6 +218,8 @@ def _task(prefix: str, project: str, stack: str) -> str:
         $log := "group /{project}/{stack}/" & $job & ", stream " & $job & "/" & $job & "/"
             & $split($detail.taskArn, "/")[-1];
         $again := "";
+        $kind := "job";
+        $title := $job;
     """
 
 
@@ -269,3 +285,32 @@ def _message(project: str, stack: str, runbook: str, read: str) -> dict[str, Any
             & "\\nMore: " & {json.dumps(f"{runbook}#a-message-came")}
         )"""),
     }
+
+
+def _notification(project: str, stack: str, read: str) -> str:
+    """A custom notification, in a thread of what failed.
+
+    https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
+    """
+    about = json.dumps(f"{project}/{stack}/")
+    return expression(f"""(
+        {read}
+        $known := $lookup({json.dumps(ADVICE)}, $string($error));
+        $string({{
+            "version": "1.0",
+            "source": "custom",
+            "content": {{
+                "textType": "client-markdown",
+                "title": $substring(":warning: " & $what, 0, 250),
+                "description": $substring($subjectOf & ($object = "" ? "" : "\\n" & $object)
+                    & "\\n" & $why & ($log = "" ? "" : "\\nLog: " & $log), 0, 4000),
+                "nextSteps": [$exists($known) ? $known : {json.dumps(OTHERWISE)}],
+                "keywords": [{json.dumps(project)}, {json.dumps(stack)}, "failure"]
+            }},
+            "metadata": {{
+                "threadId": {about} & $kind & "/" & $title,
+                "summary": $substring($what, 0, 250),
+                "eventType": "failure"
+            }}
+        }})
+    )""")

@@ -43,7 +43,8 @@ INTERRUPTED = frozenset(("SpotInterruption", "TerminationNotice", "Infrastructur
 STOPPED_BY_REQUEST = frozenset(("UserInitiated", "ServiceSchedulerInitiated"))
 # What a task is stopped with that outlived its job's timeout, before the number of seconds.
 TIMED_OUT = "Timed out after "
-EXECUTION_GROUP = "execution:"
+# How a state machine and a schedule of this program call the group of the tasks they start.
+GROUPS = {"execution:": "execution", "schedule:": "schedule"}
 CAUSE_LIMIT = 2000
 EXIT_CODES = {
     65: "bad data",
@@ -439,14 +440,15 @@ def _message(record: dict[str, object], essential: Container | None) -> str:
 def _trigger(started_by: str | None, group: str | None) -> Trigger:
     """Tell what started a task from its group, or its startedBy, which a task run by hand may lack.
 
-    A state machine of this program has the group `execution:NAME`. A rule leaves
-    `events-rule/NAME` and a schedule `chronos-schedule/NAME`, cut to 36 characters altogether: of a
-    rule's name come 24 characters, of a schedule's 19. AWS documents neither; both are as seen in
-    recorded events. Another state machine's task has what its definition says, or what Step
-    Functions sets where that says nothing.
+    A state machine of this program has the group `execution:NAME`, a schedule `schedule:NAME`. A
+    rule leaves `events-rule/NAME` and another schedule `chronos-schedule/NAME`, cut to 36
+    characters altogether: of a rule's name come 24 characters, of a schedule's 19. AWS documents
+    neither; both are as seen in recorded events. Another state machine's task has what its
+    definition says, or what Step Functions sets where that says nothing.
     """
-    if group and group.startswith(EXECUTION_GROUP):
-        return {"kind": "execution", "name": group.removeprefix(EXECUTION_GROUP)}
+    for prefix, kind in GROUPS.items():
+        if group and group.startswith(prefix):
+            return {"kind": kind, "name": group.removeprefix(prefix)}
     if not started_by:
         return {"kind": "other", "name": None}
     prefix, slash, name = started_by.partition("/")

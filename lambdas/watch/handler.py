@@ -7,9 +7,11 @@ import json
 import os
 import time
 import zoneinfo
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
@@ -22,7 +24,7 @@ Json = Any
 # A letter is hidden from others for so long while it is read.
 HIDDEN_SECONDS = 10
 # What is not read by then is at the next look.
-READING_SECONDS = 120
+READING_SECONDS = 60
 # Once the first are visible again, all have been seen.
 BATCHES_WITHOUT_NEW = 3
 # Of what happened while nobody looked.
@@ -38,11 +40,14 @@ def handler(event: object, context: object) -> Json:  # noqa: ARG001 - Lambda pa
     Raises whatever AWS refused, once everything else has been looked at: the alarm on the
     function's errors tells of that.
     """
-    here = Path(__file__).parent
-    # The zones of the schedules, for the runtime is not documented to have any.
-    zoneinfo.reset_tzpath([str(here / "zones"), *zoneinfo.TZPATH])
-    stack = json.loads((here / "stack.json").read_text())
-    return {"published": Watch(stack).look(datetime.now(UTC))}
+    stack = json.loads(Path(__file__).with_name("stack.json").read_text())
+    with TemporaryDirectory() as folder:
+        for zone, content in stack["zones"].items():
+            file = Path(folder) / zone
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b64decode(content))
+        zoneinfo.reset_tzpath([folder])
+        return {"published": Watch(stack).look(datetime.now(UTC))}
 
 
 class Watch:
@@ -124,12 +129,16 @@ class Watch:
         print(json.dumps({"published": subject, "subject": message.subject}))  # noqa: T201
 
     def _letters(self, name: str, now: datetime) -> None:  # noqa: ARG002 - as every look
-        url = self._stack["queues"][name]
+        url = self._stack["queueUrl"] + self._stack["queues"][name]
         seen: dict[str, letters.Letter] = {}
         waiting = self._waiting(url)
         deadline = time.monotonic() + READING_SECONDS
         nothing_new = 0
-        while waiting and nothing_new < BATCHES_WITHOUT_NEW and time.monotonic() < deadline:
+        while (
+            len(seen) < waiting
+            and nothing_new < BATCHES_WITHOUT_NEW
+            and time.monotonic() < deadline
+        ):
             batch = self._receive(url)
             if not batch:
                 break

@@ -94,24 +94,36 @@ def trusts(service: str, **source: dict[str, str]) -> dict[str, Any]:
     )
 
 
-def queue_policy(queue: str, rule: str | None) -> dict[str, Any]:
-    """Only one rule may send, and nobody without TLS; a schedule sends with its role."""
-    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"
-    send = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": rule}},
-    }
+def queue_policy(rule: str | list[str] | None = None, role: str | None = None) -> dict[str, Any]:
+    """Only these rules, or this role, may send, the watcher may look, and nobody without TLS."""
+
+    def send(principal: object, key: str, value: object) -> dict[str, Any]:
+        return {
+            "Effect": "Allow",
+            "Principal": principal,
+            "Action": "sqs:SendMessage",
+            "Resource": "*",
+            "Condition": {"ArnEquals": {f"aws:{key}": value}},
+        }
+
     over_tls = {
         "Effect": "Deny",
         "Principal": "*",
         "Action": "sqs:*",
-        "Resource": arn,
+        "Resource": "*",
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-    return allows(over_tls) if rule is None else allows(send, over_tls)
+    watchers = f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/watch/*"
+    look = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": ["sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+        "Resource": "*",
+        "Condition": {"ArnLike": {"aws:PrincipalArn": watchers}},
+    }
+    senders = [send({"Service": "events.amazonaws.com"}, "SourceArn", rule)] if rule else []
+    senders += [send("*", "PrincipalArn", role)] if role else []
+    return allows(over_tls, look, *senders)
 
 
 def component(recording: Recording, class_name: str) -> Resource:

@@ -487,7 +487,10 @@ def test_it_logs_its_steps_without_their_data() -> None:
     assert group.inputs == {"name": name, "retentionInDays": 7}
     made = one(recording.resources, type="StateMachine")
     assert made.inputs["name"] == "fargate-batch-dev-job-ingest"
-    assert made.inputs["roleArn"] == f"arn:aws:iam::{ACCOUNT}:role/ingest-job-1a2b3c4"
+    assert (
+        made.inputs["roleArn"]
+        == f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/ingest-job-1a2b3c4"
+    )
     assert made.inputs["loggingConfiguration"] == {
         "level": "ALL",
         "includeExecutionData": False,

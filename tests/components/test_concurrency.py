@@ -32,7 +32,7 @@ def statements(recording: Recording, name: str) -> list[dict[str, Any]]:
     return one(recording.resources, type="RolePolicy", name=name).document("policy")["Statement"]
 
 
-def test_a_limit_is_a_table_two_rules_a_state_machine_and_a_queue_for_ends_not_handled() -> None:
+def test_a_limit_is_a_table_a_rule_a_state_machine_and_a_queue_for_ends_not_handled() -> None:
     recording = limited(2)
     assert names(recording, "ConcurrencyLimit") == {
         ("Table", "ingest"),
@@ -41,11 +41,8 @@ def test_a_limit_is_a_table_two_rules_a_state_machine_and_a_queue_for_ends_not_h
         ("RolePolicy", "ingest-limit"),
         ("StateMachine", "ingest"),
         ("EventRule", "ingest"),
-        ("EventRule", "ingest-look"),
         ("EventTarget", "ingest"),
-        ("EventTarget", "ingest-look"),
         ("Queue", "ingest-dead-letters"),
-        ("QueuePolicy", "ingest-dead-letters"),
         ("Role", "ingest"),
         ("RolePolicy", "ingest"),
     }
@@ -62,7 +59,7 @@ def test_a_limit_is_a_table_two_rules_a_state_machine_and_a_queue_for_ends_not_h
             "status": ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"],
         },
     }
-    looks = one(recording.resources, type="EventRule", name="ingest-look").inputs
+    looks = one(recording.resources, type="EventRule", name="ingest").inputs
     assert looks["scheduleExpression"] == "rate(5 minutes)"
     target = one(recording.resources, type="EventTarget", name="ingest").inputs
     assert "ingest-dead-letters" in target["deadLetterConfig"]["arn"]
@@ -130,9 +127,12 @@ def test_each_role_is_granted_what_its_state_machine_calls_and_nothing_else() ->
 def test_an_end_that_was_not_handled_raises_an_alarm() -> None:
     recording = deploy_stack("dev", jobs={"ingest": {"maxConcurrency": 2}})
     alarms = [r.inputs for r in every(recording.resources, type="MetricAlarm")]
-    watched = [value for alarm in alarms for value in alarm.get("dimensions", {}).values()]
-    assert [name for name in watched if name.startswith("ingest-dead-letters")]
+    queries = [query for alarm in alarms for query in alarm.get("metricQueries", [])]
+    watched = [query["metric"]["dimensions"]["RuleName"] for query in queries if "metric" in query]
     assert [name for name in watched if re.fullmatch(r"ingest-[0-9a-f]{7}", name)]
+    watcher = one(recording.resources, type="Function", name="watcher").inputs["code"]
+    queues = json.loads(watcher["watch/stack.json"])["queues"]
+    assert queues["limit-ingest"] == "ingest-dead-letters-1a2b3c4"
 
 
 def test_a_job_without_a_limit_is_what_it_was() -> None:

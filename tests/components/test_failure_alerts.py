@@ -10,7 +10,7 @@ import pytest
 from components import FailureAlerts, FailureAlertsArgs
 from components.outcomes import ADVICE, WHAT_TO_DO
 from tests.components.expressions import choose, evaluate
-from tests.components.parts import CLUSTER, LOG_DELIVERY, allows, trusts
+from tests.components.parts import CLUSTER, LOG_DELIVERY, allows, queue_policy, trusts
 from tests.recorder import ACCOUNT, REGION, Recording, deploy, every, one
 
 ROOT = Path(__file__).parents[2]
@@ -238,8 +238,7 @@ def test_it_may_publish_keep_and_ask_about_pipelines_only() -> None:
     assert role.document("assumeRolePolicy") == trusts(
         "events.amazonaws.com", ArnEquals={"aws:SourceArn": RULES}
     )
-    queue = one(RECORDED.resources, type="QueuePolicy").document("policy")["Statement"][0]
-    assert queue["Condition"] == {"ArnEquals": {"aws:SourceArn": RULES}}
+    assert one(RECORDED.resources, type="Queue").document("policy") == queue_policy(RULES)
 
 
 def test_the_topic_is_encrypted_and_takes_messages_of_this_accounts_alarms_alone() -> None:
@@ -272,7 +271,7 @@ def test_every_address_is_subscribed() -> None:
     }
 
 
-def test_each_queue_rule_schedule_group_and_function_raises_alarms_that_name_a_section() -> None:
+def test_rules_the_schedule_group_and_the_function_raise_alarms_that_name_a_section() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     titles = re.findall(r"^## (.+)$", text, re.MULTILINE)
     sections = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
@@ -280,26 +279,29 @@ def test_each_queue_rule_schedule_group_and_function_raises_alarms_that_name_a_s
         alarm.inputs["name"].removeprefix(PREFIX): alarm.inputs
         for alarm in every(alerts(runbook="https://x/ops").resources, type="MetricAlarm")
     }
-    metrics = {name: (one["metricName"], one["dimensions"]) for name, one in found.items()}
+    lost = found["events-lost-0"]["metricQueries"]
+    assert lost[0] == {
+        "id": "total",
+        "expression": "SUM(METRICS())",
+        "label": "InvocationsFailedToBeSentToDlq",
+        "returnData": True,
+    }
+    assert [query["metric"]["dimensions"] for query in lost[1:]] == [
+        {"RuleName": "u0-1a2b3c4"},
+        {"RuleName": "alerts-executions-1a2b3c4"},
+        {"RuleName": "alerts-tasks-1a2b3c4"},
+    ]
+    metrics = {
+        name: (one["metricName"], one["dimensions"])
+        for name, one in found.items()
+        if name != "events-lost-0"
+    }
     assert metrics == {
-        "upload-u0-dead-letters": (
-            "ApproximateNumberOfMessagesVisible",
-            {"QueueName": "u0-dead-letters"},
-        ),
-        "alerts-dead-letters": (
-            "ApproximateNumberOfMessagesVisible",
-            {"QueueName": "alerts-dead-letters-1a2b3c4"},
-        ),
-        "upload-u0-failed-invocations": ("FailedInvocations", {"RuleName": "u0-1a2b3c4"}),
-        "alerts-executions-failed-invocations": (
-            "FailedInvocations",
-            {"RuleName": "alerts-executions-1a2b3c4"},
-        ),
-        "alerts-tasks-failed-invocations": (
-            "FailedInvocations",
-            {"RuleName": "alerts-tasks-1a2b3c4"},
-        ),
         "schedule-dropped": ("InvocationDroppedCount", {"ScheduleGroup": "schedules-1a2b3c4"}),
+        "schedule-lost": (
+            "InvocationsFailedToBeSentToDeadLetterCount",
+            {"ScheduleGroup": "schedules-1a2b3c4"},
+        ),
         "schedule-errors": ("TargetErrorCount", {"ScheduleGroup": "schedules-1a2b3c4"}),
         "schedule-throttled": (
             "TargetErrorThrottledCount",

@@ -9,6 +9,7 @@ from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
 
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/batch:1"
 REPOSITORY = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/batch"
+ROLES = f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/"
 LOG = "/fargate-batch/dev/ingest"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-1a2b3c"
 PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/a/b"
@@ -76,15 +77,15 @@ def test_the_task_is_as_large_as_the_job_says() -> None:
     definition = one(job(FULL).resources, type="TaskDefinition")
     del definition.inputs["containerDefinitions"]
     assert definition.inputs == {
-        "family": "fargate-batch-dev-ingest",
+        "family": "fargate-batch-dev-job-ingest",
         "cpu": "1024",
         "memory": "4096",
         "networkMode": "awsvpc",
         "requiresCompatibilities": ["FARGATE"],
         "runtimePlatform": {"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"},
         "ephemeralStorage": {"sizeInGib": 50},
-        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ingest-execution-1a2b3c4",
-        "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
+        "executionRoleArn": f"{ROLES}ingest-execution-1a2b3c4",
+        "taskRoleArn": f"{ROLES}ingest-task-1a2b3c4",
         "skipDestroy": True,
     }
 
@@ -215,10 +216,10 @@ def test_what_runs_the_job_is_given_the_revision_and_both_roles() -> None:
     assert task == {
         "name": "ingest",
         "task_definition_arn": (
-            f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-ingest:7"
+            f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-job-ingest:7"
         ),
-        "execution_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-execution-1a2b3c4",
-        "task_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
+        "execution_role_arn": f"{ROLES}ingest-execution-1a2b3c4",
+        "task_role_arn": f"{ROLES}ingest-task-1a2b3c4",
         "log_group_name": LOG,
     }
 
@@ -316,18 +317,18 @@ def test_the_container_may_do_what_the_job_says_besides() -> None:
 def test_it_puts_out_the_revision_the_log_and_the_role() -> None:
     assert outputs(job(FULL), "FargateJob") == {
         "task_definition_arn": (
-            f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-ingest:7"
+            f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-job-ingest:7"
         ),
         "log_group_name": LOG,
-        "task_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
-        "execution_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-execution-1a2b3c4",
+        "task_role_arn": f"{ROLES}ingest-task-1a2b3c4",
+        "execution_role_arn": f"{ROLES}ingest-execution-1a2b3c4",
         "task": {
             "name": "ingest",
             "task_definition_arn": (
-                f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-ingest:7"
+                f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-job-ingest:7"
             ),
-            "execution_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-execution-1a2b3c4",
-            "task_role_arn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
+            "execution_role_arn": f"{ROLES}ingest-execution-1a2b3c4",
+            "task_role_arn": f"{ROLES}ingest-task-1a2b3c4",
             "log_group_name": LOG,
         },
     }

@@ -41,7 +41,9 @@ DEFINITIONS = {
         TASK, place(spot=True), timeout_seconds=60, retries=RETRIES, permits=PERMITS
     ),
     "permits": pass_on_permits(PERMITS),
-    "reaper": reap_task({"fargate-batch-dev-ingest": 3600, "fargate-batch-dev-load": 60}, CLUSTER),
+    "reaper": reap_task(
+        {"fargate-batch-dev-job-ingest": 3600, "fargate-batch-dev-job-load": 60}, CLUSTER
+    ),
     "pipeline": run_pipeline(
         "nightly",
         [

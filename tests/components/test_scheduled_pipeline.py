@@ -274,7 +274,7 @@ def test_its_schedule_starts_it_as_told() -> None:
                 '{"schedule": "<aws.scheduler.schedule-arn>",'
                 ' "scheduledTime": "<aws.scheduler.scheduled-time>"}'
             ),
-            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/nightly-schedule-1a2b3c4",
+            "roleArn": f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/nightly-schedule-1a2b3c4",
             "deadLetterConfig": {"arn": QUEUE_ARN},
             "retryPolicy": {"maximumEventAgeInSeconds": 600, "maximumRetryAttempts": 3},
         },
@@ -302,10 +302,11 @@ def test_the_schedule_may_start_the_pipeline_and_write_dead_letters() -> None:
     policy = one(recording.resources, type="RolePolicy", name="nightly-schedule")
     assert policy.document("policy") == allows(
         {"Effect": "Allow", "Action": "states:StartExecution", "Resource": OWN},
-        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE_ARN},
     )
-    queue = one(recording.resources, type="QueuePolicy")
-    assert queue.document("policy") == queue_policy("nightly-dead-letters-1a2b3c4", None)
+    queue = one(recording.resources, type="Queue")
+    assert queue.document("policy") == queue_policy(
+        role=f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/nightly-schedule-1a2b3c4"
+    )
     assert policy.urn in one(recording.resources, type="Schedule").depends_on
 
 
@@ -314,7 +315,6 @@ def test_its_children_are_its_own(*, preview: bool) -> None:
     assert names(pipeline([[LOAD]], preview=preview), "ScheduledPipeline") == {
         ("LogGroup", "nightly"),
         ("Queue", "nightly-dead-letters"),
-        ("QueuePolicy", "nightly-dead-letters"),
         ("Role", "nightly-pipeline"),
         ("Role", "nightly-schedule"),
         ("RolePolicy", "nightly-pipeline"),
@@ -330,7 +330,7 @@ def test_a_pipeline_may_be_named_like_another_ones_schedule() -> None:
         for name in ("nightly", "nightly-schedule", "nightly-pipeline", "nightly-dead-letters"):
             ScheduledPipeline(name, args)
 
-    assert len({r.urn for r in deploy(build).resources}) == 4 * 10
+    assert len({r.urn for r in deploy(build).resources}) == 4 * 9
 
 
 def test_it_puts_out_its_state_machine_and_its_schedule() -> None:

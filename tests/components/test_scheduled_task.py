@@ -38,10 +38,10 @@ def test_the_schedule_runs_the_task_as_placed() -> None:
     )
     assert schedule.inputs["target"] == {
         "arn": CLUSTER,
-        "roleArn": f"arn:aws:iam::{ACCOUNT}:role/hello-schedule-1a2b3c4",
+        "roleArn": f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/hello-schedule-1a2b3c4",
         "deadLetterConfig": {"arn": QUEUE_ARN},
         "retryPolicy": {"maximumEventAgeInSeconds": 3600, "maximumRetryAttempts": 185},
-        "ecsParameters": {**RUN_AS_PLACED, "taskCount": 3},
+        "ecsParameters": {**RUN_AS_PLACED, "group": "schedule:hello", "taskCount": 3},
     }
 
 
@@ -64,15 +64,15 @@ def test_commands_and_environment_reach_the_container_unchanged() -> None:
 def test_it_may_run_this_task_and_write_dead_letters() -> None:
     recording = scheduled()
     policy = one(recording.resources, type="RolePolicy", name="hello-schedule")
-    assert policy.document("policy") == allows(
-        *RUN_TASK, {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": QUEUE_ARN}
-    )
+    assert policy.document("policy") == allows(*RUN_TASK)
     role = one(recording.resources, type="Role", name="hello-schedule")
     assert role.document("assumeRolePolicy") == trusts(
         "scheduler.amazonaws.com", ArnEquals={"aws:SourceArn": GROUP}
     )
-    queue = one(recording.resources, type="QueuePolicy")
-    assert queue.document("policy") == queue_policy("hello-dead-letters-1a2b3c4", None)
+    queue = one(recording.resources, type="Queue")
+    assert queue.document("policy") == queue_policy(
+        role=f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/hello-schedule-1a2b3c4"
+    )
     assert policy.urn in one(recording.resources, type="Schedule").depends_on
 
 
@@ -80,7 +80,6 @@ def test_it_may_run_this_task_and_write_dead_letters() -> None:
 def test_its_children_are_its_own(*, preview: bool) -> None:
     assert names(scheduled(preview=preview), "ScheduledTask") == {
         ("Queue", "hello-dead-letters"),
-        ("QueuePolicy", "hello-dead-letters"),
         ("Role", "hello-schedule"),
         ("RolePolicy", "hello-schedule"),
         ("Schedule", "hello"),

@@ -67,9 +67,9 @@ def test_events_reach_the_function_or_the_dead_letter_queue() -> None:
         "principal": "events.amazonaws.com",
         "sourceArn": RULE,
     }
-    policy = one(resources, type="QueuePolicy")
-    assert policy.document("policy") == queue_policy(QUEUE, RULE)
-    assert {permission.urn, policy.urn} <= target.depends_on
+    queue = one(resources, type="Queue")
+    assert queue.document("policy") == queue_policy(RULE)
+    assert {permission.urn, queue.urn} <= target.depends_on
     failures = one(resources, type="FunctionEventInvokeConfig").inputs
     assert failures["destinationConfig"] == {"onFailure": {"destination": QUEUE_ARN}}
 

@@ -9,7 +9,7 @@ from tests.components.expressions import choose, evaluate
 from tests.components.parts import CLUSTER, LOG_DELIVERY, TASKS, allows, queue_policy, trusts
 from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
 
-FAMILIES = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-"
+FAMILIES = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-job-"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:fargate-batch-dev-reaper-reaper"
 RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/reaper-1a2b3c4"
 TASK = TASKS.replace("*", "0123")
@@ -116,5 +116,4 @@ def test_an_event_that_cannot_be_delivered_is_kept() -> None:
         "maximumEventAgeInSeconds": 86_400,
         "maximumRetryAttempts": 185,
     }
-    policy = one(resources, type="QueuePolicy").document("policy")
-    assert policy == queue_policy("reaper-dead-letters-1a2b3c4", RULE)
+    assert one(resources, type="Queue").document("policy") == queue_policy(RULE)

@@ -145,7 +145,7 @@ def test_a_state_machine_gets_the_event_as_it_is() -> None:
     assert target.inputs == {
         "rule": "target-1a2b3c4",
         "arn": MACHINE,
-        "roleArn": f"arn:aws:iam::{ACCOUNT}:role/target-1a2b3c4",
+        "roleArn": f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/target-1a2b3c4",
         "deadLetterConfig": {"arn": QUEUE_ARN},
         "retryPolicy": {"maximumEventAgeInSeconds": 86_400, "maximumRetryAttempts": 185},
     }
@@ -162,7 +162,7 @@ def test_a_task_gets_bucket_and_key_as_environment() -> None:
     assert target.inputs == {
         "rule": "target-1a2b3c4",
         "arn": CLUSTER,
-        "roleArn": f"arn:aws:iam::{ACCOUNT}:role/target-1a2b3c4",
+        "roleArn": f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/target-1a2b3c4",
         "deadLetterConfig": {"arn": QUEUE_ARN},
         "retryPolicy": {"maximumEventAgeInSeconds": 86_400, "maximumRetryAttempts": 185},
         "ecsTarget": {**RUN_AS_PLACED, "taskCount": 1},
@@ -208,13 +208,13 @@ def test_only_this_rule_may_act_with_the_role_and_write_dead_letters() -> None:
     assert role.document("assumeRolePolicy") == trusts(
         "events.amazonaws.com", ArnEquals={"aws:SourceArn": RULE}
     )
-    policy = one(recording.resources, type="QueuePolicy", name="target-dead-letters")
-    assert policy.inputs["queueUrl"] == f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{QUEUE}"
-    assert policy.document("policy") == queue_policy(QUEUE, RULE)
+    queue = one(recording.resources, type="Queue", name="target-dead-letters")
+    assert queue.document("policy") == queue_policy(RULE)
 
 
 def test_dead_letters_are_encrypted_and_stay_two_weeks() -> None:
     queue = one(trigger().resources, type="Queue", name="target-dead-letters")
+    assert queue.inputs.pop("policy")
     assert queue.inputs == {"messageRetentionSeconds": 1_209_600, "sqsManagedSseEnabled": True}
 
 
@@ -222,7 +222,7 @@ def test_dead_letters_are_encrypted_and_stay_two_weeks() -> None:
 def test_the_target_is_there_only_after_all_that_it_needs(*, via_task: bool) -> None:
     recording = trigger(via_task=via_task)
     target = one(recording.resources, type="EventTarget")
-    for kind in ("QueuePolicy", "RolePolicy", "Role", "Queue", "EventRule"):
+    for kind in ("RolePolicy", "Role", "Queue", "EventRule"):
         assert one(recording.resources, type=kind).urn in target.depends_on
 
 
@@ -232,7 +232,6 @@ def test_its_children_are_its_own(*, preview: bool) -> None:
         ("EventRule", "target"),
         ("EventTarget", "target"),
         ("Queue", "target-dead-letters"),
-        ("QueuePolicy", "target-dead-letters"),
         ("Role", "target"),
         ("RolePolicy", "target"),
     }

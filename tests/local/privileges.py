@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,7 +43,8 @@ Json = Any
 
 def configuration(secret_arn: str) -> Mapping[str, Json]:
     """One of everything that the stack's configuration knows."""
-    when = {"schedule": "rate(1 day)", "enabled": False}
+    # Not due for months, though enabled: the watcher looks at no other.
+    when = {"schedule": "cron(0 0 L 2 ? *)"}
     job = {"job": "ingest"}
     return {
         "protect": False,
@@ -87,8 +89,22 @@ class Deployed:
 
     @property
     def function(self) -> str:
-        [made] = self.client("lambda").list_functions()["Functions"]
-        return made["FunctionName"]
+        return self._function("task-events")
+
+    def look(self) -> int:
+        """Let the watcher look once; how many messages it published."""
+        answer = self.client("lambda").invoke(FunctionName=self._function("watcher"), Payload=b"{}")
+        told = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, told
+        return told["published"]
+
+    def _function(self, name: str) -> str:
+        [made] = [
+            one["FunctionName"]
+            for one in self.client("lambda").list_functions()["Functions"]
+            if one["FunctionName"].startswith(f"{name}-")
+        ]
+        return made
 
     @property
     def pipeline(self) -> str:
@@ -270,10 +286,23 @@ class Deployed:
         self.free_slots()
         for url in sqs.list_queues()["QueueUrls"]:
             sqs.purge_queue(QueueUrl=url)
+        self.forget_told()
+
+    def table(self, name: str) -> str:
+        """The table of a component."""
+        tables = self.client("dynamodb").list_tables()["TableNames"]
+        [table] = [one for one in tables if one.startswith(f"{name}-")]
+        return table
+
+    def forget_told(self) -> None:
+        """Let the watcher know of nothing."""
+        dynamodb, table = self.client("dynamodb"), self.table("watcher")
+        for item in dynamodb.scan(TableName=table)["Items"]:
+            dynamodb.delete_item(TableName=table, Key={"subject": item["subject"]})
 
     def _slots(self) -> tuple[str, list[dict[str, Json]]]:
         dynamodb = self.client("dynamodb")
-        [table] = dynamodb.list_tables()["TableNames"]
+        table = self.table("ingest")
         return table, dynamodb.scan(TableName=table)["Items"]
 
     def queued(self) -> int:
@@ -528,7 +557,7 @@ def a_failed_step_is_told_by_its_pipeline_alone(on: Deployed) -> None:
 
 
 def an_alarm_is_told(on: Deployed) -> None:
-    name = "fargate-batch-dev-alerts-dead-letters"
+    name = "fargate-batch-dev-alerts-not-sent"
     client = on.client("cloudwatch")
     for state in ("OK", "ALARM"):
         client.set_alarm_state(AlarmName=name, StateValue=state, StateReason="a test")
@@ -536,27 +565,27 @@ def an_alarm_is_told(on: Deployed) -> None:
 
 
 def an_upload_that_starts_no_execution_is_a_dead_letter(on: Deployed) -> None:
-    with on.refused("role/through-", "states:StartExecution"):
+    with on.refused("/roles-uploads-", "states:StartExecution"):
         key = on.upload("through")
         letter = on.message(on.queue("through"), key)
     assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
 
 
 def an_upload_that_starts_no_task_is_a_dead_letter(on: Deployed) -> None:
-    with on.refused("role/straight-", "ecs:RunTask"):
+    with on.refused("/roles-task-uploads-", "ecs:RunTask"):
         key = on.upload("straight")
         letter = on.message(on.queue("straight"), key)
     assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
 
 
 def a_pipeline_that_does_not_start_is_a_dead_letter(on: Deployed) -> None:
-    with on.refused("role/nightly-schedule-", "states:StartExecution"):
+    with on.refused("/roles-pipeline-schedules-", "states:StartExecution"):
         firing = on.fire_pipeline()
         on.message(on.queue("nightly"), firing)
 
 
 def a_scheduled_task_that_does_not_start_is_a_dead_letter(on: Deployed) -> None:
-    with on.refused("role/hourly-schedule-", "ecs:RunTask"):
+    with on.refused("/roles-task-schedules-", "ecs:RunTask"):
         on.fire_task()
         on.message(on.queue("hourly"), on.outputs["clusterArn"])
 
@@ -581,14 +610,14 @@ def a_task_event_that_cannot_be_logged_is_kept(on: Deployed) -> None:
 
 def a_failure_that_starts_no_alert_is_a_dead_letter(on: Deployed) -> None:
     on.run_as("fails")
-    with on.refused("role/alerts-rules-", "states:StartExecution"):
+    with on.refused("/alerts-rules-", "states:StartExecution"):
         execution = on.start(on.machine, {})
         on.message(on.queue("alerts"), execution)
 
 
 def an_alert_that_cannot_be_published_is_kept(on: Deployed) -> None:
     on.run_as("fails")
-    with on.refused("role/alerts-alerts-", "sns:Publish"):
+    with on.refused("/alerts-alerts-", "sns:Publish"):
         execution = on.start(on.machine, {})
         on.message(on.queue("alerts"), execution)
     on.run_as("ends")
@@ -614,7 +643,7 @@ def executions_beyond_the_limit_wait_for_their_turn(on: Deployed) -> None:
 def an_end_that_hands_on_no_slot_is_a_dead_letter(on: Deployed) -> None:
     on.run_as("ends")
     try:
-        with on.refused("role/ingest-", "states:StartExecution"):
+        with on.refused("/ingest-", "states:StartExecution"):
             execution = on.start(on.machine, {})
             on.message(on.queue("ingest"), execution)
     finally:
@@ -623,7 +652,7 @@ def an_end_that_hands_on_no_slot_is_a_dead_letter(on: Deployed) -> None:
 
 def a_slot_whose_end_was_not_told_is_found(on: Deployed) -> None:
     on.run_as("ends")
-    with on.refused("role/ingest-", "states:StartExecution"):
+    with on.refused("/ingest-", "states:StartExecution"):
         for _ in range(LIMIT):
             execution = on.start(on.machine, {})
             on.message(on.queue("ingest"), execution)
@@ -638,7 +667,7 @@ def a_slot_whose_end_was_not_told_is_found(on: Deployed) -> None:
 def a_task_without_a_limit_is_a_dead_letter(on: Deployed) -> None:
     on.run_as("ends")
     before = on.tasks()
-    with on.refused("role/task-reaper-rule-", "states:StartExecution"):
+    with on.refused("/task-reaper-rule-", "states:StartExecution"):
         on.fire_task()
         task = on.new_task(before, "STOPPED")["taskArn"]
         on.message(on.queue("task-reaper"), task)
@@ -681,6 +710,66 @@ def nothing_is_taken_without_tls(on: Deployed) -> None:
                 raise Missing(f"{operation} {request} was taken without TLS")
 
 
+def dead_letters_are_told_once_and_their_end(on: Deployed) -> None:
+    on.forget_told()
+    sqs = on.client("sqs")
+    queues = [url for url in sqs.list_queues()["QueueUrls"] if "dead-letters" in url]
+    for url in queues:
+        sqs.purge_queue(QueueUrl=url)
+        sqs.send_message(QueueUrl=url, MessageBody="{}")
+    written = _written(on)
+    assert on.look() == len(queues)
+    assert on.look() == 0
+    on.eventually(lambda: True if _written(on) > written else None, "the watcher logs nothing")
+    for url in queues:
+        sqs.purge_queue(QueueUrl=url)
+    on.look()
+    assert on.look() == len(queues)
+
+
+def _written(on: Deployed) -> int:
+    group = "/fargate-batch/dev/function/watcher"
+    return len(on.client("logs").filter_log_events(logGroupName=group)["events"])
+
+
+def a_run_that_did_not_happen_is_told(on: Deployed) -> None:
+    """As if the schedules had been known for a year and more."""
+    on.forget_told()
+    on.look()
+    dynamodb, table = on.client("dynamodb"), on.table("watcher")
+    before = (datetime.now(UTC) - timedelta(days=370)).isoformat(timespec="seconds")
+    for name in ("nightly", "hourly"):
+        key = {"subject": {"S": f"schedule/{name}"}}
+        kept = json.loads(dynamodb.get_item(TableName=table, Key=key)["Item"]["memory"]["S"])
+        memory = {"S": json.dumps({**kept, "from": before})}
+        dynamodb.put_item(TableName=table, Item={**key, "memory": memory})
+    assert on.look() == 2
+    on.message(on.listener, "hourly did not run")
+
+
+def a_scheduled_run_is_seen_and_one_that_goes_on_is_looked_at(on: Deployed) -> None:
+    on.forget_told()
+    on.look()
+    before, executions = on.tasks(), on.executions(on.pipeline)
+    on.run_as("waits")
+    on.fire_task()
+    on.fire_pipeline()
+    task = on.new_task(before, "RUNNING")["taskArn"]
+    execution = on.started(on.pipeline, executions)
+
+    def seen() -> bool | None:
+        on.look()
+        items = on.client("dynamodb").scan(TableName=on.table("watcher"))["Items"]
+        kept = {item["subject"]["S"]: json.loads(item["memory"]["S"]) for item in items}
+        of = ("schedule/nightly", "schedule/hourly")
+        return True if all(kept[name].get("runs") for name in of) else None
+
+    on.eventually(seen, "a run is not seen")
+    on.client("stepfunctions").stop_execution(executionArn=execution)
+    on.client("ecs").stop_task(cluster=on.outputs["clusterArn"], task=task)
+    on.run_as("ends")
+
+
 def _drain(on: Deployed, name: str) -> None:
     on.client("sqs").purge_queue(QueueUrl=on.queue(name))
 
@@ -717,6 +806,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_task_without_a_limit_is_a_dead_letter,
     every_state_machine_can_be_deployed_again,
     nothing_is_taken_without_tls,
+    dead_letters_are_told_once_and_their_end,
+    a_run_that_did_not_happen_is_told,
+    a_scheduled_run_is_seen_and_one_that_goes_on_is_looked_at,
 )
 
 

@@ -362,8 +362,8 @@ def test_every_alarm_tells_the_topic_and_links_to_a_section_that_exists(told: To
     cloudwatch = told.cloud.client("cloudwatch")
     alarms = cloudwatch.describe_alarms(AlarmNamePrefix=PREFIX, MaxRecords=100)["MetricAlarms"]
     assert {alarm["AlarmName"] for alarm in alarms} >= {
-        f"{PREFIX}upload-direct-dead-letters",
-        f"{PREFIX}upload-direct-failed-invocations",
+        f"{PREFIX}events-lost-0",
+        f"{PREFIX}watcher-silent",
         f"{PREFIX}schedule-dropped",
         f"{PREFIX}task-events-errors",
     }

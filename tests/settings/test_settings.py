@@ -313,7 +313,7 @@ REFUSALS: list[tuple[Config, str]] = [
     (
         {"uploads": {f"u{n}": {"job": "ingest", "prefix": "a/"} for n in range(301)}},
         (
-            "uploads: 301 uploads take 305 rules, an event bus has room for 300; let one upload start "
+            "uploads: 301 uploads take 306 rules, an event bus has room for 300; let one upload start "
             "a job for several prefixes"
         ),
     ),
