@@ -12,6 +12,13 @@ DEMANDED_BY_AWS = {
     "ecs:ListTasks": (
         "https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-sync"
     ),
+    # A function that publishes is not asked for the topic's key here; a state machine is.
+    "kms:GenerateDataKey": "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html",
+    "kms:Decrypt": "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html",
+    # The watcher is invoked at its rate, which no scenario waits for; the log's function is proved.
+    "lambda:InvokeFunction": (
+        "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html"
+    ),
 }
 
 
