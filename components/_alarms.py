@@ -51,7 +51,7 @@ def make(
     runbook: str,
     opts: pulumi.ResourceOptions,
 ) -> None:
-    """The alarms, told to the topics; the description says where to read on."""
+    """The alarms, published to the topics; the description says where to read on."""
     for alarm in alarms:
         aws.cloudwatch.MetricAlarm(
             alarm.name,
