@@ -666,7 +666,7 @@ def test_pulumi_shows_a_refusal_without_a_traceback() -> None:
         schedule("cron(0 0 ? * 6#3 *)"),
         schedule("at(2099-12-31T23:59:59)", timezone="America/Argentina/Buenos_Aires"),
         {"network": {"vpcId": "vpc-0a", "subnetIds": ["subnet-0a"], "assignPublicIp": False}},
-        {"uploads": {f"u{n}": {"job": "ingest", "prefix": "a/"} for n in range(296)}},
+        {"uploads": {f"u{n}": {"job": "ingest", "prefix": "a/"} for n in range(295)}},
     ],
     ids=lambda config: json.dumps(config)[:60],
 )
