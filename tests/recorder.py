@@ -360,7 +360,10 @@ def made(type_: str, name: str, inputs: Properties) -> tuple[str, Properties]:  
 
 
 def plain(properties: struct_pb2.Struct) -> Properties:
-    """Properties without Pulumi's wrappers; an asset is its path or text, what is unknown is `UNKNOWN`."""
+    """Properties without Pulumi's wrappers; an asset is its path or its text.
+
+    What is unknown is `UNKNOWN`.
+    """
     return wire.plain(properties, _shown, keep_unknowns=True)
 
 

@@ -9,7 +9,7 @@ import pytest
 from pulumi import StateMigrationArgs
 
 from components._dead_letters import fold_queue_policies
-from settings import SettingsError
+from settings import SettingsError, validated
 from tests.recorder import ACCOUNT, REGION, Json, Recording, deploy_stack, every, one, the_stack
 
 WHEN = {"schedule": "cron(0 10 * * ? *)", "timezone": "Asia/Tokyo"}
@@ -130,7 +130,9 @@ def test_a_queues_policy_of_before_becomes_part_of_its_queue() -> None:
 )
 def test_a_slack_webhook_is_refused_because_it_cannot_confirm(url: str) -> None:
     with pytest.raises(SettingsError, match="a Slack webhook cannot confirm the subscription"):
-        deploy_stack("dev", alerts={"httpsEndpoints": [url]})
+        validated(
+            {"region": REGION, "jobs": {"a": {}}, "alerts": {"httpsEndpoints": [url]}},
+        )
 
 
 @pytest.mark.parametrize(
