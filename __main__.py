@@ -22,8 +22,8 @@ group = ScheduleGroup("schedules")
 image = c.BatchImage("batch", args.image(config)) if config.builds_image else None
 
 execution = None
-if shared := args.execution_role(config, image):
-    execution = c.ExecutionRole("execution", shared)
+if args.some_share_execution_role(config):
+    execution = c.ExecutionRole("execution", args.execution_role(config, image))
 
 jobs, places, machines = {}, {}, {}
 for name in config.jobs:

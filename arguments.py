@@ -271,10 +271,13 @@ def shares_execution_role(config: Settings, name: str) -> bool:
     return not own
 
 
-def execution_role(config: Settings, built: c.BatchImage | None) -> c.ExecutionRoleArgs | None:
-    """What the jobs that name no image of their own are pulled from; None if no job shares it."""
-    if not any(shares_execution_role(config, name) for name in config.jobs):
-        return None
+def some_share_execution_role(config: Settings) -> bool:
+    """Whether any job is started with what others are started with."""
+    return any(shares_execution_role(config, name) for name in config.jobs)
+
+
+def execution_role(config: Settings, built: c.BatchImage | None) -> c.ExecutionRoleArgs:
+    """What the jobs that name no image of their own are pulled from."""
     if config.image is not None:
         return {"repository_arn": repository_arn(config.image)}
     return {"repository_arn": built.repository_arn if built is not None else None}

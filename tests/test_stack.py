@@ -58,8 +58,8 @@ def test_the_outputs_name_what_was_made() -> None:
         ),
         "stateMachineArn": f"{states}:fargate-batch-dev-job-ingest",
         "logGroup": "/fargate-batch/dev/ingest",
-        "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ingest-task-1a2b3c4",
-        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/ingest-execution-1a2b3c4",
+        "taskRoleArn": f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/ingest-task-1a2b3c4",
+        "executionRoleArn": f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/execution-1a2b3c4",
     }
     assert exports["pipelines"]["nightly"] == {
         "stateMachineArn": f"{states}:fargate-batch-dev-pipeline-nightly",
