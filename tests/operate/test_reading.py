@@ -223,7 +223,7 @@ def test_the_calls_do_not_grow_with_the_runs(
         (("rnus",), "fargate-batch: no such choice: rnus (did you mean runs?)\n"),
         (("runs", "--since", "x"), "fargate-batch runs: argument --since: x is neither a"),
         (("runs", "--last", "0"), "fargate-batch runs: argument --last: 0 is no number"),
-        (("show", "--", "x"), "fargate-batch show: "),
+        (("runs", "--", "x"), "fargate-batch: "),
     ],
 )
 def test_wrong_use_is_one_line_with_the_nearest_name(
