@@ -17,9 +17,3 @@ EXPANDED_BYTES = 50 << 30
 
 PREAMBLE_LINES = 100
 """Before the table begins: titles, conditions, comments."""
-
-SHEET_ROWS = 1_048_576
-"""Of a worksheet, which is Excel's own limit."""
-
-WORKBOOK_BYTES = 1 << 30
-"""Of a workbook's parts, uncompressed; and of its shared strings, a quarter of that."""
