@@ -89,9 +89,11 @@ def test_a_refresh_finds_what_somebody_deleted_and_an_update_makes_it_anew(
     deployed: Engine,
 ) -> None:
     alarms: Any = deployed.cloud.client("cloudwatch")
-    alarms.delete_alarms(AlarmNames=["fargate-batch-dev-alerts-dead-letters"])
+    names = [alarm["AlarmName"] for alarm in alarms.describe_alarms()["MetricAlarms"]]
+    [silent] = [name for name in names if "watcher-silent" in name]
+    alarms.delete_alarms(AlarmNames=[silent])
     assert deployed.refresh().counts["delete"] == 1
-    assert deployed.up().of("create") == {("aws:cloudwatch:MetricAlarm", "alerts-dead-letters")}
+    assert deployed.up().of("create") == {("aws:cloudwatch:MetricAlarm", "watcher-silent")}
 
 
 def test_every_change_is_made_where_it_is_declared_and_taken_back(deployed: Engine) -> None:

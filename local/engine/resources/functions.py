@@ -88,7 +88,8 @@ def _digest(archive: bytes) -> str:
 
 def _with_hash(context: Context, inputs: Properties) -> Properties:
     """The inputs with the hash of the code, by which a change of it shows."""
-    if inputs.get("code") is None:
+    # In a preview the code may be unknown, as what is in it is.
+    if not isinstance(inputs.get("code"), pulumi.Asset | pulumi.Archive):
         return inputs
     return inputs | {"sourceCodeHash": _digest(zipped(inputs["code"], context.root))}
 
