@@ -492,7 +492,7 @@ def test_up_tells_what_there_is_and_how_to_use_it(sample: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=READY_SECONDS)
     text = "".join(lines)
-    assert re.search(r"^The dev stack: 35 resources in \d+\.\d s$", text, re.MULTILINE)
+    assert re.search(r"^The dev stack: 34 resources in \d+\.\d s$", text, re.MULTILINE)
     assert re.search(r"^  jobs\.job\.logGroup +job-[0-9a-f]{7}$", text, re.MULTILINE)
     copy = re.search(
         r"aws --endpoint-url http://127\.0\.0\.1:\d+ .* s3 cp (\S+) s3://\S+/orders\.csv$",
