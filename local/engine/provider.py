@@ -29,6 +29,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from local.engine.resources import COMPONENTS, CloudProvider
 from local.engine.resources.context import Context
 from local.engine.state import Child, Make, Properties, Registration, State
+from local.engine.wire import SIGNATURE, struct
 from local.services.ecs.images import Images
 
 ENDPOINT = "FARGATE_BATCH_ENDPOINT"
@@ -36,7 +37,6 @@ IMAGES = "FARGATE_BATCH_IMAGES"
 PACKAGES = ("aws", "awsx", "docker-build")
 ACCOUNT = "111122223333"
 
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
 _ASSET = "c44067f5952c0a294b673a41bacd8c17"
 _ARCHIVE = "0def7320c3a5731c473e5ecbe6d01bc7"
 
@@ -191,7 +191,7 @@ class _Resources(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.InvokeResponse:
         with _refusing(context):
             answer = self.provider.invoke(request.tok, plain(request.args))
-        return provider_pb2.InvokeResponse(**cast("Any", {"return": _struct(answer)}))
+        return provider_pb2.InvokeResponse(**cast("Any", {"return": struct(answer)}))
 
     def Cancel(  # noqa: N802 -- gRPC's name
         self, request: empty_pb2.Empty, context: grpc.ServicerContext
@@ -263,7 +263,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 -- JSON
     match value:
         case float() if value.is_integer():
             return int(value)
-        case dict() if value.get(_SIGNATURE) in {_ASSET, _ARCHIVE}:
+        case dict() if value.get(SIGNATURE) in {_ASSET, _ARCHIVE}:
             return _code(value)
         case dict():
             return {key: _plain(item) for key, item in value.items()}
@@ -274,18 +274,12 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 -- JSON
 
 
 def _code(value: Properties) -> pulumi.Asset | pulumi.Archive:
-    if value[_SIGNATURE] == _ASSET:
+    if value[SIGNATURE] == _ASSET:
         path = value.get("path")
         return pulumi.FileAsset(path) if path else pulumi.StringAsset(value.get("text", ""))
     if path := value.get("path"):
         return pulumi.FileArchive(path)
     return pulumi.AssetArchive(_plain(value.get("assets") or {}))
-
-
-def _struct(properties: Properties) -> struct_pb2.Struct:
-    struct = struct_pb2.Struct()
-    struct.update({key: value for key, value in properties.items() if value is not None})
-    return struct
 
 
 def _with_outputs(inputs: struct_pb2.Struct, outputs: Properties) -> struct_pb2.Struct:

@@ -11,7 +11,7 @@ from pulumi.runtime.proto import resource_pb2
 from local.engine.state import Properties
 
 # https://pulumi-developer-docs.readthedocs.io/latest/developer-docs/providers/implementers-guide.html
-_SIGNATURE = "4dabf18193072939515e22adb298388d"
+SIGNATURE = "4dabf18193072939515e22adb298388d"
 _RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
 
 
@@ -59,7 +59,7 @@ class Monitor(MockMonitor):
 
 def reference(urn: str, id_: str) -> Properties:
     """A resource as Pulumi hands it out among outputs."""
-    return {_SIGNATURE: _RESOURCE, "urn": urn, "id": id_}
+    return {SIGNATURE: _RESOURCE, "urn": urn, "id": id_}
 
 
 def _same(value: object) -> object:
