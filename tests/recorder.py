@@ -377,4 +377,4 @@ def _shown(value: object) -> Json:
         case pulumi.FileAsset():
             return str(Path(str(value.path)).relative_to(ROOT))
         case _:
-            return UNKNOWN if rpc.contains_unknowns(value) else value
+            return value

@@ -159,7 +159,7 @@ class Update:
         try:
             return self._provider.construct(registration, make)
         except Exception as error:
-            raise told(registration.urn, error) from error
+            raise _at(registration.urn, error) from error
 
     def resource(self, registration: Registration, options: Options) -> Created:
         """Create a resource, or make the one that there is as it is registered."""
@@ -167,7 +167,7 @@ class Update:
         try:
             return self._step(registration, options, before)
         except Exception as error:
-            raise told(registration.urn, error) from error
+            raise _at(registration.urn, error) from error
 
     def _step(self, registration: Registration, options: Options, before: State | None) -> Created:
         provider = self._provider
@@ -234,7 +234,7 @@ class Update:
                 try:
                     self._provider.delete(state)
                 except Exception as error:
-                    raise told(state.urn, error) from error
+                    raise _at(state.urn, error) from error
             if state in deployment.replaced:
                 deployment.replaced.remove(state)
             else:
@@ -290,7 +290,7 @@ class Made(Child):
         return self.created.id if output == "id" else self.created.outputs[output]
 
 
-def told(urn: str, error: Exception) -> EvaluationError:
+def _at(urn: str, error: Exception) -> EvaluationError:
     """The error as a line that begins with the resource's URN, unless it names one already."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, EvaluationError) and reason.startswith("urn:"):

@@ -21,7 +21,7 @@ import boto3
 import grpc
 import pulumi
 from botocore.config import Config
-from google.protobuf import empty_pb2, json_format, struct_pb2
+from google.protobuf import empty_pb2, struct_pb2
 from pulumi.provider.provider import ConstructResult, Provider
 from pulumi.provider.server import main as serve_components
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
@@ -29,16 +29,13 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 from local.engine.resources import COMPONENTS, CloudProvider
 from local.engine.resources.context import Context
 from local.engine.state import Child, Make, Properties, Registration, State
-from local.engine.wire import SIGNATURE, struct
+from local.engine.wire import plain, struct, unwrapped
 from local.services.ecs.images import Images
 
 ENDPOINT = "FARGATE_BATCH_ENDPOINT"
 IMAGES = "FARGATE_BATCH_IMAGES"
 PACKAGES = ("aws", "awsx", "docker-build")
 ACCOUNT = "111122223333"
-
-_ASSET = "c44067f5952c0a294b673a41bacd8c17"
-_ARCHIVE = "0def7320c3a5731c473e5ecbe6d01bc7"
 
 
 class _Cloud:
@@ -102,7 +99,7 @@ class _Resources(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
     ) -> provider_pb2.DiffResponse:
         del context
-        old, new = plain(request.old_inputs), plain(request.news)
+        old, new = _plain(request.old_inputs), _plain(request.news)
         replaces = ["region"] if old.get("region") != new.get("region") else []
         return _diff_response([key for key in new if old.get(key) != new[key]], replaces)
 
@@ -110,7 +107,7 @@ class _Resources(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
         del context
-        args = plain(request.args)
+        args = _plain(request.args)
         tags: Any = args.get("defaultTags") or "{}"
         tags = json.loads(tags) if isinstance(tags, str) else tags
         region = args.get("region") or os.environ.get("AWS_REGION", "us-east-1")
@@ -120,9 +117,9 @@ class _Resources(provider_pb2_grpc.ResourceProviderServicer):
     def Check(  # noqa: N802 -- gRPC's name
         self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
-        news = plain(request.news)
+        news = _plain(request.news)
         registration = Registration(_type(request), _name(request), request.urn, news)
-        before = plain(request.olds) if request.olds.fields else None
+        before = _plain(request.olds) if request.olds.fields else None
         seed = request.randomSeed.hex() or request.urn
         with _refusing(context):
             checked = self.provider.check(registration, before, seed)
@@ -136,7 +133,7 @@ class _Resources(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.DiffResponse:
         before = _state(request, request.old_inputs, request.olds)
         with _refusing(context):
-            found = self.provider.diff(before, plain(request.news))
+            found = self.provider.diff(before, _plain(request.news))
         changed = found.changed - set(request.ignoreChanges)
         return _diff_response(sorted(changed), sorted(changed & found.replaces), found.delete_first)
 
@@ -146,7 +143,7 @@ class _Resources(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             # What only AWS can say is left out, and so not known.
             return provider_pb2.CreateResponse(properties=request.properties)
-        inputs = plain(request.properties)
+        inputs = _plain(request.properties)
         registration = Registration(_type(request), _name(request), request.urn, inputs)
         with _refusing(context):
             created = self.provider.create(registration)
@@ -172,7 +169,7 @@ class _Resources(provider_pb2_grpc.ResourceProviderServicer):
         before = _state(request, request.old_inputs, request.olds)
         outputs = before.outputs
         if not request.preview:
-            registration = Registration(before.type, before.name, request.urn, plain(request.news))
+            registration = Registration(before.type, before.name, request.urn, _plain(request.news))
             with _refusing(context):
                 outputs = self.provider.update(registration, before)
         known = {key: outputs[key] for key in outputs if key not in before.inputs}
@@ -190,7 +187,7 @@ class _Resources(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext
     ) -> provider_pb2.InvokeResponse:
         with _refusing(context):
-            answer = self.provider.invoke(request.tok, plain(request.args))
+            answer = self.provider.invoke(request.tok, _plain(request.args))
         return provider_pb2.InvokeResponse(**cast("Any", {"return": struct(answer)}))
 
     def Cancel(  # noqa: N802 -- gRPC's name
@@ -225,14 +222,14 @@ def _state(
     seconds: float = 0,
 ) -> State:
     # The outputs have the inputs among them: they stand for inputs that are not sent.
-    given = plain(inputs) if inputs.fields else plain(outputs)
+    given = _plain(inputs) if inputs.fields else _plain(outputs)
     return State(
         _type(request),
         _name(request),
         request.urn,
         request.id,
         given,
-        plain(outputs),
+        _plain(outputs),
         delete_seconds=seconds,
     )
 
@@ -251,35 +248,17 @@ def _diff_response(
     )
 
 
-def plain(properties: struct_pb2.Struct) -> Properties:
-    """Properties as JSON has them, numbers whole where they are, assets and archives as Pulumi's.
-
-    What is not known is the text that Pulumi's engine writes for it.
-    """
-    return _plain(json_format.MessageToDict(properties))
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 -- JSON
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case dict() if value.get(SIGNATURE) in {_ASSET, _ARCHIVE}:
-            return _code(value)
-        case dict():
-            return {key: _plain(item) for key, item in value.items()}
-        case list():
-            return [_plain(item) for item in value]
-        case _:
-            return value
+def _plain(properties: struct_pb2.Struct) -> Properties:
+    """What is not known is the text that the engine writes for it."""
+    with_contents = struct_pb2.Struct()
+    for key, value in properties.fields.items():
+        # The state has no more of an archive than its hash, which the SDK does not read.
+        if not ("hash" in value.struct_value.fields and _CONTENTS.isdisjoint(value.struct_value)):
+            with_contents.fields[key].CopyFrom(value)
+    return plain(with_contents, keep_unknowns=True)
 
 
-def _code(value: Properties) -> pulumi.Asset | pulumi.Archive:
-    if value[SIGNATURE] == _ASSET:
-        path = value.get("path")
-        return pulumi.FileAsset(path) if path else pulumi.StringAsset(value.get("text", ""))
-    if path := value.get("path"):
-        return pulumi.FileArchive(path)
-    return pulumi.AssetArchive(_plain(value.get("assets") or {}))
+_CONTENTS = frozenset({"assets", "path", "text", "uri"})
 
 
 def _with_outputs(inputs: struct_pb2.Struct, outputs: Properties) -> struct_pb2.Struct:
@@ -349,24 +328,12 @@ class _Components(Provider):
     ) -> ConstructResult:
         component = _Component(resource_type, name, {}, options)
         region = pulumi.Config("aws").get("region") or "us-east-1"
-        registration = Registration(resource_type, name, "", _whole(dict(inputs)))
+        registration = Registration(resource_type, name, "", unwrapped(dict(inputs)))
         context = _provider(region, {}).context
         made = COMPONENTS[resource_type](context, registration, _Making(component))
         outputs = {k: v.resource if isinstance(v, _Promised) else v for k, v in made.items()}
         component.register_outputs(outputs)
         return ConstructResult(component.urn, outputs)
-
-
-def _whole(value: Any) -> Any:  # noqa: ANN401 -- JSON, with Outputs in it
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case dict():
-            return {key: _whole(item) for key, item in value.items()}
-        case list():
-            return [_whole(item) for item in value]
-        case _:
-            return value
 
 
 @cache

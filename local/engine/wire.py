@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import pulumi
 from google.protobuf import struct_pb2
 from pulumi.runtime import Mocks, rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
@@ -11,7 +12,7 @@ from pulumi.runtime.proto import resource_pb2
 from local.engine.state import Properties
 
 # https://pulumi-developer-docs.readthedocs.io/latest/developer-docs/providers/implementers-guide.html
-SIGNATURE = "4dabf18193072939515e22adb298388d"
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
 _RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
 
 
@@ -59,7 +60,7 @@ class Monitor(MockMonitor):
 
 def reference(urn: str, id_: str) -> Properties:
     """A resource as Pulumi hands it out among outputs."""
-    return {SIGNATURE: _RESOURCE, "urn": urn, "id": id_}
+    return {_SIGNATURE: _RESOURCE, "urn": urn, "id": id_}
 
 
 def _same(value: object) -> object:
@@ -74,22 +75,26 @@ def plain(
 ) -> Properties:
     """Properties without Pulumi's wrappers: a secret is its value, and 512.0 is 512.
 
-    `leaf` says what becomes of a text, an asset, what is unknown, if these are kept.
+    What is unknown is left out, or kept as `rpc.UNKNOWN`. `leaf` says what becomes of a text or an
+    asset.
     """
+    return unwrapped(rpc.deserialize_properties(properties, keep_unknowns=keep_unknowns), leaf)
 
-    def value_of(value: object) -> Any:  # noqa: ANN401 -- JSON
-        value = rpc.unwrap_rpc_secret(value)
-        match value:
-            case float() if value.is_integer():
-                return int(value)
-            case dict():
-                return {key: value_of(item) for key, item in value.items()}
-            case list():
-                return [value_of(item) for item in value]
-            case _:
-                return leaf(value)
 
-    return value_of(rpc.deserialize_properties(properties, keep_unknowns=keep_unknowns))
+def unwrapped(value: object, leaf: Callable[[object], object] = _same) -> Any:  # noqa: ANN401 -- JSON
+    """A value of Pulumi's as `plain` has it."""
+    value = rpc.unwrap_rpc_secret(value)
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: unwrapped(item, leaf) for key, item in value.items()}
+        case list():
+            return [unwrapped(item, leaf) for item in value]
+        case pulumi.output.Unknown():
+            return rpc.UNKNOWN
+        case _:
+            return leaf(value)
 
 
 def struct(properties: Mapping[str, Any]) -> struct_pb2.Struct:

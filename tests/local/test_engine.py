@@ -350,3 +350,22 @@ def test_a_dry_evaluation_imports_no_cloud(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.stdout == "[]\n"
+
+
+def test_children_of_remote_components_that_are_made_at_once_are_each_found(
+    tmp_path: Path,
+) -> None:
+    program = """
+        import pulumi
+        import pulumi_awsx as awsx
+        for number in range(40):
+            made = awsx.ecr.Repository(f"r{number}")
+            pulumi.export(f"r{number}", made.repository.apply(lambda one: one.arn))
+        """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        outputs = evaluate(write_project(tmp_path, program), Recorder()).outputs
+    finally:
+        sys.setswitchinterval(before)
+    assert outputs == {f"r{number}": f"arn:r{number}" for number in range(40)}
