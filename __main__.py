@@ -32,13 +32,15 @@ for name in config.jobs:
     machines[name] = c.BatchStateMachine(name, args.state_machine(config, name, jobs, places))
 
 roles = c.TriggerRoles("roles", args.trigger_roles(config, cluster, group, jobs))
-triggers = {
-    name: c.UploadTrigger(name, args.upload(config, name, uploads, jobs, machines, places, roles))
-    for name in config.uploads
-}
 pipelines = {
     name: c.ScheduledPipeline(name, args.pipeline(config, name, group, machines, roles))
     for name in config.pipelines
+}
+triggers = {
+    name: c.UploadTrigger(
+        name, args.upload(config, name, uploads, jobs, machines, places, pipelines, roles)
+    )
+    for name in config.uploads
 }
 schedules = {
     name: c.ScheduledTask(name, args.scheduled_task(config, name, group, jobs, places, roles))

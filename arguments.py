@@ -105,7 +105,9 @@ def alerts(
             rules[f"limit-{name}"] = machine.concurrency_rule_name
         if machine.concurrency_dead_letter_queue_name is not None:
             queues[f"limit-{name}"] = machine.concurrency_dead_letter_queue_name
-    queues |= {f"pipeline-{name}": it.dead_letter_queue_name for name, it in pipelines.items()}
+    for name, pipeline in pipelines.items():
+        if pipeline.dead_letter_queue_name is not None:
+            queues[f"pipeline-{name}"] = pipeline.dead_letter_queue_name
     queues |= {f"schedule-{name}": it.dead_letter_queue_name for name, it in schedules.items()}
     return {
         "cluster_arn": cluster.cluster_arn,
@@ -136,11 +138,11 @@ def watcher(
 ) -> c.WatcherArgs:
     """What is looked at every five minutes."""
     fires = {
-        name: _fires(pipeline, pipelines[name].state_machine_arn)
+        name: _fires(pipeline, pipeline.schedule, pipelines[name].state_machine_arn)
         for name, pipeline in config.pipelines.items()
-        if pipeline.enabled
+        if pipeline.enabled and pipeline.schedule
     }
-    fires |= {name: _fires(it) for name, it in config.schedules.items() if it.enabled}
+    fires |= {name: _fires(it, it.schedule) for name, it in config.schedules.items() if it.enabled}
     return {
         "topic_arn": alerts.topic_arn,
         "chat_topic_arn": alerts.chat_topic_arn,
@@ -160,11 +162,11 @@ def watcher(
 
 
 def _fires(
-    when: WhenSettings, state_machine_arn: pulumi.Output[str] | None = None
+    when: WhenSettings, expression: str, state_machine_arn: pulumi.Output[str] | None = None
 ) -> c.WatchedScheduleArgs:
     return {
         "state_machine_arn": state_machine_arn,
-        "expression": when.schedule,
+        "expression": expression,
         "timezone": when.timezone,
         "grace_seconds": when.grace,
         "flexible_minutes": when.flexible_minutes,
@@ -287,11 +289,14 @@ def trigger_roles(
     config: Settings, cluster: c.BatchCluster, group: ScheduleGroup, jobs: Jobs
 ) -> c.TriggerRolesArgs:
     """What there is to start, and the roles of the tasks that are."""
-    uploaded = {upload.job for upload in config.uploads.values() if upload.via == "task"}
+    uploads = config.uploads.values()
+    uploaded = {it.job for it in uploads if it.job and it.via == "task"}
     scheduled = {schedule.job for schedule in config.schedules.values()}
     return {
-        "uploads": any(upload.via == "stateMachine" for upload in config.uploads.values()),
+        "uploads": any(it.job and it.via == "stateMachine" for it in uploads),
+        "uploaded_pipelines": any(it.pipeline for it in uploads),
         "pipelines": bool(config.pipelines),
+        "scheduled_pipelines": any(it.schedule for it in config.pipelines.values()),
         "schedule_group_arn": group.arn,
         "cluster_arn": cluster.cluster_arn,
         "uploaded_task_role_arns": _roles(jobs, uploaded),
@@ -344,6 +349,7 @@ def upload(
     jobs: Jobs,
     machines: Machines,
     places: Places,
+    pipelines: Mapping[str, c.ScheduledPipeline],
     roles: c.TriggerRoles,
 ) -> c.UploadTriggerArgs:
     """What the upload `name` starts, and by which objects."""
@@ -357,16 +363,17 @@ def upload(
         "max_size": upload.max_size,
     }
     args: c.UploadTriggerArgs = {"bucket_name": uploads.bucket_name, "filter": which}
-    if upload.via == "task":
+    if upload.job is not None and upload.via == "task":
         return {
             **args,
             "task": jobs[upload.job].task,
             "placement": places[upload.job],
             "role_arn": roles.task_upload_role_arn,
         }
+    started = pipelines[upload.pipeline] if upload.pipeline else machines[upload.job or ""]
     return {
         **args,
-        "state_machine_arn": machines[upload.job].state_machine_arn,
+        "state_machine_arn": started.state_machine_arn,
         "role_arn": roles.upload_role_arn,
     }
 
@@ -375,9 +382,11 @@ def pipeline(
     config: Settings, name: str, group: ScheduleGroup, machines: Machines, roles: c.TriggerRoles
 ) -> c.ScheduledPipelineArgs:
     """The pipeline `name` and when it starts."""
-    pipeline = config.pipelines[name]
+    pipeline, role_arn = config.pipelines[name], roles.pipeline_schedule_role_arn
     return {
-        "schedule": _schedule(pipeline, group, roles.pipeline_schedule_role_arn),
+        "schedule": _schedule(pipeline, pipeline.schedule, group, role_arn)
+        if pipeline.schedule
+        else None,
         "steps": [[_step(step, machines) for step in members] for members in pipeline.steps],
         "overlap": pipeline.overlap,
         "role_arn": roles.pipeline_role_arn,
@@ -406,7 +415,7 @@ def scheduled_task(
     """The schedule `name` and the task it starts."""
     schedule = config.schedules[name]
     return {
-        "schedule": _schedule(schedule, group, roles.task_schedule_role_arn),
+        "schedule": _schedule(schedule, schedule.schedule, group, roles.task_schedule_role_arn),
         "task": jobs[schedule.job].task,
         "placement": places[schedule.job],
         "count": schedule.count,
@@ -416,10 +425,13 @@ def scheduled_task(
 
 
 def _schedule(
-    when: WhenSettings, group: ScheduleGroup, role_arn: pulumi.Output[str] | None
+    when: WhenSettings,
+    expression: str,
+    group: ScheduleGroup,
+    role_arn: pulumi.Output[str] | None,
 ) -> c.ScheduleArgs:
     return {
-        "expression": when.schedule,
+        "expression": expression,
         "group_name": group.name,
         "group_arn": group.arn,
         "role_arn": role_arn,

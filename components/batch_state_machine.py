@@ -45,7 +45,8 @@ class BatchStateMachine(pulumi.ComponentResource):
     """Runs one job's task to its end with `ecs:runTask.sync`.
 
     Input: an S3 "Object Created" event as EventBridge delivers it, whose key becomes the task's
-    command and whose bucket and key its environment's BUCKET and OBJECT_KEY; or
+    command, and of which its environment's BUCKET, OBJECT_KEY, OBJECT_VERSION (empty in a bucket
+    that keeps none), OBJECT_SIZE (bytes), OBJECT_ETAG and OBJECT_SEQUENCER tell; or
     `{"commands": [text, ...], "environment": {name: text, ...}}`, both optional.
 
     Output: `{"job", "taskArn", "exitCode", "attempts", "logGroup", "logStream"}`.

@@ -33,8 +33,8 @@ class StepArgs(TypedDict):
 class ScheduledPipelineArgs(TypedDict):
     """When, and what in which order."""
 
-    schedule: ScheduleArgs
-    """When the pipeline is started."""
+    schedule: NotRequired[ScheduleArgs | None]
+    """When the pipeline is started. Default: never; an `UploadTrigger` may start it."""
     steps: Sequence[Sequence[StepArgs]]
     """The steps in series. The members of one step run side by side."""
     overlap: NotRequired[str]
@@ -49,8 +49,10 @@ class ScheduledPipelineArgs(TypedDict):
 class ScheduledPipeline(pulumi.ComponentResource):
     """Runs `BatchStateMachine`s in series with `states:startExecution.sync:2`, on a schedule.
 
-    Any input starts it. Output: `{"steps": [result, ...]}`, a list for a step whose members ran
-    side by side, where a result is `{"job", "status", "execution", "output"}`, or with
+    Any input starts it. If that is an S3 "Object Created" event as EventBridge delivers it, each
+    step's environment gains the variables by which a `BatchStateMachine` tells of it; a step's own
+    of the same name goes before. Output: `{"steps": [result, ...]}`, a list for a step whose
+    members ran side by side, where a result is `{"job", "status", "execution", "output"}`, or with
     `on_failure` continue `{"job", "status": "FAILED", "error", "cause"}`. A run that was skipped
     ends with `{"skipped": true, "running": execution}`. Error: `Pipeline.StepFailed`.
 
@@ -60,9 +62,9 @@ class ScheduledPipeline(pulumi.ComponentResource):
     state_machine_arn: pulumi.Output[str]
     """The pipeline's state machine, to start it by hand."""
     schedule_arn: pulumi.Output[str]
-    """The schedule's ARN; empty if it can never fire again."""
-    dead_letter_queue_name: pulumi.Output[str]
-    """The name of the queue of starts that failed."""
+    """The schedule's ARN; empty if it has none, or one that can never fire again."""
+    dead_letter_queue_name: pulumi.Output[str] | None
+    """The name of the queue of the schedule's starts that failed. None without a schedule."""
 
     def __init__(
         self, name: str, args: ScheduledPipelineArgs, opts: pulumi.ResourceOptions | None = None
@@ -90,25 +92,28 @@ class ScheduledPipeline(pulumi.ComponentResource):
             # A step is an execution of a job, which may wait for a permit before its task runs.
             longest_seconds=WAIT_SECONDS + 24 * 60 * 60,
         )
-        self.schedule_arn, queue = schedule(
-            name,
-            args["schedule"],
-            # By what Scheduler puts in for <…> a scheduled run differs from one started by hand:
-            # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
-            target={
-                "arn": machine.arn,
-                "input": json.dumps(
-                    {
-                        "schedule": "<aws.scheduler.schedule-arn>",
-                        "scheduledTime": "<aws.scheduler.scheduled-time>",
-                    }
-                ),
-            },
-            statements=[allow("states:StartExecution", machine.arn)],
-            opts=child,
-        )
+        when, queue = args.get("schedule"), None
+        self.schedule_arn = pulumi.Output.from_input("")
+        if when is not None:
+            self.schedule_arn, queue = schedule(
+                name,
+                when,
+                # By what Scheduler puts in for <…> such a run differs from one started by hand:
+                # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+                target={
+                    "arn": machine.arn,
+                    "input": json.dumps(
+                        {
+                            "schedule": "<aws.scheduler.schedule-arn>",
+                            "scheduledTime": "<aws.scheduler.scheduled-time>",
+                        }
+                    ),
+                },
+                statements=[allow("states:StartExecution", machine.arn)],
+                opts=child,
+            )
         self.state_machine_arn = machine.arn
-        self.dead_letter_queue_name = queue.name
+        self.dead_letter_queue_name = queue and queue.name
         self.register_outputs(
             {
                 "state_machine_arn": self.state_machine_arn,
@@ -154,13 +159,14 @@ def may_run_steps(
         managed_rule("StepFunctionsGetEventsForStepFunctionsExecutionRule"),
     ]
     if pipelines:
-        statements.append(allow("states:ListExecutions", _one_or_all(pipelines)))
+        statements.append(allow("states:ListExecutions", one_or_all(pipelines)))
     return statements
 
 
-def _one_or_all(
+def one_or_all(
     arns: Sequence[pulumi.Output[str]],
 ) -> pulumi.Input[str] | Sequence[pulumi.Input[str]]:
+    """The ARNs as a statement's `Resource`."""
     return arns[0] if len(arns) == 1 else arns
 
 

@@ -9,16 +9,20 @@ from ._iam import Statement, allow, arn, run_any_task, service_role
 from ._machine import machine_prefix, machine_role
 from ._schedule import schedule_role
 from ._task import family
-from .scheduled_pipeline import may_run_steps
+from .scheduled_pipeline import may_run_steps, one_or_all
 
 
 class TriggerRolesArgs(TypedDict):
     """What there is to start in the stack. What is left out is not granted."""
 
     uploads: bool
-    """Whether uploads start state machines."""
+    """Whether uploads start the state machines of jobs."""
+    uploaded_pipelines: NotRequired[bool]
+    """Whether uploads start pipelines. Default: none does."""
     pipelines: bool
-    """Whether schedules start pipelines."""
+    """Whether there are pipelines."""
+    scheduled_pipelines: NotRequired[bool]
+    """Whether schedules start them. Default: as `pipelines`."""
     schedule_group_arn: pulumi.Input[str]
     """The schedule group, one of the stack's own."""
     cluster_arn: pulumi.Input[str]
@@ -38,7 +42,7 @@ class TriggerRoles(pulumi.ComponentResource):
     """
 
     upload_role_arn: pulumi.Output[str] | None
-    """With which rules start the state machines of jobs."""
+    """With which rules start the state machines of jobs, and pipelines."""
     task_upload_role_arn: pulumi.Output[str] | None
     """With which rules start tasks."""
     pipeline_role_arn: pulumi.Output[str] | None
@@ -60,9 +64,14 @@ class TriggerRoles(pulumi.ComponentResource):
         group_arn = args["schedule_group_arn"]
         self.upload_role_arn = self.task_upload_role_arn = self.pipeline_role_arn = None
         self.pipeline_schedule_role_arn = self.task_schedule_role_arn = None
-        if args["uploads"]:
+        uploaded = [jobs] if args["uploads"] else []
+        if args.get("uploaded_pipelines", False):
+            uploaded.append(pipelines)
+        if uploaded:
             self.upload_role_arn = _rules_role(
-                f"{name}-uploads", [allow("states:StartExecution", jobs)], child
+                f"{name}-uploads",
+                [allow("states:StartExecution", one_or_all(uploaded))],
+                child,
             )
         if role_arns := args.get("uploaded_task_role_arns", []):
             self.task_upload_role_arn = _rules_role(
@@ -75,6 +84,7 @@ class TriggerRoles(pulumi.ComponentResource):
                 may_run_steps([jobs], [pipelines]),
                 child,
             )
+        if args.get("scheduled_pipelines", args["pipelines"]):
             self.pipeline_schedule_role_arn = schedule_role(
                 f"{name}-pipeline-schedules",
                 group_arn,

@@ -8,6 +8,7 @@ from ._dead_letters import with_queue
 from ._delivery import Rule, Target, deliver, listen, start
 from ._documents import json_text
 from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
+from .asl.upload import VARIABLES
 
 
 class UploadFilterArgs(TypedDict):
@@ -44,7 +45,8 @@ class UploadTriggerArgs(TypedDict):
     state_machine_arn: NotRequired[pulumi.Input[str]]
     """The state machine that gets the event as its input."""
     task: NotRequired[pulumi.Input[TaskArgs]]
-    """The task that gets bucket and key as its environment's BUCKET and OBJECT_KEY."""
+    """The task, whose environment gains BUCKET, OBJECT_KEY, OBJECT_VERSION (empty in a bucket that
+    keeps none), OBJECT_SIZE (bytes), OBJECT_ETAG and OBJECT_SEQUENCER."""
     placement: NotRequired[PlacementArgs]
     """Where that task runs."""
     role_arn: NotRequired[pulumi.Input[str] | None]
@@ -158,22 +160,28 @@ def _target(name: str, args: UploadTriggerArgs) -> Target:
 
 def _task_target(task: pulumi.Output[TaskArgs], placement: PlacementArgs) -> Target:
     # A variable outside quotes is put in as a JSON value, quotes and escapes included; inside
-    # quotes AWS would splice its raw text, and a quote in a key would break out of it:
+    # quotes AWS splices its raw text, and a quote in a key would break out of it. What S3 makes up
+    # itself has none, and must be text though it is a number, or missing:
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
+    paths = {name.lower(): f"$.detail.{'.'.join(path)}" for name, path in VARIABLES.items()}
+    values = {
+        name: f"<{name.lower()}>" if name in _OTHERS_WORDS else f'"<{name.lower()}>"'
+        for name in VARIABLES
+    }
+    told = ", ".join(f'{{"name": "{name}", "value": {it}}}' for name, it in values.items())
     template = pulumi.Output.concat(
         '{"containerOverrides": [{"name": ',
         json_text(task["name"]),
-        ', "environment": [{"name": "BUCKET", "value": <bucket>},'
-        ' {"name": "OBJECT_KEY", "value": <key>}]}]}',
+        f', "environment": [{told}]}}]}}',
     )
     return Target(
         placement["cluster_arn"],
         may_run(task, placement),
         parameters={
             "ecs_target": ecs_parameters(task, placement),
-            "input_transformer": {
-                "input_paths": {"bucket": "$.detail.bucket.name", "key": "$.detail.object.key"},
-                "input_template": template,
-            },
+            "input_transformer": {"input_paths": paths, "input_template": template},
         },
     )
+
+
+_OTHERS_WORDS = ("BUCKET", "OBJECT_KEY")

@@ -1,7 +1,7 @@
 """What no section of the configuration can tell by itself: a line for each refusal."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pulumi
 
@@ -25,6 +25,7 @@ STEP_BYTES = 2700
 def disagreements(settings: Settings) -> Iterable[str]:
     """What no part of the configuration can tell by itself."""
     yield from _unknown_jobs(settings)
+    yield from _pipelines_and_their_uploads(settings)
     yield from _same_physical_names(settings)
     yield from _own_results(settings)
     yield from _unread_ingest(settings)
@@ -32,7 +33,7 @@ def disagreements(settings: Settings) -> Iterable[str]:
 
 
 def _unknown_jobs(settings: Settings) -> Iterable[str]:
-    named = [(f"uploads.{name}.job", upload.job) for name, upload in settings.uploads.items()]
+    named = [(f"uploads.{name}.job", it.job) for name, it in settings.uploads.items() if it.job]
     named += [(f"schedules.{name}.job", it.job) for name, it in settings.schedules.items()]
     for name, pipeline in settings.pipelines.items():
         for number, members in enumerate(pipeline.steps):
@@ -43,6 +44,25 @@ def _unknown_jobs(settings: Settings) -> Iterable[str]:
         if job not in settings.jobs:
             jobs = ", ".join(sorted(settings.jobs))
             yield f"{PROJECT}:{key}: there is no job {job!r}; the jobs are {jobs}"
+
+
+def _pipelines_and_their_uploads(settings: Settings) -> Iterable[str]:
+    started = {it.pipeline: name for name, it in settings.uploads.items() if it.pipeline}
+    for pipeline, name in started.items():
+        if pipeline not in settings.pipelines:
+            there = ", ".join(sorted(settings.pipelines)) or "none"
+            yield (
+                f"{PROJECT}:uploads.{name}.pipeline: there is no pipeline {pipeline!r}; "
+                f"the pipelines are {there}"
+            )
+    for name, pipeline in settings.pipelines.items():
+        if name in started and "overlap" not in pipeline.model_fields_set:
+            yield (
+                f"{PROJECT}:pipelines.{name}.overlap: missing; as uploads start it, say allow, or "
+                "skip if uploads are to start nothing while a run goes on"
+            )
+        if name not in started and pipeline.schedule is None:
+            yield f"{PROJECT}:pipelines.{name}.schedule: missing; no upload starts it either"
 
 
 def _same_physical_names(settings: Settings) -> Iterable[str]:
@@ -70,18 +90,56 @@ def _same_physical_names(settings: Settings) -> Iterable[str]:
 
 
 def _own_results(settings: Settings) -> Iterable[str]:
-    """Uploads that a job's own results would match, over and over."""
-    bucket, results = settings.uploads_bucket.bucket, settings.results_bucket
-    if bucket is None or bucket != results.bucket:
-        return
+    """Uploads that results of what they start would match, over and over."""
+    leads = _leads_to(settings)
+    told = set[str]()
+    for name in sorted(settings.uploads):
+        circle = _circle(leads, name)
+        if circle is None or told & set(circle):
+            continue
+        told |= set(circle)
+        last = circle[-1]
+        folder = leads[last][name]
+        place = f"s3://{settings.results_bucket.bucket}/{folder}"
+        if len(circle) == 1:
+            which = "this filter would match, so each result would start it again"
+        else:
+            way = " → ".join([last, *circle])
+            which = f"the filter of {name} would match, so they start each other for ever: {way}"
+        yield (
+            f"{PROJECT}:uploads.{last}: the job {folder.split('/')[-2]} writes its results to "
+            f"{place}, which {which}; use another bucket, or a prefix that is not above or below "
+            "that"
+        )
+
+
+def _leads_to(settings: Settings) -> Mapping[str, Mapping[str, str]]:
+    """Which uploads each upload's results may match, and the folder those are in."""
+    results = settings.results_bucket
+    found: dict[str, dict[str, str]] = {name: {} for name in settings.uploads}
+    if results.bucket is None:
+        return found
     for name, upload in settings.uploads.items():
-        folder = f"{results.prefix}{upload.job}/"
-        if upload.may_match_under(folder):
-            yield (
-                f"{PROJECT}:uploads.{name}: the job {upload.job} writes its results to "
-                f"s3://{bucket}/{folder}, which this filter would match, so each result would "
-                "start it again; use another bucket, or a prefix that is not above or below that"
-            )
+        for job in settings.jobs_of(upload):
+            folder = f"{results.prefix}{job}/"
+            for other, its in settings.uploads.items():
+                if settings.bucket_of(its).bucket == results.bucket and its.may_match_under(folder):
+                    found[name].setdefault(other, folder)
+    return found
+
+
+def _circle(leads: Mapping[str, Mapping[str, str]], start: str) -> list[str] | None:
+    """The shortest way from an upload back to itself, without its end."""
+    ways = [[start]]
+    seen = {start}
+    for way in ways:
+        for then in leads[way[-1]]:
+            if then == start:
+                return way
+            if then not in seen:
+                seen.add(then)
+                ways.append([*way, then])
+    return None
 
 
 def _unread_ingest(settings: Settings) -> Iterable[str]:

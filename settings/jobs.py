@@ -26,7 +26,11 @@ FARGATE_SIZES: Mapping[int, tuple[int, ...]] = {
 }
 
 # What the program sets in a container, which finds its work by it.
-GIVEN_VARIABLES = {"JOB", "BUCKET", "OBJECT_KEY", "RESULTS_BUCKET", "RESULTS_PREFIX"}
+UPLOAD_VARIABLES = {
+    *("BUCKET", "OBJECT_KEY"),
+    *("OBJECT_VERSION", "OBJECT_SIZE", "OBJECT_ETAG", "OBJECT_SEQUENCER"),
+}
+GIVEN_VARIABLES = {"JOB", "RESULTS_BUCKET", "RESULTS_PREFIX", *UPLOAD_VARIABLES}
 
 
 def _retryable(exit_code: int) -> int:
@@ -112,7 +116,7 @@ class JobSettings(Section):
         if given := sorted(GIVEN_VARIABLES & (self.environment.keys() | self.secrets.keys())):
             raise ValueError(
                 f"{', '.join(given)}: the program sets this itself; "
-                "a pipeline's step or a schedule may set BUCKET and OBJECT_KEY"
+                "a pipeline's step or a schedule may set BUCKET and those of the object"
             )
         if self.declares_ingest and "INGEST" in self.environment.keys() | self.secrets.keys():
             raise ValueError(

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
+from pydantic.alias_generators import to_camel
 
 from . import defaults
 from .expressions import Moment, ScheduleExpression, Timezone
@@ -13,9 +14,8 @@ STEPS_SIDE_BY_SIDE = 40
 
 
 class WhenSettings(Section):
-    """When something is started."""
+    """When something is started, beside its schedule."""
 
-    schedule: ScheduleExpression
     timezone: Timezone = defaults.TIMEZONE
     enabled: bool = defaults.ENABLED
     flexible_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
@@ -52,8 +52,9 @@ def _as_steps(value: object) -> object:
 
 
 class PipelineSettings(WhenSettings):
-    """Jobs in series, on a schedule."""
+    """Jobs in series, on a schedule or started by uploads."""
 
+    schedule: ScheduleExpression | None = None
     steps: Annotated[
         tuple[
             Annotated[tuple[StepSettings, ...], Field(min_length=1, max_length=STEPS_SIDE_BY_SIDE)],
@@ -64,11 +65,20 @@ class PipelineSettings(WhenSettings):
     ]
     overlap: Literal["skip", "allow"] = defaults.OVERLAP
 
+    @model_validator(mode="after")
+    def _says_when_it_has_a_schedule(self) -> Self:
+        about = {"enabled", "flexible_minutes", "start", "end", "grace"} & self.model_fields_set
+        if self.schedule is None and about:
+            keys = ", ".join(to_camel(key) for key in sorted(about))
+            raise ValueError(f"{keys}: of a schedule, and there is none")
+        return self
+
 
 class ScheduleSettings(WhenSettings):
     """A job's task, on a schedule."""
 
     job: Name
+    schedule: ScheduleExpression
     count: Annotated[int, Field(ge=1, le=10)] = defaults.COUNT
     commands: tuple[Text, ...] | None = None
     environment: dict[EnvironmentName, Text] | None = None

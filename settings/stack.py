@@ -58,6 +58,18 @@ class Settings(Section):
     ]
     """Not of this namespace: `aws:region`."""
 
+    def jobs_of(self, upload: UploadSettings) -> list[str]:
+        """The jobs that an upload starts, itself or by its pipeline."""
+        if upload.job is not None:
+            return [upload.job]
+        pipeline = self.pipelines.get(upload.pipeline or "")
+        steps = pipeline.steps if pipeline else ()
+        return list(dict.fromkeys(step.job for members in steps for step in members))
+
+    def bucket_of(self, upload: UploadSettings) -> UploadsSettings:  # noqa: ARG002
+        """The bucket that an upload arrives in."""
+        return self.uploads_bucket
+
     @property
     def builds_image(self) -> bool:
         """Whether some job's image is to be built from `batch/`."""

@@ -1,4 +1,4 @@
-"""`uploads`: which objects start which job."""
+"""`uploads`: which objects start which job or pipeline."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -13,9 +13,10 @@ GREATEST_NUMBER = 5_000_000_000
 
 
 class UploadSettings(Section):
-    """Which uploads start which job."""
+    """Which uploads start which job or pipeline."""
 
-    job: Name
+    job: Name | None = None
+    pipeline: Name | None = None
     via: Literal["stateMachine", "task"] = "stateMachine"
     prefix: Annotated[Text, Field(max_length=1024)] | None = None
     suffix: Annotated[Text, Field(max_length=1024)] | None = None
@@ -23,6 +24,14 @@ class UploadSettings(Section):
     wildcard: Annotated[Text, Field(min_length=1, max_length=1024)] | None = None
     min_size: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] | None = None
     max_size: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] | None = None
+
+    @model_validator(mode="after")
+    def _starts_one_thing(self) -> Self:
+        if (self.job is None) == (self.pipeline is None):
+            raise ValueError("give job, or pipeline: what the upload starts")
+        if self.pipeline is not None and self.via == "task":
+            raise ValueError("a pipeline is a state machine: via: task is for a job")
+        return self
 
     @model_validator(mode="after")
     def _is_one_filter(self) -> Self:

@@ -19,6 +19,7 @@ from ..outcomes import (
 from .limit import Permits, acquire_permit
 from .states import PARENT_EXECUTION, Definition, States, catch, definition, expression, retry
 from .timeout import stop_own_task
+from .upload import IS_UPLOAD, NUL, variables
 
 # RunTask refuses longer overrides, the JSON around them included:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
@@ -126,7 +127,7 @@ def _read_input(task: Task, then: str) -> States:
         "ReadInput": {
             "Type": "Choice",
             "Choices": [
-                read(_IS_UPLOAD, _upload_override(name)),
+                read(IS_UPLOAD, _upload_override(name)),
                 read(_IS_REQUEST, _request_override(name)),
             ],
             "Default": "RefuseInput",
@@ -145,22 +146,6 @@ def _read_input(task: Task, then: str) -> States:
     }
 
 
-# No argument and no variable of a process can hold it.
-_NUL = r'"\u0000"'
-
-# A path reads through lists: [{"a": 1}].a is 1.
-_IS_UPLOAD = f"""
-    $type($states.input) = "object"
-    and $states.input.source = "aws.s3"
-    and $states.input."detail-type" = "Object Created"
-    and $type($states.input.detail) = "object"
-    and $type($states.input.detail.bucket) = "object"
-    and $type($states.input.detail.object) = "object"
-    and $type($states.input.detail.bucket.name) = "string"
-    and $type($states.input.detail.object.key) = "string"
-    and $not($contains($states.input.detail.bucket.name & $states.input.detail.object.key, {_NUL}))
-"""
-
 _IS_REQUEST = f"""
     $type($states.input) = "object"
     and $count($filter($keys($states.input), function($key) {{
@@ -168,13 +153,13 @@ _IS_REQUEST = f"""
     and ($not($exists($states.input.commands)) or (
         $type($states.input.commands) = "array"
         and $count($states.input.commands) = $count($filter($states.input.commands,
-            function($value) {{ $type($value) = "string" and $not($contains($value, {_NUL})) }}))))
+            function($value) {{ $type($value) = "string" and $not($contains($value, {NUL})) }}))))
     and ($not($exists($states.input.environment)) or (
         $type($states.input.environment) = "object"
         and $count($keys($states.input.environment)) = $count($filter(
             $each($states.input.environment, function($value, $key) {{
-                $type($value) = "string" and $not($contains($value, {_NUL}))
-                and $key != "" and $not($contains($key, "=")) and $not($contains($key, {_NUL})) }}),
+                $type($value) = "string" and $not($contains($value, {NUL}))
+                and $key != "" and $not($contains($key, "=")) and $not($contains($key, {NUL})) }}),
             function($valid) {{ $valid }}))))
 """
 
@@ -188,15 +173,15 @@ def _upload_override(name: str) -> str:
 
     In JSON a key's 1,024 bytes can take six characters each (control characters).
     """
-    bucket = '{"Name": "BUCKET", "Value": $states.input.detail.bucket.name}'
-    key = '{"Name": "OBJECT_KEY", "Value": $states.input.detail.object.key}'
 
-    def with_environment(variables: str) -> str:
-        command = "[$states.input.detail.object.key]"
-        return f'{{"Name": {name}, "Command": {command}, "Environment": [{variables}]}}'
+    def with_environment(told: str) -> str:
+        return f"""{{"Name": {name}, "Command": [$states.input.detail.object.key],
+            "Environment": [$each({told}, function($value, $key) {{
+                {{"Name": $key, "Value": $value}} }})]}}"""
 
-    both = with_environment(f"{bucket}, {key}")
-    return f"({_fits(both)} ? {both} : {with_environment(bucket)})"
+    all_of_it = with_environment("$told")
+    without_key = with_environment('$sift($told, function($value, $key) { $key != "OBJECT_KEY" })')
+    return f"($told := {variables()}; {_fits(all_of_it)} ? {all_of_it} : {without_key})"
 
 
 def _request_override(name: str) -> str:

@@ -16,6 +16,7 @@ from .states import (
     literal,
     retry,
 )
+from .upload import IS_UPLOAD, variables
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ def run_pipeline(name: str, steps: Sequence[Sequence[Step]], *, skip_overlap: bo
     states: States = {
         "Begin": {
             "Type": "Pass",
-            "Assign": {"results": []},
+            "Assign": {
+                "results": [],
+                "upload": expression(f"({IS_UPLOAD}) ? {variables()} : {{}}"),
+            },
             "Next": "ListRunning" if skip_overlap else "Step1",
         },
         **(_skip_overlap() if skip_overlap else {}),
@@ -115,8 +119,10 @@ def _start_execution(step: Step) -> dict[str, Any]:
     input_: dict[str, Any] = {PARENT_EXECUTION: expression("$states.context.Execution.Id")}
     if step.commands is not None:
         input_["commands"] = literal(list(step.commands))
-    if step.environment is not None:
-        input_["environment"] = literal(dict(step.environment))
+    # Of a run that an upload started, each step is told of it.
+    input_["environment"] = expression(
+        f"$merge([$upload, {json.dumps(dict(step.environment or {}))}])"
+    )
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution.sync:2",

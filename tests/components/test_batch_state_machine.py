@@ -52,7 +52,16 @@ def event(key: str) -> dict[str, Any]:
         "time": "2030-01-01T00:00:00Z",
         "region": REGION,
         "resources": ["arn:aws:s3:::uploads"],
-        "detail": {"bucket": {"name": "uploads"}, "object": {"key": key, "size": 9}},
+        "detail": {
+            "bucket": {"name": "uploads"},
+            "object": {
+                "key": key,
+                "size": 5_497_558_138_880,
+                "etag": "0123abcd-2",
+                "version-id": "3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY",
+                "sequencer": "00617F08299329D189",
+            },
+        },
     }
 
 
@@ -85,12 +94,24 @@ def test_the_key_of_an_upload_becomes_the_command_byte_for_byte(key: str) -> Non
                 "Environment": [
                     {"Name": "BUCKET", "Value": "uploads"},
                     {"Name": "OBJECT_KEY", "Value": key},
+                    {"Name": "OBJECT_VERSION", "Value": "3sL4kqtJlcpXroDTDmJ.rmSpXd3dIbrHY"},
+                    {"Name": "OBJECT_SIZE", "Value": "5497558138880"},
+                    {"Name": "OBJECT_ETAG", "Value": "0123abcd-2"},
+                    {"Name": "OBJECT_SEQUENCER", "Value": "00617F08299329D189"},
                 ],
             },
             "attempt": 0,
             "interruptions": 0,
         },
     )
+
+
+def test_what_s3_does_not_say_of_an_object_is_empty() -> None:
+    upload = event("k")
+    del upload["detail"]["object"]["version-id"]
+    _, assigned = choose(STATES["ReadInput"], input=upload)
+    told = {one["Name"]: one["Value"] for one in assigned["override"]["Environment"]}
+    assert (told["OBJECT_VERSION"], told["OBJECT_KEY"]) == ("", "k")
 
 
 PARENT = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"

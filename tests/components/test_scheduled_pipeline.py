@@ -64,12 +64,69 @@ def test_steps_run_one_after_the_other() -> None:
 def test_a_step_is_given_exactly_what_the_stack_says() -> None:
     states = definition([[EXTRACT], [LOAD]])["States"]
     started_by = {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": ME}
-    assert evaluate(states["Step1"]["Arguments"]["Input"]) == {
+    assert evaluate(states["Step1"]["Arguments"]["Input"], upload={}) == {
         "commands": ["from1", "{% 1 %}"],
         "environment": {"ENV": "{% $x %}"},
         **started_by,
     }
-    assert evaluate(states["Step2"]["Arguments"]["Input"]) == started_by
+    assert evaluate(states["Step2"]["Arguments"]["Input"], upload={}) == {
+        "environment": {},
+        **started_by,
+    }
+
+
+UPLOAD = {
+    "source": "aws.s3",
+    "detail-type": "Object Created",
+    "detail": {
+        "bucket": {"name": "uploads"},
+        "object": {"key": "取込/注文.csv", "size": 9, "etag": "0a", "sequencer": "00"},
+    },
+}
+
+
+def test_each_step_is_told_of_the_upload_that_started_the_run() -> None:
+    own = step("own", environment={"BUCKET": "elsewhere", "MODE": "full"})
+    states = definition([[LOAD], [NOTIFY, own]])["States"]
+    begun = evaluate(states["Begin"]["Assign"], input=UPLOAD)
+    told = {
+        "BUCKET": "uploads",
+        "OBJECT_KEY": "取込/注文.csv",
+        "OBJECT_VERSION": "",
+        "OBJECT_SIZE": "9",
+        "OBJECT_ETAG": "0a",
+        "OBJECT_SEQUENCER": "00",
+    }
+    assert begun == {"results": [], "upload": told}
+    given = evaluate(states["Step1"]["Arguments"]["Input"], **begun)
+    assert given["environment"] == told
+    branches = [branch["States"] for branch in states["Step2"]["Branches"]]
+    [notified, started] = [
+        evaluate(branch[f"Step2Member{number}"]["Arguments"]["Input"], **begun)["environment"]
+        for number, branch in enumerate(branches, start=1)
+    ]
+    assert notified == told
+    assert started == {**told, "BUCKET": "elsewhere", "MODE": "full"}
+
+
+@pytest.mark.parametrize("given", [None, [UPLOAD], {}, {"source": "aws.s3"}, "text"])
+def test_a_run_that_no_upload_started_tells_of_none(given: object) -> None:
+    begin = definition([[LOAD]])["States"]["Begin"]
+    assert evaluate(begin["Assign"], input=given) == {"results": [], "upload": {}}
+
+
+def test_a_pipeline_without_a_schedule_has_none_and_no_queue_for_it() -> None:
+    recording = pipeline([[LOAD]], schedule=None)
+    assert names(recording, "ScheduledPipeline") == {
+        ("LogGroup", "nightly"),
+        ("Role", "nightly-pipeline"),
+        ("RolePolicy", "nightly-pipeline"),
+        ("StateMachine", "nightly"),
+    }
+    assert outputs(recording, "ScheduledPipeline") == {
+        "state_machine_arn": OWN,
+        "schedule_arn": "",
+    }
 
 
 SUCCEEDED = {"ExecutionArn": EXECUTION, "Output": {"exitCode": 0}, "Status": "SUCCEEDED"}

@@ -52,6 +52,23 @@ def test_uploads_may_start_every_job_of_the_stack_and_nothing_else() -> None:
     )
 
 
+def test_uploads_may_start_pipelines_where_one_does() -> None:
+    args: TriggerRolesArgs = {
+        "uploads": False,
+        "uploaded_pipelines": True,
+        "pipelines": True,
+        "scheduled_pipelines": False,
+        "schedule_group_arn": GROUP,
+        "cluster_arn": CLUSTER,
+    }
+    recording = deploy(lambda: TriggerRoles("roles", args))
+    assert policy(recording, "roles-uploads") == allows(
+        {"Effect": "Allow", "Action": "states:StartExecution", "Resource": f"{MACHINES}pipeline-*"}
+    )
+    kinds = {name for kind, name in names(recording, "TriggerRoles") if kind == "Role"}
+    assert kinds == {"roles-uploads", "roles-pipelines"}
+
+
 def test_schedules_may_start_every_pipeline_and_pipelines_every_job() -> None:
     recording = roles()
     assert policy(recording, "roles-pipeline-schedules") == allows(

@@ -8,6 +8,7 @@ import pytest
 from components import UploadFilterArgs, UploadTrigger, UploadTriggerArgs
 from components.upload_trigger import event_pattern
 from local.ministack import internals
+from local.services.events.events import transformed
 from tests.components.parts import (
     CLUSTER,
     MACHINE,
@@ -167,12 +168,25 @@ def test_a_task_gets_bucket_and_key_as_environment() -> None:
         "retryPolicy": {"maximumEventAgeInSeconds": 86_400, "maximumRetryAttempts": 185},
         "ecsTarget": {**RUN_AS_PLACED, "taskCount": 1},
         "inputTransformer": {
-            "inputPaths": {"bucket": "$.detail.bucket.name", "key": "$.detail.object.key"}
+            "inputPaths": {
+                "bucket": "$.detail.bucket.name",
+                "object_key": "$.detail.object.key",
+                "object_version": "$.detail.object.version-id",
+                "object_size": "$.detail.object.size",
+                "object_etag": "$.detail.object.etag",
+                "object_sequencer": "$.detail.object.sequencer",
+            }
         },
     }
     # What EventBridge makes of it for a key that would break out of a quoted variable.
     key = '"}], "command": ["sh"] \\ 取込'
-    filled = template.replace("<bucket>", '"uploads"').replace("<key>", json.dumps(key))
+    told = {"key": key, "size": 9, "etag": "0a-2", "sequencer": "00"}
+    event = {"detail": {"bucket": {"name": "uploads"}, "object": told}}
+    transformer = {
+        "InputPathsMap": target.inputs["inputTransformer"]["inputPaths"],
+        "InputTemplate": template,
+    }
+    filled = transformed(transformer, {"Arn": RULE, "Name": "target"}, event, {})
     assert json.loads(filled) == {
         "containerOverrides": [
             {
@@ -180,6 +194,10 @@ def test_a_task_gets_bucket_and_key_as_environment() -> None:
                 "environment": [
                     {"name": "BUCKET", "value": "uploads"},
                     {"name": "OBJECT_KEY", "value": key},
+                    {"name": "OBJECT_VERSION", "value": ""},
+                    {"name": "OBJECT_SIZE", "value": "9"},
+                    {"name": "OBJECT_ETAG", "value": "0a-2"},
+                    {"name": "OBJECT_SEQUENCER", "value": "00"},
                 ],
             }
         ]

@@ -58,8 +58,9 @@ def configuration(secret_arn: str) -> Mapping[str, Json]:
         "uploads": {
             "through": {**job, "prefix": "through/"},
             "straight": {**job, "prefix": "straight/", "via": "task"},
+            "piped": {"pipeline": "nightly", "prefix": "piped/"},
         },
-        "pipelines": {"nightly": {**when, "steps": [[job, job], job]}},
+        "pipelines": {"nightly": {**when, "overlap": "skip", "steps": [[job, job], job]}},
         "schedules": {"hourly": {**when, **job}},
     }
 
@@ -474,6 +475,21 @@ def a_pipeline_runs_its_steps(on: Deployed) -> None:
     assert on.ended(on.started(on.pipeline, before))["status"] == "SUCCEEDED"
 
 
+def an_upload_starts_a_pipeline(on: Deployed) -> None:
+    before, tasks = on.executions(on.pipeline), on.tasks()
+    on.run_as("ends")
+    key = on.upload("piped")
+    assert on.ended(on.started(on.pipeline, before))["status"] == "SUCCEEDED"
+    told = [_told(task) for arn, task in on.tasks().items() if arn not in tasks]
+    assert [(one["OBJECT_KEY"], one["OBJECT_SIZE"]) for one in told] == [(key, "16")] * 3
+    assert all(one["OBJECT_VERSION"] and one["OBJECT_ETAG"] for one in told)
+
+
+def _told(task: dict[str, Json]) -> dict[str, str]:
+    [override] = task["overrides"]["containerOverrides"]
+    return {one["name"]: one["value"] for one in override["environment"]}
+
+
 def a_pipeline_that_is_stopped_stops_its_tasks(on: Deployed) -> None:
     before = on.tasks()
     on.run_as("waits")
@@ -784,6 +800,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_broken_read_goes_on_with_the_same_version,
     a_large_result_is_written_in_parts_or_not_at_all,
     a_pipeline_runs_its_steps,
+    an_upload_starts_a_pipeline,
     a_pipeline_that_is_stopped_stops_its_tasks,
     a_schedule_starts_a_task,
     a_task_that_takes_too_long_is_stopped,

@@ -19,6 +19,8 @@ EXISTING = {"vpcId": "vpc-1", "subnetIds": ["subnet-1"]}
 TABLE = f"arn:aws:dynamodb:ap-northeast-1:{ACCOUNT}:table/t"
 STATEMENT = {"actions": ["dynamodb:GetItem"], "resources": [TABLE]}
 
+PIPELINE = {"schedule": "rate(1 day)", "steps": [{"job": "a"}]}
+
 BASE: dict[str, Any] = {
     "protect": True,
     "network": {},
@@ -26,7 +28,7 @@ BASE: dict[str, Any] = {
     "resultsBucket": {},
     "jobs": {"a": {}, "b": {"image": "ghcr.io/team/b:1"}},
     "uploads": {"in": {"job": "a", "prefix": "in/"}},
-    "pipelines": {"nightly": {"schedule": "rate(1 day)", "steps": [{"job": "a"}]}},
+    "pipelines": {"nightly": PIPELINE},
     "schedules": {"when": {"job": "a", "schedule": "rate(1 day)"}},
     "alerts": {},
     "taskEvents": {},
@@ -76,6 +78,7 @@ VALUES: dict[str, Any] = {
     "ingest.rejectedShare": 0.5,
     "readsIngest": True,
     "job": "b",
+    "uploads.NAME.pipeline": "nightly",
     "via": "task",
     "uploads.NAME.prefix": "other/",
     "suffix": ".csv",
@@ -131,9 +134,16 @@ BEFORE: dict[str, dict[str, Any]] = {
     "network.subnetIds": {"network": EXISTING},
     "jobs.NAME.secretsKey": {"jobs": {"a": {"secrets": SECRETS}, "b": B}},
     "uploads.NAME.minSize": {"uploads": {"in": {"job": "a", "prefix": "in/", "maxSize": 9}}},
+    "uploads.NAME.pipeline": {
+        "uploads": {"in": {"prefix": "in/"}},
+        "pipelines": {"nightly": {**PIPELINE, "overlap": "allow"}},
+    },
     "uploads.NAME.key": {"uploads": {"in": {"job": "a"}}},
     "uploads.NAME.wildcard": {"uploads": {"in": {"job": "a"}}},
 }
+
+
+WITHOUT_WHICH_REFUSED = ("uploads.NAME.key", "uploads.NAME.wildcard", "uploads.NAME.pipeline")
 
 
 def _value(key: str) -> Any:  # noqa: ANN401 any value of a key
@@ -175,7 +185,7 @@ def _registered(config: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_changes_what_is_registered(key: str) -> None:
     before = {**BASE, **BEFORE.get(key, {})}
-    # Without any filter an upload is refused: these are compared with another filter.
-    compared = BASE if key in ("uploads.NAME.key", "uploads.NAME.wildcard") else before
+    # An upload without a filter, or of nothing that is started, is refused.
+    compared = BASE if key in WITHOUT_WHICH_REFUSED else before
     unchanged = _base() if compared == BASE else _registered(compared)
     assert _registered(_set(before, key)) != unchanged

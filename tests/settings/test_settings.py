@@ -81,6 +81,20 @@ def one_bucket(folder: str, **keys: object) -> Config:
     return {**upload(**keys), "uploadsBucket": {"bucket": "both"}, "resultsBucket": results}
 
 
+def circle(a: str, b: str) -> Config:
+    """The results of what `a` starts start `b`, by a pipeline, and the other way round."""
+    return {
+        "jobs": {"ingest": {}, "load": {}},
+        "uploads": {
+            a: {"job": "ingest", "prefix": "load/"},
+            b: {"pipeline": "nightly", "prefix": "ingest/"},
+        },
+        "pipelines": {"nightly": {"steps": [{"job": "load"}], "overlap": "allow"}},
+        "uploadsBucket": {"bucket": "both"},
+        "resultsBucket": {"bucket": "both"},
+    }
+
+
 REFUSALS: list[tuple[Config, str]] = [
     # The whole
     ({"jobs": {}}, "jobs: must have at least one entry"),
@@ -232,7 +246,7 @@ REFUSALS: list[tuple[Config, str]] = [
         job(environment={"BUCKET": "b", "MINE": "x", "JOB": "j"}),
         (
             "jobs.ingest: BUCKET, JOB: the program sets this itself; "
-            "a pipeline's step or a schedule may set BUCKET and OBJECT_KEY"
+            "a pipeline's step or a schedule may set BUCKET and those of the object"
         ),
     ),
     (job(retries=21), "jobs.ingest.retries: must be at most 20 (is: 21)"),
@@ -298,7 +312,42 @@ REFUSALS: list[tuple[Config, str]] = [
         upload(prefix="a", job="other"),
         "uploads.in.job: there is no job 'other'; the jobs are ingest",
     ),
-    ({"uploads": {"in": {"prefix": "a"}}}, "uploads.in.job: missing"),
+    (
+        {"uploads": {"in": {"prefix": "a"}}},
+        "uploads.in: give job, or pipeline: what the upload starts",
+    ),
+    (
+        {"uploads": {"in": {"prefix": "a", "job": "ingest", "pipeline": "nightly"}}},
+        "uploads.in: give job, or pipeline: what the upload starts",
+    ),
+    (
+        {"uploads": {"in": {"prefix": "a", "pipeline": "nightly", "via": "task"}}},
+        "uploads.in: a pipeline is a state machine: via: task is for a job",
+    ),
+    (
+        {"uploads": {"in": {"prefix": "a", "pipeline": "other"}}},
+        "uploads.in.pipeline: there is no pipeline 'other'; the pipelines are none",
+    ),
+    (
+        {**upload(prefix="a", job=None, pipeline="nightly"), **pipeline()},
+        (
+            "pipelines.nightly.overlap: missing; as uploads start it, say allow, or skip if "
+            "uploads are to start nothing while a run goes on"
+        ),
+    ),
+    (pipeline(schedule=None), "pipelines.nightly.schedule: missing; no upload starts it either"),
+    (
+        pipeline(schedule=None, enabled=False, flexibleMinutes=5),
+        "pipelines.nightly: enabled, flexibleMinutes: of a schedule, and there is none",
+    ),
+    (
+        circle("a", "b"),
+        (
+            "uploads.b: the job load writes its results to s3://both/load/, which the filter of a "
+            "would match, so they start each other for ever: b → a → b; use another bucket, or a "
+            "prefix that is not above or below that"
+        ),
+    ),
     (
         upload(prefix="x" * 1025),
         f'uploads.in.prefix: must have at most 1024 characters (is: "{"x" * 76}...)',
@@ -554,6 +603,12 @@ def test_rights_that_name_what_is_used_are_taken() -> None:
         job(managedPolicies=["arn:aws:iam::123456789012:policy/read-rates"]),
     ):
         load(config)
+
+
+def test_uploads_may_hand_on_to_one_another_without_a_circle() -> None:
+    config = circle("a", "b")
+    config["uploads"]["b"]["prefix"] = "other/"
+    assert load(config).uploads["b"].pipeline == "nightly"
 
 
 def test_japanese_text_counts_as_it_is_sent() -> None:
