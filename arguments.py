@@ -260,6 +260,7 @@ def job(
         if execution and shares_execution_role(config, name)
         else None,
         "log_retention_days": config.log_retention_days,
+        "protect": config.protect,
     }
 
 
@@ -339,6 +340,7 @@ def state_machine(
         "max_concurrency": job.max_concurrency,
         "stop_timeout": job.stop_timeout,
         "log_retention_days": config.log_retention_days,
+        "protect": config.protect,
     }
 
 
@@ -362,7 +364,11 @@ def upload(
         "min_size": upload.min_size,
         "max_size": upload.max_size,
     }
-    args: c.UploadTriggerArgs = {"bucket_name": uploads.bucket_name, "filter": which}
+    args: c.UploadTriggerArgs = {
+        "bucket_name": uploads.bucket_name,
+        "filter": which,
+        "protect": config.protect,
+    }
     if upload.job is not None and upload.via == "task":
         return {
             **args,
@@ -391,6 +397,7 @@ def pipeline(
         "overlap": pipeline.overlap,
         "role_arn": roles.pipeline_role_arn,
         "log_retention_days": config.log_retention_days,
+        "protect": config.protect,
     }
 
 
@@ -421,6 +428,7 @@ def scheduled_task(
         "count": schedule.count,
         "commands": schedule.commands,
         "environment": schedule.environment,
+        "protect": config.protect,
     }
 
 

@@ -20,11 +20,12 @@ def dead_letter_queue(
     *,
     rules: Sequence[pulumi.Input[str]] = (),
     role_arn: pulumi.Input[str] | None = None,
+    protect: bool = False,
 ) -> aws.sqs.Queue:
     """An encrypted queue whose messages stay 14 days, the most SQS allows; over TLS only.
 
     These rules may send to it, or this role: whoever else does needs a grant of its own. The
-    stack's watcher may look at it.
+    stack's watcher may look at it. With `protect` Pulumi never deletes it.
     """
     statements = [_tls_only(), _may_look()]
     if rules:
@@ -40,7 +41,7 @@ def dead_letter_queue(
         message_retention_seconds=RETENTION_SECONDS,
         sqs_managed_sse_enabled=True,
         policy=document(statements),
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(retain_on_delete=protect)),
     )
 
 

@@ -55,8 +55,10 @@ class Heard:
     queue: aws.sqs.Queue
 
 
-def listen(name: str, rules: Mapping[str, Rule], opts: pulumi.ResourceOptions) -> Heard:
-    """The rules, by their names, and their dead-letter queue."""
+def listen(
+    name: str, rules: Mapping[str, Rule], opts: pulumi.ResourceOptions, *, protect: bool = False
+) -> Heard:
+    """The rules, by their names, and their dead-letter queue, which stays with `protect`."""
     made = {
         key: aws.cloudwatch.EventRule(
             key,
@@ -68,7 +70,7 @@ def listen(name: str, rules: Mapping[str, Rule], opts: pulumi.ResourceOptions) -
         for key, rule in rules.items()
     }
     arns = [rule.arn for rule in made.values()]
-    return Heard(made, dead_letter_queue(name, opts, rules=arns))
+    return Heard(made, dead_letter_queue(name, opts, rules=arns, protect=protect))
 
 
 def deliver(

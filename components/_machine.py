@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ._iam import Statement, arn, log_delivery, service_role
+from ._logs import log_group
 from .asl.states import Definition
 
 
@@ -18,6 +19,7 @@ def state_machine(
     definition: pulumi.Input[Definition],
     log_retention_days: int,
     opts: pulumi.ResourceOptions,
+    protect: bool = False,
     longest_seconds: int = 0,
     statements: Sequence[Statement] = (),
     role_arn: pulumi.Input[str] | None = None,
@@ -26,7 +28,7 @@ def state_machine(
 
     Its physical name is PROJECT-STACK-KIND-NAME, for people type it to start it by hand. The log
     has each step of each execution, without the data that passes between them: it may be
-    confidential, and the execution's history has it.
+    confidential, and the execution's history has it. With `protect` Pulumi never deletes the log.
 
     A deletion waits for the state that each execution is in, which takes `longest_seconds` at most:
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_DeleteStateMachine.html
@@ -34,10 +36,11 @@ def state_machine(
     physical_name = f"{machine_prefix()}{kind}-{name}"
     # A name outside this prefix makes AWS rewrite one resource policy until it is full:
     # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
-    log_group = aws.cloudwatch.LogGroup(
+    logs = log_group(
         name,
-        name=f"/aws/vendedlogs/states/{physical_name}",
-        retention_in_days=log_retention_days,
+        f"/aws/vendedlogs/states/{physical_name}",
+        retention_days=log_retention_days,
+        protect=protect,
         opts=opts,
     )
     if role_arn is None:
@@ -50,7 +53,7 @@ def state_machine(
         logging_configuration={
             "level": "ALL",
             "include_execution_data": False,
-            "log_destination": pulumi.Output.concat(log_group.arn, ":*"),
+            "log_destination": pulumi.Output.concat(logs.arn, ":*"),
         },
         opts=pulumi.ResourceOptions.merge(
             opts, pulumi.ResourceOptions(custom_timeouts=_deleted_within(longest_seconds))

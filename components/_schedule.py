@@ -51,19 +51,20 @@ def schedule(
     *,
     target: dict[str, Any],
     statements: Sequence[Statement],
+    protect: bool,
     opts: pulumi.ResourceOptions,
 ) -> tuple[pulumi.Output[str], aws.sqs.Queue]:
     """The ARN of a schedule that may do what `statements` say, and the queue of failed starts.
 
     One that can never fire again AWS would refuse: it is left out with a warning, and its ARN is
-    empty. The queue stays, for what is in it.
+    empty. The queue stays, for what is in it; with `protect` also without the schedule.
     """
     role_arn = args.get("role_arn")
     if role_arn is None:
         role_arn = schedule_role(f"{name}-schedule", args["group_arn"], statements, opts)
     # A schedule writes its dead letters with its role:
     # https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html
-    queue = dead_letter_queue(name, opts, role_arn=role_arn)
+    queue = dead_letter_queue(name, opts, role_arn=role_arn, protect=protect)
     if (reason := over(args, now())) is not None:
         pulumi.log.warn(
             f"The schedule {name} is left out, as it can never fire again: {reason}. "

@@ -39,6 +39,8 @@ class BatchStateMachineArgs(TypedDict):
     Default: 30."""
     log_retention_days: NotRequired[int]
     """For how many days the execution log is kept. Default: 30."""
+    protect: NotRequired[bool]
+    """Whether that log and a limit's dead letters stay when the job is removed. Default: True."""
 
 
 class BatchStateMachine(pulumi.ComponentResource):
@@ -75,6 +77,7 @@ class BatchStateMachine(pulumi.ComponentResource):
         cluster_arn = placement["cluster_arn"]
         timeout_seconds = args.get("timeout_seconds", defaults.TIMEOUT_SECONDS)
         log_retention_days = args.get("log_retention_days", defaults.LOG_RETENTION_DAYS)
+        protect = args.get("protect", defaults.PROTECT)
         retries = RetryPolicy(
             attempts=args.get("retries", defaults.RETRIES),
             exit_codes=args.get("retry_exit_codes", defaults.RETRY_EXIT_CODES),
@@ -89,6 +92,7 @@ class BatchStateMachine(pulumi.ComponentResource):
                     "limit": most,
                     "stop_timeout": args.get("stop_timeout", defaults.STOP_TIMEOUT),
                     "log_retention_days": log_retention_days,
+                    "protect": protect,
                 },
                 child,
             )
@@ -125,6 +129,7 @@ class BatchStateMachine(pulumi.ComponentResource):
                 *([allow(_ACQUIRE, limit.table_arn)] if limit else []),
             ],
             log_retention_days=log_retention_days,
+            protect=protect,
             opts=child,
             longest_seconds=timeout_seconds + (WAIT_SECONDS if limit else 0),
         )

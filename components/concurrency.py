@@ -26,6 +26,8 @@ class ConcurrencyLimitArgs(TypedDict):
     """Within how many seconds a task that is told to stop has stopped. Default: 30."""
     log_retention_days: int
     """For how many days the execution log of what passes permits on is kept."""
+    protect: NotRequired[bool]
+    """Whether that log and the dead letters stay when the limit is removed. Default: True."""
 
 
 class ConcurrencyLimit(pulumi.ComponentResource):
@@ -67,6 +69,7 @@ class ConcurrencyLimit(pulumi.ComponentResource):
         machine_arn = arn("states", f"stateMachine:{machine_name}")
         limit = args["limit"]
         stop_timeout = args.get("stop_timeout", defaults.STOP_TIMEOUT)
+        protect = args.get("protect", defaults.PROTECT)
         # Encrypted as every table is; a backup of who waits now would be of no use.
         # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/EncryptionAtRest.html
         table = aws.dynamodb.Table(
@@ -97,6 +100,7 @@ class ConcurrencyLimit(pulumi.ComponentResource):
                 allow("states:DescribeExecution", arn("states", f"execution:{machine_name}:*")),
             ],
             log_retention_days=args["log_retention_days"],
+            protect=protect,
             opts=child,
         )
         pattern = {
@@ -114,6 +118,7 @@ class ConcurrencyLimit(pulumi.ComponentResource):
                 )
             },
             child,
+            protect=protect,
         )
         deliver(name, heard, start(machine.arn), child)
         self.table_name = table.name

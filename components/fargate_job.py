@@ -10,6 +10,7 @@ from . import defaults
 from ._documents import json_text
 from ._here import here
 from ._iam import Statement, allow, arn, service_role
+from ._logs import log_group
 from ._task import TaskArgs, family
 from .batch_image import BatchImage
 
@@ -90,6 +91,9 @@ class FargateJobArgs(TypedDict):
     secrets. Default: one of its own."""
     log_retention_days: NotRequired[int]
     """For how many days the log is kept. Default: 30."""
+    protect: NotRequired[bool]
+    """Whether the log, and the repository of an image of its own, stay when the job is removed.
+    Default: True."""
 
 
 class FargateJob(pulumi.ComponentResource):
@@ -117,14 +121,16 @@ class FargateJob(pulumi.ComponentResource):
 
         image, repository_arn = args.get("image"), args.get("repository_arn")
         architecture = args.get("architecture", defaults.ARCHITECTURE)
+        protect = args.get("protect", defaults.PROTECT)
         if image is None:
-            built = BatchImage(name, {"architecture": architecture}, child)
+            built = BatchImage(name, {"architecture": architecture, "protect": protect}, child)
             image, repository_arn = built.image_uri, built.repository_arn
 
-        log_group = aws.cloudwatch.LogGroup(
+        logs = log_group(
             name,
-            name=f"/{pulumi.get_project()}/{pulumi.get_stack()}/{name}",
-            retention_in_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
+            f"/{pulumi.get_project()}/{pulumi.get_stack()}/{name}",
+            retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
+            protect=protect,
             opts=child,
         )
         execution_role_arn = args.get("execution_role_arn")
@@ -132,7 +138,7 @@ class FargateJob(pulumi.ComponentResource):
             execution_role_arn = task_role(
                 f"{name}-execution",
                 execution_statements(
-                    log_group.arn,
+                    logs.arn,
                     repository_arn,
                     args.get("secrets", {}),
                     args.get("repository_credentials"),
@@ -165,7 +171,7 @@ class FargateJob(pulumi.ComponentResource):
             "logConfiguration": {
                 "logDriver": "awslogs",
                 "options": {
-                    "awslogs-group": log_group.name,
+                    "awslogs-group": logs.name,
                     "awslogs-region": here().region,
                     "awslogs-stream-prefix": name,
                     **_log_options(args),
@@ -197,7 +203,7 @@ class FargateJob(pulumi.ComponentResource):
             opts=child,
         )
         self.task_definition_arn = task_definition.arn
-        self.log_group_name = log_group.name
+        self.log_group_name = logs.name
         self.task_role_arn = task_role_arn
         self.execution_role_arn = pulumi.Output.from_input(execution_role_arn)
         self.task = pulumi.Output.from_input(

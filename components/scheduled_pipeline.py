@@ -44,6 +44,8 @@ class ScheduledPipelineArgs(TypedDict):
     """The role that the steps are started with: `TriggerRoles`. Default: one of its own."""
     log_retention_days: NotRequired[int]
     """For how many days the execution log is kept. Default: 30."""
+    protect: NotRequired[bool]
+    """Whether that log and the dead letters stay when the pipeline is removed. Default: True."""
 
 
 class ScheduledPipeline(pulumi.ComponentResource):
@@ -74,6 +76,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
         )
         child = pulumi.ResourceOptions(parent=self)
 
+        protect = args.get("protect", defaults.PROTECT)
         skip_overlap = args.get("overlap", defaults.OVERLAP) == "skip"
         machine = state_machine(
             name,
@@ -88,6 +91,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
             statements=_statements(name, args["steps"], skip_overlap=skip_overlap),
             role_arn=args.get("role_arn"),
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
+            protect=protect,
             opts=child,
             # A step is an execution of a job, which may wait for a permit before its task runs.
             longest_seconds=WAIT_SECONDS + 24 * 60 * 60,
@@ -110,6 +114,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
                     ),
                 },
                 statements=[allow("states:StartExecution", machine.arn)],
+                protect=protect,
                 opts=child,
             )
         self.state_machine_arn = machine.arn

@@ -27,6 +27,8 @@ class ScheduledTaskArgs(TypedDict):
     """The container's arguments instead of the task definition's."""
     environment: NotRequired[Mapping[str, str] | None]
     """Environment variables in addition to the task definition's."""
+    protect: NotRequired[bool]
+    """Whether the dead letters stay when the schedule is removed. Default: True."""
 
 
 class ScheduledTask(pulumi.ComponentResource):
@@ -62,6 +64,7 @@ class ScheduledTask(pulumi.ComponentResource):
                 ),
             },
             statements=may_run(task, placement),
+            protect=args.get("protect", defaults.PROTECT),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.dead_letter_queue_name = queue.name

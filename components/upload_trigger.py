@@ -4,6 +4,7 @@ from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
+from . import defaults
 from ._dead_letters import with_queue
 from ._delivery import Rule, Target, deliver, listen, start
 from ._documents import json_text
@@ -51,6 +52,8 @@ class UploadTriggerArgs(TypedDict):
     """Where that task runs."""
     role_arn: NotRequired[pulumi.Input[str] | None]
     """The role that the rule starts it with: `TriggerRoles`. Default: one of its own."""
+    protect: NotRequired[bool]
+    """Whether the dead letters stay when the trigger is removed. Default: True."""
 
 
 class UploadTrigger(pulumi.ComponentResource):
@@ -76,7 +79,12 @@ class UploadTrigger(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         pattern = event_pattern(args["bucket_name"], args["filter"])
-        heard = listen(name, {name: Rule(f"Uploads that start {name}", pattern)}, child)
+        heard = listen(
+            name,
+            {name: Rule(f"Uploads that start {name}", pattern)},
+            child,
+            protect=args.get("protect", defaults.PROTECT),
+        )
         deliver(name, heard, _target(name, args), child, role_arn=args.get("role_arn"))
         self.rule_arn = heard.rules[name].arn
         self.rule_name = heard.rules[name].name

@@ -54,6 +54,7 @@ class Resource:
     protect: bool
     retain_on_delete: bool
     replace_on_changes: tuple[str, ...]
+    ignore_changes: tuple[str, ...]
     delete_within: str
     """How long its deletion may take, as Pulumi writes it; empty for the provider's own limit."""
     depends_on: frozenset[str]
@@ -216,6 +217,7 @@ class _Monitor(wire.Monitor):
                 protect=request.protect,
                 retain_on_delete=request.retainOnDelete,
                 replace_on_changes=tuple(request.replaceOnChanges),
+                ignore_changes=tuple(request.ignoreChanges),
                 delete_within=request.customTimeouts.delete,
                 depends_on=frozenset(request.dependencies),
                 is_component=not request.custom,
@@ -294,7 +296,7 @@ def _stack_name() -> str:
 
 def made(type_: str, name: str, inputs: Properties) -> tuple[str, Properties]:  # noqa: PLR0911, PLR0912 one a type
     """The id of a resource and the outputs AWS adds to its inputs, as AWS shapes them."""
-    physical = inputs.get("name") or f"{name}-1a2b3c4"
+    physical = inputs.get("name") or f"{inputs.get('namePrefix', f'{name}-')}1a2b3c4"
 
     def arn(service: str, resource: str) -> str:
         return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"

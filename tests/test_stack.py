@@ -184,6 +184,33 @@ def test_prod_keeps_its_buckets_and_dev_lets_go_of_them(stack: str) -> None:
     assert [bucket.protect for bucket in buckets] == [stack == "prod"] * 2
 
 
+# What goes with a job or a trigger, and has what people may want to read afterwards.
+KEPT = {
+    "LogGroup": {"ingest", "nightly"},
+    "Queue": {f"{name}-dead-letters" for name in ("complete", "hello", "nightly", "target")},
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_logs_and_dead_letters_of_what_is_removed_stay_under_protect(kind: str) -> None:
+    of = {stack: every(the_stack(stack).resources, type=kind) for stack in STACKS}
+    assert {one.name for one in of["prod"] if one.retain_on_delete} == KEPT[kind]
+    assert not [one.urn for one in of["dev"] if one.retain_on_delete]
+
+
+def test_a_log_that_stayed_is_not_in_the_way_of_the_next_of_its_name() -> None:
+    for kept in every(the_stack("prod").resources, type="LogGroup"):
+        named = {key for key in ("name", "namePrefix") if key in kept.inputs}
+        assert named == {"namePrefix" if kept.retain_on_delete else "name"}, kept.urn
+
+
+def test_a_log_keeps_its_name_when_protect_is_changed() -> None:
+    for stack in STACKS:
+        for group in every(the_stack(stack).resources, type="LogGroup"):
+            if group.name in KEPT["LogGroup"]:
+                assert group.ignore_changes == ("name", "namePrefix"), group.urn
+
+
 def test_a_job_with_an_image_of_its_own_builds_none() -> None:
     recording = deploy_stack("dev", image="public.ecr.aws/team/batch:1")
     assert not [r for r in recording.resources if r.type.startswith("awsx:ecr:")]

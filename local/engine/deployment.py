@@ -171,6 +171,8 @@ class Update:
 
     def _step(self, registration: Registration, options: Options, before: State | None) -> Created:
         provider = self._provider
+        if before is not None:
+            registration = _ignoring(options.ignore_changes, registration, before)
         # A name that an earlier update gave away may still be in use.
         seed = f"{registration.urn}#{self._number}" if self._number else registration.urn
         inputs = provider.check(registration, before and before.inputs, seed)
@@ -182,14 +184,12 @@ class Update:
             return created
 
         diff = provider.diff(before, inputs)
-        changed = diff.changed - options.ignore_changes
-        if not changed:
-            # What ignore_changes names stays as it is.
+        if not diff.changed:
             unchanged = Created(before.id, before.outputs)
-            self._keep(dataclasses.replace(checked, inputs=before.inputs), unchanged, options)
+            self._keep(checked, unchanged, options)
             self._count("same", checked)
             return unchanged
-        replaces = changed & (diff.replaces | options.replace_on_changes)
+        replaces = diff.changed & (diff.replaces | options.replace_on_changes)
         if not replaces:
             updated = Created(before.id, provider.update(checked, before))
             self._keep(checked, updated, options)
@@ -288,6 +288,13 @@ class Made(Child):
     def __getitem__(self, output: str, /) -> Any:  # noqa: ANN401 -- JSON
         """The id, or an output."""
         return self.created.id if output == "id" else self.created.outputs[output]
+
+
+def _ignoring(keys: Iterable[str], registration: Registration, before: State) -> Registration:
+    """The registration with these of its inputs as they were, as Pulumi's engine hands it on."""
+    inputs = {key: value for key, value in registration.inputs.items() if key not in keys}
+    inputs |= {key: before.inputs[key] for key in keys if key in before.inputs}
+    return dataclasses.replace(registration, inputs=inputs)
 
 
 def _at(urn: str, error: Exception) -> EvaluationError:

@@ -502,7 +502,7 @@ def test_it_may_run_and_watch_this_task_only() -> None:
 
 
 def test_it_logs_its_steps_without_their_data() -> None:
-    recording = machine(log_retention_days=7)
+    recording = machine(log_retention_days=7, protect=False)
     group = one(recording.resources, type="LogGroup")
     name = "/aws/vendedlogs/states/fargate-batch-dev-job-ingest"
     assert group.inputs == {"name": name, "retentionInDays": 7}

@@ -10,7 +10,7 @@ from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/batch:1"
 REPOSITORY = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/batch"
 ROLES = f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/"
-LOG = "/fargate-batch/dev/ingest"
+LOG = "/fargate-batch/dev/ingest-1a2b3c4"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:db-1a2b3c"
 PARAMETER = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/a/b"
 
@@ -177,7 +177,7 @@ def test_only_tasks_of_this_account_may_act_with_its_roles(role: str) -> None:
 
 def test_the_log_is_kept_for_as_long_as_told() -> None:
     assert one(job(FULL).resources, type="LogGroup").inputs == {
-        "name": LOG,
+        "namePrefix": LOG.removesuffix("1a2b3c4"),
         "retentionInDays": 7,
     }
     assert one(job({"image": IMAGE}).resources, type="LogGroup").inputs["retentionInDays"] == 30

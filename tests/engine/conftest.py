@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,6 +60,11 @@ class Outcome:
     """The inputs of each resource, by its URN."""
     seconds: float = 0
 
+    def must(self) -> "Outcome":
+        """Itself, if nothing went wrong."""
+        assert (self.errors, self.status) == ([], 0), self.text[-3000:]
+        return self
+
     def of(self, operation: str) -> set[tuple[str, str]]:
         """The type and the name of all that this was done with."""
         return {(kind, name) for done, kind, name in self.steps if done == operation}
@@ -99,7 +105,7 @@ class Engine:
         return self._outcome("refresh", stack, ("--yes", "--skip-preview", *arguments), None)
 
     def destroy(self, stack: str = "dev", *arguments: str) -> Outcome:
-        return self._outcome("destroy", stack, ("--yes", "--skip-preview", *arguments), None)
+        return self._outcome("destroy", stack, ("--yes", *arguments), None)
 
     def _outcome(
         self, command: str, stack: str, arguments: Sequence[str], root: Path | None
@@ -120,6 +126,15 @@ class Engine:
                 _read(outcome, json.loads(line))
         return outcome
 
+    def create(self, stack: str, *arguments: str) -> Outcome:
+        """Deploy a stack for the first time."""
+        self.must("stack", "init", stack)
+        return self.up(stack, *arguments).must()
+
+    def api(self, service: str) -> Any:  # noqa: ANN401 -- each service has a type of its own
+        """A boto3 client for the cloud."""
+        return self.cloud.client(service)
+
     def outputs(self, stack: str = "dev", root: Path | None = None) -> dict[str, Any]:
         return json.loads(self.must("stack", "output", "--json", "--stack", stack, root=root))
 
@@ -128,6 +143,18 @@ class Engine:
         text = path.read_text(encoding="utf-8")
         assert old in text, f"{old!r} is not in {file}"
         path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def result(self, key: str, stack: str = "dev") -> str:
+        """Upload a small table, and wait for the key of what its batch made of it."""
+        outputs, s3 = self.outputs(stack), self.api("s3")
+        s3.put_object(Bucket=outputs["uploadBucket"], Key=key, Body=b"a,b\n1,2\n")
+        deadline = time.monotonic() + 60
+        while True:
+            found = s3.list_objects_v2(Bucket=outputs["resultsBucket"]).get("Contents", [])
+            if made := [one["Key"] for one in found if f"/{key}-" in one["Key"]]:
+                return made[0]
+            assert time.monotonic() < deadline, f"nothing came of {key}"
+            time.sleep(0.2)
 
     def left(self) -> dict[str, int]:
         """How much more of everything there is than in an empty cloud."""

@@ -1,7 +1,6 @@
 """The stack of the README on the real engine: from its first deploy to its end."""
 
 import re
-import time
 from typing import Any
 
 import pytest
@@ -13,10 +12,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def deployed(engine: Engine) -> Engine:
-    engine.must("stack", "init", "dev")
-    outcome = engine.up("dev", "--policy-pack", "policy")
-    assert (outcome.errors, outcome.status) == ([], 0), outcome.text[-3000:]
-    assert set(outcome.counts) == {"create"}
+    assert set(engine.create("dev", "--policy-pack", "policy").counts) == {"create"}
     return engine
 
 
@@ -68,14 +64,7 @@ def test_a_preview_creates_nothing_and_says_what_it_cannot_know(engine: Engine) 
 
 
 def test_an_upload_runs_its_batch(deployed: Engine) -> None:
-    outputs = deployed.outputs()
-    s3: Any = deployed.cloud.client("s3")
-    s3.put_object(Bucket=outputs["uploadBucket"], Key="target/orders.csv", Body=b"a,b\n1,2\n")
-    deadline = time.monotonic() + 60
-    while not (found := s3.list_objects_v2(Bucket=outputs["resultsBucket"]).get("Contents", [])):
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    assert found[0]["Key"].startswith("ingest/target/orders.csv-")
+    assert deployed.result("target/orders.csv").startswith("ingest/target/orders.csv-")
 
 
 def test_a_second_update_and_a_refresh_change_nothing(deployed: Engine) -> None:
@@ -88,7 +77,7 @@ def test_a_second_update_and_a_refresh_change_nothing(deployed: Engine) -> None:
 def test_a_refresh_finds_what_somebody_deleted_and_an_update_makes_it_anew(
     deployed: Engine,
 ) -> None:
-    alarms: Any = deployed.cloud.client("cloudwatch")
+    alarms = deployed.api("cloudwatch")
     names = [alarm["AlarmName"] for alarm in alarms.describe_alarms()["MetricAlarms"]]
     [silent] = [name for name in names if "watcher-silent" in name]
     alarms.delete_alarms(AlarmNames=[silent])
@@ -101,13 +90,13 @@ def test_every_change_is_made_where_it_is_declared_and_taken_back(deployed: Engi
     original = (deployed.root / "Pulumi.dev.yaml").read_bytes()
     deployed.edit("cpu: 512, memory: 1024", "cpu: 1024, memory: 2048")
     deployed.edit("ENV: Original env value.", "ENV: Another env value.")
-    sized = deployed.up()
-    assert (sized.errors, sized.status) == ([], 0)
+    sized = deployed.up().must()
+    assert deployed.result("target/sized.csv")
     # A revision never changes: it is another one, and the old one stays.
     assert sized.of("create-replacement") == {("aws:ecs:TaskDefinition", "ingest")}
     assert sized.counts["replace"] == 1
     assert {"create", "delete"} & set(sized.counts) == set()
-    ecs: Any = deployed.cloud.client("ecs")
+    ecs = deployed.api("ecs")
     old, new = (o["jobs"]["ingest"]["taskDefinitionArn"] for o in (first, deployed.outputs()))
     described = [
         ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"] for arn in (old, new)
@@ -118,28 +107,28 @@ def test_every_change_is_made_where_it_is_declared_and_taken_back(deployed: Engi
     ]
 
     deployed.edit("schedule: rate(1 minute)", "schedule: rate(5 minutes)")
-    edited = deployed.up()
+    edited = deployed.up().must()
     changed = {what for what in edited.of("update") if what[0].startswith("aws:")}
     assert changed == {("aws:scheduler:Schedule", "hello")}
 
     deployed.edit("    complete: {job: ingest, key: test/aaa/complete.txt, via: task}\n", "")
     deployed.edit("    target: {", "    added: {job: ingest, prefix: added/}\n    target: {")
-    uploads = deployed.up()
-    assert (uploads.errors, uploads.status) == ([], 0)
+    uploads = deployed.up().must()
     assert "replace" not in uploads.counts
     assert ("aws:cloudwatch:EventRule", "added") in uploads.of("create")
     assert ("aws:cloudwatch:EventRule", "complete") in uploads.of("delete")
     assert set(deployed.outputs()["uploads"]) == {"added", "target"}
+    assert deployed.result("added/a.csv").startswith("ingest/added/")
 
     deployed.edit("ingest", "intake")
-    renamed = deployed.up()
-    assert (renamed.errors, renamed.status) == ([], 0)
+    deployed.up().must()
     assert set(deployed.outputs()["jobs"]) == {"intake"}
+    assert deployed.result("target/renamed.csv").startswith("intake/")
 
     (deployed.root / "Pulumi.dev.yaml").write_bytes(original)
-    back = deployed.up()
-    assert (back.errors, back.status) == ([], 0)
+    deployed.up().must()
     assert set(deployed.up().counts) == {"same"}
+    assert deployed.result("target/back.csv").startswith("ingest/")
     last = deployed.outputs()
     assert last["uploadBucket"] == first["uploadBucket"]
     assert set(last["uploads"]) == set(first["uploads"])
@@ -147,8 +136,9 @@ def test_every_change_is_made_where_it_is_declared_and_taken_back(deployed: Engi
 
 def test_destroyed_nothing_is_left_but_revisions(deployed: Engine) -> None:
     outputs = deployed.outputs()
-    s3: Any = deployed.cloud.client("s3")
-    s3.put_object(Bucket=outputs["uploadBucket"], Key="target/left.csv", Body=b"a\n1\n")
+    deployed.api("s3").put_object(
+        Bucket=outputs["uploadBucket"], Key="target/left.csv", Body=b"a\n1\n"
+    )
     gone = deployed.destroy()
     assert (gone.errors, set(gone.counts)) == ([], {"delete"})
     assert set(deployed.left()) <= {"task definitions"}

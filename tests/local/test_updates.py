@@ -221,6 +221,17 @@ def test_ignored_changes_are_left_as_they_are(laptop: Laptop) -> None:
     )
 
 
+def test_what_is_ignored_stays_as_it_is_when_something_else_changes(laptop: Laptop) -> None:
+    ignoring = "opts = pulumi.ResourceOptions(ignore_changes=['name', 'name_prefix'])\n"
+    group = "aws.cloudwatch.LogGroup('g', name='a', retention_in_days=7, opts=opts)\n"
+    laptop.apply(ignoring + group)
+    changed = group.replace("name='a'", "name_prefix='b-'").replace("7", "14")
+    assert laptop.apply(ignoring + changed)[0] == Counts(updated=1)
+    [state] = laptop.deployment.states.values()
+    assert state.inputs["name"] == "a"
+    assert "namePrefix" not in state.inputs
+
+
 def test_how_long_a_deletion_may_take_is_kept(laptop: Laptop) -> None:
     timeouts = "pulumi.CustomTimeouts(delete='1h30m10s')"
     laptop.apply(f"aws.sqs.Queue('q', opts=pulumi.ResourceOptions(custom_timeouts={timeouts}))\n")

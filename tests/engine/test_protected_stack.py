@@ -1,0 +1,79 @@
+"""The stack `prod` on the real engine: what it keeps when a job goes, and when it goes itself."""
+
+import json
+import re
+
+import pytest
+
+from tests.engine.conftest import Engine
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+FILE = "Pulumi.prod.yaml"
+
+
+@pytest.fixture(scope="module")
+def prod(engine: Engine) -> Engine:
+    engine.edit("schedule: rate(1 minute), enabled: true", "schedule: rate(1 day)", FILE)
+    assert set(engine.create("prod", "--policy-pack", "policy").counts) == {"create"}
+    return engine
+
+
+def lines(engine: Engine, group: str) -> int:
+    return len(engine.api("logs").filter_log_events(logGroupName=group)["events"])
+
+
+def letters(engine: Engine, url: str) -> int:
+    attributes = engine.api("sqs").get_queue_attributes(
+        QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"]
+    )["Attributes"]
+    return int(attributes["ApproximateNumberOfMessages"])
+
+
+def log_groups(engine: Engine) -> set[str]:
+    return {one["logGroupName"] for one in engine.api("logs").describe_log_groups()["logGroups"]}
+
+
+def test_logs_and_letters_of_a_renamed_job_and_upload_stay_and_the_names_are_free_again(
+    prod: Engine,
+) -> None:
+    assert prod.result("target/orders.csv", "prod").startswith("ingest/")
+    before = prod.outputs("prod")
+    group = before["jobs"]["ingest"]["logGroup"]
+    written = lines(prod, group)
+    assert written
+    queue = before["uploads"]["target"]["deadLetterQueueUrl"]
+    prod.api("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps({"detail": {}}))
+
+    prod.edit("ingest", "intake", FILE)
+    prod.edit("target:", "landing:", FILE)
+    assert not {"LogGroup", "Queue"} & {kind for kind, _ in prod.up("prod").must().of("delete")}
+    assert (lines(prod, group), letters(prod, queue)) == (written, 1)
+    assert prod.result("target/renamed.csv", "prod").startswith("intake/")
+
+    prod.edit("intake", "ingest", FILE)
+    prod.edit("landing:", "target:", FILE)
+    prod.up("prod").must()
+    assert prod.result("target/again.csv", "prod").startswith("ingest/")
+    assert (lines(prod, group), letters(prod, queue)) == (written, 1)
+    assert prod.outputs("prod")["jobs"]["ingest"]["logGroup"] != group
+
+
+def test_it_is_destroyed_only_without_protect_and_leaves_what_it_was_told_to_keep(
+    prod: Engine,
+) -> None:
+    there = prod.left()
+    refused = prod.destroy("prod")
+    assert refused.status != 0
+    assert "protect" in refused.text
+    assert prod.left() == there
+
+    prod.edit('protect: "true"', 'protect: "false"', FILE)
+    changed = prod.up("prod").must()
+    assert not {"create", "delete", "replace"} & set(changed.counts)
+    now = prod.outputs("prod")["jobs"]["ingest"]["logGroup"]
+    kept = {name for name in log_groups(prod) if re.search(r"intake|job-ingest|prod/ingest", name)}
+    prod.destroy("prod").must()
+    assert log_groups(prod) < kept
+    assert now not in log_groups(prod)
+    # What was removed under protect is no longer Pulumi's to delete.
+    assert set(prod.left()) == {"log groups", "queues", "task definitions"}
