@@ -2,16 +2,18 @@
 
 import codecs
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from batch.exits import BadDataError
+from batch.languages import sense
 
-# In the order in which they are preferred where text is valid in several.
 _GUESSED = ("cp932", "euc-jp", "gb18030", "windows-1252")
 _UTF8 = "utf-8"
 _MARKS = (
     (codecs.BOM_UTF8, _UTF8),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
@@ -27,20 +29,8 @@ _STRANGERS = {
 _ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\([IJ])")
 _SAMPLE_BYTES = 256 << 10
 _LINE_BYTES = 2 << 10
-_MESS = 0.1
 _FEW = 20
-# A symbol inside a word, or a capital behind a small letter: signs of another 8-bit encoding.
-_IMPLAUSIBLE = re.compile(
-    r"[a-zß-öø-ÿ][À-ÖØ-ÞŒŠŽŸ]"
-    r"|[^\W\d_][¡-©«-¯±-¹»-¿×÷†‡•…‰‹›™ˆ˜][^\W\d_]"
-    r"|[£¥§¤¦¬±¹²³¶¸»¼½¾][a-zß-öø-ÿ]"
-)
-
-# One character of East Asia between two Latin letters, or one of half width between others: signs
-# that two bytes of something else were taken for one character.
-_MISTAKEN = re.compile(
-    r"[A-Za-z][^\x00-ÿ](?=[A-Za-z])|(?<![ｦ-ﾟ\s,;\"])[ｦ-ﾟ](?![ｦ-ﾟ\s,;\"])|[ｦ-ﾟ](?=[A-Za-z])"
-)
+_CLEARLY = 1.3
 
 
 @dataclass(frozen=True)
@@ -147,12 +137,21 @@ def _mark_invalid(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("batch.invalid", _mark_invalid)
 
 
-def encoding_of(seen: Seen, blocks: Callable[[], Iterator[bytes]]) -> str:
+def encoding_of(seen: Seen, declared: str | None, blocks: Callable[[], Iterator[bytes]]) -> str:
     """Say how a file is encoded; a guess is held against all of its `blocks`.
 
     Raises:
-        BadDataError: it fits none of the encodings that are known, or nobody can tell which.
+        BadDataError: it fits none of the encodings that are known, nobody can tell which, or it is
+            plainly not the declared one.
     """
+    known = seen.mark or (_UTF8 if seen.utf8 and not seen.ascii else None)
+    if declared is not None:
+        if known is not None and known != declared:
+            raise BadDataError(
+                f"the file is {known.upper()}, and jobs.NAME.ingest.encoding is {declared}: correct"
+                " one of them, or declare none where files differ"
+            )
+        return declared
     if seen.mark is not None:
         return seen.mark
     if seen.escapes and seen.ascii:
@@ -169,7 +168,7 @@ def encoding_of(seen: Seen, blocks: Callable[[], Iterator[bytes]]) -> str:
         # One damaged line is rejected, and the rest kept.
         return _UTF8
     raise BadDataError(
-        "the file's characters fit none of the encodings UTF-8, UTF-16,"
+        "it cannot be told what the file's characters are in, of the encodings UTF-8, UTF-16,"
         f" {', '.join(_GUESSED)}: convert it to UTF-8, or {declare('NAME')}"
     )
 
@@ -186,32 +185,20 @@ def _mostly_utf8(lines: Iterable[bytes]) -> bool:
     return 0 < bad * 2 <= good
 
 
-def _plausible(lines: Iterable[bytes]) -> list[str]:
-    """Return the encodings that the sample makes sense in, the best first."""
-    scores: list[tuple[float, int, str]] = []
-    for place, encoding in enumerate(_GUESSED):
-        score = _mess(list(lines), encoding)
-        if score <= _MESS:
-            scores.append((round(score, 2), place, encoding))
-    return [encoding for _, _, encoding in sorted(scores)]
+def _plausible(lines: Sequence[bytes]) -> list[str]:
+    """Return the encodings that the sample makes sense in, the best first, unless two are alike."""
+    found = sorted((_sense(lines, encoding), encoding) for encoding in _GUESSED)[::-1]
+    if found[0][0] < found[1][0] * _CLEARLY:
+        return []
+    return [encoding for score, encoding in found if score]
 
 
-def _mess(lines: list[bytes], encoding: str) -> float:
-    """Return how little sense the lines make in an encoding, from 0 to 1."""
-    from charset_normalizer import from_bytes  # noqa: PLC0415 - nearly every file is UTF-8
-
+def _sense(lines: Sequence[bytes], encoding: str) -> float:
     transcode = Transcoder(encoding)
-    whole = [line for line in lines if b"\xff" not in transcode(line + b"\n")]
+    whole = [line for line in lines if b"\xff" not in transcode(line + b"\n", final=True)]
     if len(lines) - len(whole) > max(1, len(lines) // _FEW):
-        return 1.0
-    sample = b"\n".join(whole)
-    text = sample.decode(encoding)
-    others = len(text) - len(text.encode("ascii", "ignore"))
-    signs, share = (_IMPLAUSIBLE, 10) if encoding == "windows-1252" else (_MISTAKEN, 6)
-    if len(signs.findall(text)) * share > others:
-        return 1.0
-    best = from_bytes(sample, cp_isolation=[encoding], threshold=_MESS * 2).best()
-    return 1.0 if best is None else best.chaos
+        return 0
+    return sense("\n".join(line.decode(encoding) for line in whole), encoding)
 
 
 def _fits(encoding: str, blocks: Iterator[bytes]) -> bool:

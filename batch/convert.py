@@ -79,11 +79,11 @@ class Conversion:
             declared=Declared(options.delimiter, options.header),
         )
         if isinstance(kind, Csv):
-            return CsvTable(text, kind, options.null_values)
-        return JsonTable(text, frozenset(options.schema))
+            return CsvTable(text, kind, options)
+        return JsonTable(text, options)
 
     def _convert(self, table: Table, parquet: Path) -> Converted:
-        planned = plan(table, self._options)
+        planned = plan(table)
         first = next(table.batches(Rejects()), None)
         if first is not None:
             for column, text in zip(planned.columns, _chosen(planned, first), strict=True):

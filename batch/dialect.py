@@ -14,6 +14,9 @@ _ROWS = 1000
 _DELIMITERS = ",\t;|"
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _SEP = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
+_RETURN = re.compile(r"\r(?!\n)")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_LINE_OR_RETURN = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
 _NUMBER = re.compile(r"\s*[-+]?[¥$€£]?\s*[-+]?(\d+([.,]\d+)*|[.,]\d+)([eE][-+]?\d+)?\s*%?\s*")
 _TIME = re.compile(
     r"\s*(\d{4}|\d{2})([-/.]\d{1,2}){2}([ T].*)?\s*|\s*\d{1,2}[-/.]\d{1,2}[-/.]\d{4}([ T].*)?\s*"
@@ -64,29 +67,40 @@ class _Guess:
     score: tuple[float, float, int]
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """The lines of the sample, where those of the table begin, and the best guess of them."""
+
+    lines: Sequence[str]
+    start: int
+    guess: _Guess
+    returns: bool
+
+    def ends_records(self, other: "_Reading", text: str) -> bool:
+        """Say if a lone carriage return ends a record: else it is part of a value, as in `other`.
+
+        It does if there is no other line end, if more records are alike with it, and where a line
+        end was written twice over.
+        """
+        share, without = self.guess.score[0], other.guess.score[0]
+        doubled = self.guess.width > 1 and other.lines[other.start].endswith("\r\r\n")
+        return "\n" not in text or share > without or (doubled and share == without)
+
+
 def dialect(text: str, *, whole: bool, declared: Declared) -> Csv:
     """Tell the dialect from the first lines of a text, which are all of it if `whole`.
 
     Raises:
         BadDataError: no table is found, or what it begins with cannot be told.
     """
-    returns = "\n" not in text and "\r" in text
-    lines = _lines(text, returns=returns)
-    start = next(index for index, line in enumerate(lines) if line.strip())
-    delimiter = declared.delimiter
-    if sep := _SEP.fullmatch(lines[start].strip()):
-        delimiter = delimiter or sep[1]
-        start += 1
-    elif lines[start].strip().lower() == '"sep=\t"'.strip('"').strip():
-        delimiter = delimiter or "\t"
-        start += 1
-    body = lines[start:]
-    if not body:
-        raise BadDataError("the file is empty but for its first line")
-    guesses = [_guess(body, candidate, whole=whole) for candidate in delimiter or _DELIMITERS]
-    best = max(guesses, key=lambda guess: guess.score)
-    if best.width < 2 and delimiter is None:
-        _refuse_columns_of_spaces(body)
+    found = _read(text, whole=whole, declared=declared, returns=False)
+    if _RETURN.search(text):
+        other = _read(text, whole=whole, declared=declared, returns=True)
+        if other.ends_records(found, text):
+            found = other
+    lines, start, best, returns = found.lines, found.start, found.guess, found.returns
+    if best.width < 2 and declared.delimiter is None:
+        _refuse_columns_of_spaces(lines[start:])
     first = _table(best)
     table = [record for record in best.found[first:] if record.cells != [] or best.width < 2]
     if not table or table[0].cells is None:
@@ -123,11 +137,22 @@ def dialect(text: str, *, whole: bool, declared: Declared) -> Csv:
     )
 
 
-def _lines(text: str, *, returns: bool) -> list[str]:
-    if returns:
-        return [line + "\r" for line in text.removesuffix("\r").split("\r")]
-    lines = text.split("\n")
-    return [line + "\n" for line in lines[:-1]] + [line for line in lines[-1:] if line]
+def _read(text: str, *, whole: bool, declared: Declared, returns: bool) -> _Reading:
+    lines = (_LINE_OR_RETURN if returns else _LINE).findall(text)
+    start = next(index for index, line in enumerate(lines) if line.strip())
+    delimiter = declared.delimiter
+    if sep := _SEP.fullmatch(lines[start].strip()):
+        delimiter = delimiter or sep[1]
+        start += 1
+    elif lines[start].strip().lower() == '"sep=\t"'.strip('"').strip():
+        delimiter = delimiter or "\t"
+        start += 1
+    if start == len(lines):
+        raise BadDataError("the file is empty but for its first line")
+    guesses = [
+        _guess(lines[start:], candidate, whole=whole) for candidate in delimiter or _DELIMITERS
+    ]
+    return _Reading(lines, start, max(guesses, key=lambda guess: guess.score), returns)
 
 
 def _guess(lines: Sequence[str], delimiter: str, *, whole: bool) -> _Guess:
@@ -294,7 +319,7 @@ def unique_names(names: Iterable[str]) -> tuple[str, ...]:
     numbers: Counter[str] = Counter()
     unique: list[str] = []
     for place, name in enumerate(names, start=1):
-        base = name.replace("\0", "").strip() or f"column_{place}"
+        base = name.replace("\0", "").strip().strip("\ufeff") or f"column_{place}"
         candidate, key = base, base.casefold()
         while candidate.casefold() in taken:
             numbers[key] += 1

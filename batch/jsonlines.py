@@ -2,17 +2,19 @@
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
 
+from batch import kinds
 from batch.dialect import unique_names
 from batch.exits import BadDataError
 from batch.kinds import DIGITS, OF_JSON, TEXT, Kind, fixed
 from batch.limits import COLUMNS, DEPTH, NESTED_KEYS, ROW_BYTES
+from batch.options import Options
 from batch.parquet import sql_name
 from batch.records import BAD_CHARACTER, CHUNK, TOO_LONG
 from batch.report import Format, Rejects
@@ -213,8 +215,10 @@ _SCALARS = _scalars()
 class JsonTable:
     """One object a line; what its keys hold is known when all of it has been read once."""
 
-    def __init__(self, text: Text, as_text: Collection[str] = ()) -> None:
+    def __init__(self, text: Text, options: Options) -> None:
         self._text = text
+        # JSON has a way of its own to write numbers.
+        self.options = replace(options, decimal=".")
         self._structures: dict[str, _Structure] = {}
         self._rows = 0
         rejects = Rejects()
@@ -234,7 +238,7 @@ class JsonTable:
             raise BadDataError("every object is empty: there is no column to write")
         self._names = unique_names(self._structures)
         self._types = [
-            structure.type() if structure.nested and key not in as_text else None
+            structure.type() if structure.nested and key not in options.schema else None
             for key, structure in self._structures.items()
         ]
 
@@ -247,15 +251,14 @@ class JsonTable:
         """JSON Lines, in whatever encoding and compression."""
         return Format("json lines", self._text.encoding, self._text.compression)
 
-    def candidates(self, of_csv: tuple[Kind, ...]) -> Sequence[tuple[Kind, ...]]:
+    def candidates(self) -> Sequence[tuple[Kind, ...]]:
         """Scalars of one kind may be narrower than text; nested values have their type."""
-        del of_csv
         return [
             (fixed(sql_name(made), made),)
             if made is not None
             else (TEXT,)
             if structure.nested
-            else OF_JSON.get(structure.kinds(), (TEXT,))
+            else kinds.candidates(OF_JSON.get(structure.kinds(), (TEXT,)), self.options)
             for structure, made in zip(self._structures.values(), self._types, strict=True)
         ]
 
@@ -296,9 +299,18 @@ class JsonTable:
             if not line.strip(_BLANK):
                 continue
             try:
-                yield row(line), (number, len(line))
+                yield self._with_nulls(row(line)), (number, len(line))
             except _RefusedError as refusal:
                 rejects.add(number, str(refusal))
+
+    def _with_nulls(self, found: dict[str, Value]) -> dict[str, Value]:
+        nulls = self.options.null_values
+        if not nulls:
+            return found
+        return {
+            key: None if value in nulls and not isinstance(value, _Number) else value
+            for key, value in found.items()
+        }
 
     def _lines(self) -> Iterator[bytes]:
         """Yield the lines; of one that is too long, as much as shows it."""

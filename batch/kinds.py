@@ -1,7 +1,7 @@
 """The types a column of text may have: what each takes, and how it is made without a loss."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ _NO_NUMBER = r"^(?:[nN][aA][nN]|-?[iI]nf(?:inity)?)$"
 _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
 _INSTANT = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_CLOCK}$"
 _ZONED = rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_CLOCK}) ?(Z|[-+][0-9]{{2}}(?::?[0-9]{{2}})?)$"
+_YEAR_1 = -62_135_596_800_000_000
 _TIME = r"^[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{0,5}[1-9])?$"
 
 
@@ -217,13 +218,19 @@ def _unpadded(days: Values) -> Values:
 
 
 def _date(text: Values) -> Values:
-    return pc.cast(_iso(text), pa.date32())
+    return _since_year_1(pc.cast(_iso(text), pa.date32()), -719_162)
+
+
+def _since_year_1(days: Values, first: int) -> Values:
+    """Refuse the year 0000, which Arrow has and most readers have not; `first` is 0001-01-01."""
+    _require(pc.greater_equal(days, pa.scalar(first, days.type)))
+    return days
 
 
 def _timestamp(text: Values) -> Values:
     text = _iso(text)
     _require(_matches(text, _INSTANT))
-    return pc.cast(text, pa.timestamp("us"))
+    return _since_year_1(pc.cast(text, pa.timestamp("us")), _YEAR_1)
 
 
 def _zoned(text: Values) -> Values:
@@ -231,7 +238,7 @@ def _zoned(text: Values) -> Values:
     _require(_matches(text, _ZONED))
     if pc.any(_matches(text, " [-+Z]")).as_py():
         text = pc.replace_substring_regex(text, " ([-+Z])", r"\1")
-    return pc.cast(text, pa.timestamp("us", "UTC"))
+    return _since_year_1(pc.cast(text, pa.timestamp("us", "UTC")), _YEAR_1)
 
 
 def _time(text: Values) -> Values:
@@ -266,7 +273,8 @@ def _formatted(pattern: str, made: pa.DataType) -> Callable[[Values], Values]:
         _require(_matches(text, regex + "$"))
         days, places = _distinct(text)
         days = pc.replace_substring_regex(days, regex + "$", iso)
-        return pc.take(pc.cast(_unpadded(days), made), places)
+        first = -719_162 if made == pa.date32() else _YEAR_1
+        return pc.take(_since_year_1(pc.cast(_unpadded(days), made), first), places)
 
     return made_of
 
@@ -275,8 +283,7 @@ def with_comma(kind: Kind) -> Kind:
     """Return the kind of numbers whose decimals come behind a comma."""
 
     def made_of(text: Values) -> Values:
-        if _has(text, b"."):
-            raise MisfitError
+        _require(pc.invert(pc.match_substring(text, ".")))
         return kind.cast(pc.replace_substring(text, ",", "."))
 
     return replace(kind, cast=made_of)
@@ -314,9 +321,15 @@ def fixed(name: str, made: pa.DataType) -> Kind:
     return Kind(name, made, name, _as_it_is)
 
 
-def candidates(options: Options) -> tuple[Kind, ...]:
-    """Return what a column may be where dates and decimals are written as declared."""
-    return tuple(_declared(kind, options) for kind in ALL)
+def candidates(kinds: Sequence[Kind], options: Options) -> tuple[Kind, ...]:
+    """Return what a column may be where dates and decimals are written as declared.
+
+    What looks like a number is a date only where that is how dates are declared to be written.
+    """
+    form = options.date_format
+    dated = [kind for kind in kinds if form is not None and kind.name == _dated(form)]
+    others = [kind for kind in kinds if kind not in dated]
+    return tuple(_declared(kind, options) for kind in [*others[:1], *dated, *others[1:]])
 
 
 def declared(name: str, options: Options) -> Kind:
@@ -336,6 +349,10 @@ def _declared(kind: Kind, options: Options) -> Kind:
     if options.decimal == "," and kind.name in {"DOUBLE", "DECIMAL"}:
         return with_comma(kind)
     form = options.date_format
-    if form is not None and kind.name == ("TIMESTAMP" if "%H" in form else "DATE"):
+    if form is not None and kind.name == _dated(form):
         return replace(kind, noun=f"{kind.noun} as {form}", cast=_formatted(form, kind.type))
     return kind
+
+
+def _dated(form: str) -> str:
+    return "TIMESTAMP" if "%H" in form else "DATE"

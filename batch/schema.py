@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from batch import kinds
 from batch.columns import Column
 from batch.exits import BadDataError
-from batch.options import Options
 from batch.report import Drift
 from batch.tables import Table
 
@@ -22,18 +21,17 @@ class Plan:
     drift: Drift | None
 
 
-def plan(table: Table, options: Options) -> Plan:
+def plan(table: Table) -> Plan:
     """Return the columns that the file has, or those that are declared of it.
 
     Raises:
         BadDataError: declared columns are missing or others are there, and that is not allowed.
     """
+    options = table.options
     comma = options.decimal == ","
     found = [
         Column(name, given, comma=comma)
-        for name, given in zip(
-            table.names, table.candidates(kinds.candidates(options)), strict=True
-        )
+        for name, given in zip(table.names, table.candidates(), strict=True)
     ]
     if not options.schema:
         return Plan(found, range(len(found)), None)

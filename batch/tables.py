@@ -1,5 +1,6 @@
 """A text → batches of columns of text: what every format has in common for typing and writing."""
 
+import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
@@ -9,10 +10,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
+from batch import kinds
 from batch.arrow import Values
 from batch.dialect import Csv
 from batch.exits import BadDataError
 from batch.kinds import Kind
+from batch.options import Options
 from batch.records import QuotesAreTextError, Records, Shape
 from batch.report import Format, Rejects
 from batch.text import Text
@@ -33,12 +36,17 @@ class Table(Protocol):
     """A file that can be read as often as it takes."""
 
     @property
+    def options(self) -> Options:
+        """What is declared of it."""
+        ...
+
+    @property
     def names(self) -> Sequence[str]:
         """The columns' names, each only once."""
         ...
 
-    def candidates(self, of_csv: tuple[Kind, ...]) -> Sequence[tuple[Kind, ...]]:
-        """What each column may turn out to be: `of_csv` where nothing is known."""
+    def candidates(self) -> Sequence[tuple[Kind, ...]]:
+        """What each column may turn out to be, where things are written as declared."""
         ...
 
     def batches(self, rejects: Rejects) -> Iterator[Batch]:
@@ -56,7 +64,7 @@ class CsvTable:
 
     text: Text
     dialect: Csv
-    null_values: Sequence[str] = ()
+    options: Options
     quoting: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,9 +75,9 @@ class CsvTable:
         """The names of the header, or those of the columns' places."""
         return self.dialect.names
 
-    def candidates(self, of_csv: tuple[Kind, ...]) -> Sequence[tuple[Kind, ...]]:
+    def candidates(self) -> Sequence[tuple[Kind, ...]]:
         """Every column may be anything."""
-        return [of_csv] * len(self.names)
+        return [kinds.candidates(kinds.ALL, self.options)] * len(self.names)
 
     def detected(self) -> Format:
         """The dialect."""
@@ -107,12 +115,12 @@ class CsvTable:
             check_utf8=False,
             column_types=dict.fromkeys(places, pa.string()),
             strings_can_be_null=True,
-            null_values=["", *self.null_values],
+            null_values=["", *self.options.null_values],
         )
         try:
             for chunk in found:
                 table = pa_csv.read_csv(
-                    pa.BufferReader(chunk.data),  # pyright: ignore[reportArgumentType] - a file of Arrow's own
+                    pa.BufferReader(_unmarked(chunk.data)),  # pyright: ignore[reportArgumentType] - a file of Arrow's own
                     read_options=pa_csv.ReadOptions(
                         column_names=places, use_threads=False, block_size=len(chunk.data) + 1
                     ),
@@ -141,6 +149,11 @@ class CsvTable:
                 continue
             yield block[skip:]
             skip = 0
+
+
+def _unmarked(data: bytes) -> bytes:
+    """Return the data so that Arrow, which takes a byte order mark away, takes none of it."""
+    return codecs.BOM_UTF8 + data if data.startswith(codecs.BOM_UTF8) else data
 
 
 def differ(counted: int, read: int, line: int = 1) -> str:

@@ -23,7 +23,7 @@ else:
     from backports import zstd
 
 BLOCK = 1 << 20
-_WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 # Frames that carry no data: https://www.rfc-editor.org/rfc/rfc8878#name-skippable-frames
@@ -101,7 +101,7 @@ def prepare(
             raise MisconfiguredError(disk_full()) from error
         raise
     seen = watch.end()
-    found = encoding or encoding_of(seen, lambda: _blocks_of(path))
+    found = encoding_of(seen, encoding, lambda: _blocks_of(path))
     return Text(
         path,
         size,

@@ -311,6 +311,8 @@ TEXT = "名前,値\n東京,1\n大阪,2\n"
         (TEXT.encode("utf-8-sig"), "utf-8"),
         (TEXT.encode("utf-16"), "utf-16-le"),
         (b"\xfe\xff" + TEXT.encode("utf-16-be"), "utf-16-be"),
+        (TEXT.encode("utf-32"), "utf-32-le"),
+        (b"\0\0\xfe\xff" + TEXT.encode("utf-32-be"), "utf-32-be"),
         (TEXT.encode("cp932"), "cp932"),
         (("ascii,値\n" + "x,1\n" * 400_000 + "東京,1\n").encode("cp932"), "cp932"),
     ],

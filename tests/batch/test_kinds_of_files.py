@@ -69,6 +69,79 @@ def test_characters_that_fit_no_known_encoding_are_refused(ingest: Ingest, body:
         ingest(body)
 
 
+# What others are mistaken for, in as few characters as a small table has; of the symbols of old
+# code pages nobody can tell more.
+SMALL = {
+    "東京": ("cp932", "euc-jp"),
+    "山田太郎 鈴木花子": ("cp932", "euc-jp"),
+    "薔薇 麒麟 檸檬": ("cp932", "euc-jp"),
+    "㈱髙島屋 ①Ⅲ期": ("cp932",),
+    "ﾔﾏﾀﾞ ﾀﾛｳ ｼｬﾁｮｳ": ("cp932", "euc-jp"),
+    "北京 上海": ("gb18030",),
+    "张伟是中国人 李娜": ("gb18030",),
+    "café": ("cp1252", "mac_roman", "cp437"),
+    "Müller Größe Ärger": ("cp1252", "cp850"),
+    "Peña niño ¿Qué?": ("cp1252", "mac_roman"),
+    "São Paulo coração ações": ("cp1252", "mac_roman"),
+    "20°C 5µm £5 ½ “x” §": ("cp1252",),
+    "Łódź żółw Kraków": ("cp1250", "iso8859-2", "cp852"),
+    "Dvořák Plzeň žluťoučký": ("cp1250", "iso8859-2"),
+    "őrült Győr űr": ("cp1250", "iso8859-2"),
+    "İstanbul ışık şeker": ("cp1254",),
+    "Москва Иван Мария": ("cp1251", "koi8-r", "iso8859-5", "cp866", "mac_cyrillic"),
+    "Αθήνα Θεσσαλονίκη": ("cp1253",),
+    "שלום": ("cp1255",),
+    "مرحبا القاهرة": ("cp1256",),
+    "กรุงเทพ เชียงใหม่": ("cp874",),
+    "臺北 高雄": ("big5",),
+    "서울 부산": ("euc-kr",),
+}
+READ = {"cp932", "euc-jp", "gb18030", "cp1252"}
+
+
+@pytest.mark.parametrize("times", [1, 9])
+@pytest.mark.parametrize(
+    ("text", "encoding"), [(text, encoding) for text, names in SMALL.items() for encoding in names]
+)
+def test_few_characters_are_read_exactly_or_not_at_all(
+    ingest: Ingest, text: str, encoding: str, times: int
+) -> None:
+    words = text.split(" ") * times
+    rows = [f"{number},{word}" for number, word in enumerate(words)]
+    try:
+        done = ingest("\n".join(["id,name", *rows]).encode(encoding))
+    except BadDataError:
+        return
+    read = {f"{number},{word}" for number, word in done.rows}
+    assert len(read) + done.converted.rejected.count == len(rows)
+    assert read <= set(rows)
+    if encoding not in READ:
+        assert not any(str(word) in words for _, word in done.rows)
+
+
+@pytest.mark.parametrize("text", ["20°C", "£5", "½", "§ 5", "5µm", "Foo®", "a – b", "l’eau", "¥5"])
+def test_a_single_symbol_of_the_west_is_no_character_of_east_asia(
+    ingest: Ingest, text: str
+) -> None:
+    body = f"id,name\n1,{text}\n2,x\n3,{text}\n".encode("cp1252")
+    assert ingest(body).rows == [(1, text), (2, "x"), (3, text)]
+
+
+@pytest.mark.parametrize(
+    ("body", "declared", "found"),
+    [
+        ("id,name\n1,東京\n".encode(), "cp932", "UTF-8"),
+        ("\ufeffid,name\n1,x\n".encode(), "cp932", "UTF-8"),
+        ("\ufeffid,name\n".encode("utf-16-be"), "utf-16-le", "UTF-16-BE"),
+    ],
+)
+def test_a_declared_encoding_that_is_plainly_another_is_refused(
+    ingest: Ingest, body: bytes, declared: str, found: str
+) -> None:
+    with pytest.raises(BadDataError, match=rf"is {found}, and .*ingest\.encoding is {declared}"):
+        ingest(body, encoding=declared)
+
+
 def test_a_7_bit_encoding_is_refused_by_name_and_read_if_it_is_declared(ingest: Ingest) -> None:
     body = JAPANESE.encode("iso2022_jp")
     with pytest.raises(BadDataError, match=r"ISO-2022-JP.*ingest\.encoding: iso-2022-jp"):
@@ -259,6 +332,78 @@ def test_values_nested_too_deep_cost_their_row_and_many_levels_are_text(ingest: 
 def test_line_ends_inside_values_stay(ingest: Ingest) -> None:
     done = ingest(b'id,note,n\n1,a\rb,2\n2,"c\r\nd",3\n3,"e\rf\n",4\n')
     assert [row[1] for row in done.rows] == ["a\rb", "c\r\nd", "e\rf\n"]
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        (b"a,b\r1,2\n3,4\r", [(1, 2), (3, 4)]),
+        (b"a,b\n1,2\r3,4\r5,6\n", [(1, 2), (3, 4), (5, 6)]),
+        (b"a,b\r\r\n1,2\r\r\n3,4\r\r\n", [(1, 2), (3, 4)]),
+        (b'a,b\r1,"x\ry"\r3,"4\n"', [(1, "x\ry"), (3, "4\n")]),
+        (b"a,b\n1,x\ry\n3,\r\n", [(1, "x\ry"), (3, None)]),
+    ],
+)
+def test_line_ends_of_several_kinds_end_records_where_more_of_them_are_alike_so(
+    ingest: Ingest, body: bytes, rows: list[tuple[object, ...]]
+) -> None:
+    done = ingest(body)
+    assert (done.rows, done.converted.rejected.count) == (rows, 0)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name_and_stays_in_a_value(ingest: Ingest) -> None:
+    assert list(ingest("\ufeff\ufeffid,n\n1,2\n".encode()).types) == ["id", "n"]
+    body = "a,b\n" + "\ufeffx,1\n" * 300_000
+    done = ingest(body.encode())
+    assert {row[0] for row in done.rows} == {"\ufeffx"}
+
+
+def test_a_year_that_other_readers_have_not_is_text(ingest: Ingest) -> None:
+    done = ingest(b"a,b\n0000-01-01,0000-01-01 10:00:00\n2026-04-01,2026-04-01 10:00:00\n")
+    assert list(done.types.values()) == ["VARCHAR", "VARCHAR"]
+    assert ingest(b"a\n0001-01-01\n9999-12-31\n").types == {"a": "DATE"}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["2026/04/01 9:05", "2026/4/1 10:05"], "TIMESTAMP"),
+        (["2026/04/01 9:05:07", "2026年4月1日 10:05"], "TIMESTAMP"),
+        (["2026/04/01 9:05", "2026/02/29 9:05"], "VARCHAR"),
+        (["2026/04/01 9:05", "2026/04/01 24:05"], "VARCHAR"),
+        (["2026/4/1", "2026年12月31日", "2026-04-01"], "DATE"),
+        (["2026/4/1", "2026/4/31"], "VARCHAR"),
+        (["2026/4/1", "2026/4/1 9:05"], "VARCHAR"),
+        (["20260401", "20260402"], "BIGINT"),
+    ],
+)
+def test_dates_as_japan_writes_them_are_dates_where_every_value_is_one(
+    ingest: Ingest, values: list[str], kind: str
+) -> None:
+    done = ingest("\n".join(["at", *values]).encode(), header=True)
+    assert done.types == {"at": kind}
+
+
+def test_digits_alone_are_dates_only_where_that_is_declared(ingest: Ingest) -> None:
+    done = ingest(b"at,n\n20260401,20260431\n20260402,1\n", date_format="%Y%m%d")
+    assert done.types == {"at": "DATE", "n": "BIGINT"}
+    done = ingest(b'{"at":"20260401"}\n{"at":"20260402"}\n', date_format="%Y%m%d")
+    assert done.types == {"at": "DATE"}
+
+
+def test_what_is_declared_of_text_holds_for_the_text_of_json_only(ingest: Ingest) -> None:
+    body = b'{"a":1.5,"b":"-","c":-9.0}\n{"a":123456789012345678.25,"b":"x","c":2}\n'
+    done = ingest(body, decimal=",", null_values=("-", "-9.0"))
+    assert done.types == {"a": "DECIMAL(38,2)", "b": "VARCHAR", "c": "DOUBLE"}
+    assert [row[1:] for row in done.rows] == [(None, -9.0), ("x", 2.0)]
+
+
+def test_a_point_where_a_comma_is_declared_costs_its_row_only(ingest: Ingest) -> None:
+    done = ingest(
+        b"a;b\n1,5;1.000,5\n2;2,25\n", decimal=",", schema={"a": "DOUBLE", "b": "DECIMAL(10,2)"}
+    )
+    assert [str(value) for value in done.rows[0]] == ["2.0", "2.25"]
+    assert [line for line, _ in done.rejected] == [2]
 
 
 def test_quotes_of_a_tab_separated_file_are_text_wherever_that_shows(ingest: Ingest) -> None:
