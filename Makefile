@@ -55,8 +55,8 @@ mutants: $(VENV)/.dev ## what the tests would not notice, in a random sample (MI
 
 lock: ## pin the dependencies again, with hashes
 	$(LOCK) --python-version 3.11 policy/requirements.in -o policy/requirements.txt
-	$(LOCK) --python-version 3.11 --extra local --extra dev --group build pyproject.toml batch/requirements.in -c policy/requirements.txt -o requirements-dev.txt
-	$(LOCK) --python-version 3.11 --extra local --group build pyproject.toml batch/requirements.in -c requirements-dev.txt -o requirements-local.txt
+	$(LOCK) --python-version 3.11 --extra page --extra local --extra dev --group build pyproject.toml batch/requirements.in -c policy/requirements.txt -o requirements-dev.txt
+	$(LOCK) --python-version 3.11 --extra page --extra local --group build pyproject.toml batch/requirements.in -c requirements-dev.txt -o requirements-local.txt
 	$(LOCK) --python-version 3.11 pyproject.toml -c requirements-dev.txt -o requirements.txt
 	$(LOCK) --python-version 3.13 batch/requirements.in -c requirements-dev.txt -o batch/requirements.txt
 

@@ -58,7 +58,7 @@ class Aws:
     ) -> None:
         self._session = session
         self._made = made
-        self._endpoint_url = endpoint_url
+        self.endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
         if not session.region_name:
@@ -72,14 +72,14 @@ class Aws:
                 make: Any = self._session.client
                 client = make(
                     service,
-                    endpoint_url=self._endpoint_url,
+                    endpoint_url=self.endpoint_url,
                     config=Config(
-                        retries=_FEW_RETRIES if self._endpoint_url else _RETRIES,  # pyright: ignore[reportArgumentType] -- a plain dict
+                        retries=_FEW_RETRIES if self.endpoint_url else _RETRIES,  # pyright: ignore[reportArgumentType] -- a plain dict
                         # A proxy of the environment is no way to an endpoint of one's own.
-                        proxies={} if self._endpoint_url else None,
+                        proxies={} if self.endpoint_url else None,
                         max_pool_connections=32,
                         # An endpoint of one's own has no name for each bucket.
-                        s3={"addressing_style": "path"} if self._endpoint_url else None,
+                        s3={"addressing_style": "path"} if self.endpoint_url else None,
                     ),
                 )
                 self._made(client)

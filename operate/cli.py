@@ -10,15 +10,16 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
+import shtab
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from . import aws, commands, guarded, stack
 from .errors import WRONG_USE, OperateError
+from .options import count_of, duration_of, month_of, port_of, time_of, variable_of
 from .output import Output
 from .runs import STATUSES
 from .stack import Stack
@@ -115,7 +116,7 @@ def add_commands(
         "--status", action="append", choices=STATUSES, default=[], help="that ended so"
     )
     runs.add_argument(
-        "--last", type=_count, metavar="N", help="so many; default: 20 without --since"
+        "--last", type=count_of, metavar="N", help="so many; default: 20 without --since"
     )
     _add_times(runs)
 
@@ -138,8 +139,14 @@ def add_commands(
 
     cost = command("cost", commands.cost, "add up what runs have cost")
     cost.add_argument("--by", choices=("job", "day"), default="job", help="default: %(default)s")
-    cost.add_argument("--month", type=_month, metavar="YYYY-MM", help="of this month")
+    cost.add_argument("--month", type=month_of, metavar="YYYY-MM", help="of this month")
     _add_times(cost)
+
+    web = command("web", commands.web, "serve the page, on this machine alone, until Ctrl-C")
+    web.add_argument("--write", action="store_true", help="with buttons that change something")
+    web.add_argument(
+        "--listen", type=port_of, default=0, metavar="PORT", help="default: one that is free"
+    )
 
     policy = command("policy", commands.policy, "print the IAM policy that reading or acting takes")
     policy.add_argument("which", choices=("reading", "acting"))
@@ -153,18 +160,18 @@ def _add_actions(command: Callable[[str, object, str], argparse.ArgumentParser])
     start.add_argument(
         "--env",
         action="append",
-        type=_variable,
+        type=variable_of,
         default=[],
         metavar="NAME=VALUE",
         help="a variable",
     )
-    start.add_argument("--date", type=_time, metavar="TIME", help="a pipeline's scheduled time")
-    start.add_argument("--from-step", type=_count, metavar="N", help="a pipeline's first step")
+    start.add_argument("--date", type=time_of, metavar="TIME", help="a pipeline's scheduled time")
+    start.add_argument("--from-step", type=count_of, metavar="N", help="a pipeline's first step")
     _add_waiting(start, default=True)
 
     fire = command("fire", commands.fire, "do now what a schedule does at its time")
     fire.add_argument("name", metavar="SCHEDULE", help="a schedule or a pipeline")
-    fire.add_argument("--at", type=_time, metavar="TIME", help="as if it were due then")
+    fire.add_argument("--at", type=time_of, metavar="TIME", help="as if it were due then")
     _add_waiting(fire, default=False)
 
     stop = command("stop", commands.stop, "stop runs")
@@ -215,7 +222,7 @@ def _add_waiting(parser: argparse.ArgumentParser, *, default: bool) -> None:
         default=default,
         help="print the log until the end",
     )
-    parser.add_argument("--timeout", type=_duration, metavar="TIME", help="wait no longer: 30m")
+    parser.add_argument("--timeout", type=duration_of, metavar="TIME", help="wait no longer: 30m")
     parser.add_argument(
         "--exit-code", action="store_true", help="exit with the container's code, not with 1"
     )
@@ -225,8 +232,8 @@ def _add_waiting(parser: argparse.ArgumentParser, *, default: bool) -> None:
 
 def _add_times(parser: argparse.ArgumentParser) -> None:
     text = "2h, 3d, or a time: 2030-01-31T10:00"
-    parser.add_argument("--since", type=_time, metavar="TIME", help=f"not before: {text}")
-    parser.add_argument("--until", type=_time, metavar="TIME", help="not after")
+    parser.add_argument("--since", type=time_of, metavar="TIME", help=f"not before: {text}")
+    parser.add_argument("--until", type=time_of, metavar="TIME", help="not after")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -247,6 +254,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_commands(subparsers, common)
+    text = "print what makes a shell complete commands and options"
+    completion = subparsers.add_parser("completion", help=text, description=text)
+    completion.add_argument("shell", choices=shtab.SUPPORTED_SHELLS)
+
+    def complete(options: argparse.Namespace, _connect: Connect, out: Output) -> int:
+        out.raw(shtab.complete(parser, options.shell))
+        return 0
+
+    completion.set_defaults(run=complete, utc=False)
     return parser
 
 
@@ -273,51 +289,6 @@ def _version() -> str:
         return metadata.version("fargate-batch")
     except metadata.PackageNotFoundError:
         return "(not installed)"
-
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def _time(text: str) -> datetime:
-    """A time so long ago, or a date or time of ISO 8601, of this machine's zone if it has none."""
-    if re.fullmatch(r"\d{1,6}[smhdw]", text):
-        return datetime.now(UTC) - _duration(text)
-    try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text} is neither a duration (90s, 2h, 3d) nor a time (2030-01-31T10:00)"
-        ) from None
-
-
-def _duration(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,6})([smhdw])", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text} is no duration: 90s, 15m, 2h")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
-    return name, value
-
-
-def _month(text: str) -> tuple[datetime, datetime]:
-    """The first moments of a month and of the next, of UTC."""
-    found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text} is no month: 2030-01")
-    year, month = int(found[1]), int(found[2])
-    following = (year + 1, 1) if month == 12 else (year, month + 1)
-    return datetime(year, month, 1, tzinfo=UTC), datetime(*following, 1, tzinfo=UTC)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 to 10000")
-    return int(text)
 
 
 def _complain(error: OperateError) -> int:

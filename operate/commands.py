@@ -14,7 +14,7 @@ from . import letters as letters_of
 from . import logs as logs_of
 from . import runs as runs_of
 from . import schedules as schedules_of
-from .errors import FAILED, STILL_RUNNING, OperateError, no_such
+from .errors import FAILED, STILL_RUNNING, OperateError, check, no_such
 from .output import Column, Output, duration, money
 from .runs import Filter, Run
 from .stack import Job, Stack
@@ -65,7 +65,9 @@ _RUN_COLUMNS = (
 def runs(options: Options, connect: Connect, out: Output) -> int:
     """List the newest runs."""
     stack = connect(options)
-    _check_names(stack, options)
+    check("job", options.job, stack.jobs)
+    check("pipeline", options.pipeline, stack.pipelines)
+    check("schedule", options.schedule, stack.schedules)
     last = options.last or (None if options.since else _SHOWN)
     want = Filter(
         job=options.job,
@@ -493,6 +495,27 @@ def doctor(options: Options, connect: Connect, out: Output) -> int:
     return FAILED if any(one.status == doctor_of.FAILING for one in found) else 0
 
 
+def web(options: Options, connect: Connect, out: Output) -> int:
+    """Serve the page."""
+    stack = connect(options)
+    try:
+        from .web import server  # noqa: PLC0415 -- the other commands need none of it
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("fargate_batch") or error.name == "operate":
+            raise
+        raise OperateError(
+            f"{error.name} is not installed: pip install 'fargate-batch[page]'"
+        ) from None
+    page = server.Server(stack, options.listen, write=options.write)
+    if options.json:
+        out.json({"url": page.url})
+    else:
+        out.say("The page, until Ctrl-C; its address lets in who has it:")
+        out.line(page.url)
+    page.serve()
+    return 0
+
+
 def policy(options: Options, connect: Connect, out: Output) -> int:
     """Print one of the two policy documents."""
     stack = connect(options)
@@ -636,8 +659,7 @@ def _would(stack: Stack, letter: letters_of.Letter) -> str:
 
 
 def _which(stack: Stack, options: Options) -> letters_of.Filter:
-    if options.trigger is not None and options.trigger not in stack.triggers:
-        raise no_such("trigger", options.trigger, stack.triggers)
+    check("trigger", options.trigger, stack.triggers)
     return letters_of.Filter(
         ids=tuple(options.wanted),
         trigger=options.trigger,
@@ -646,15 +668,3 @@ def _which(stack: Stack, options: Options) -> letters_of.Filter:
         since=options.since,
         until=options.until,
     )
-
-
-def _check_names(stack: Stack, options: Options) -> None:
-    """Refuse a name that the stack has not, rather than find nothing of it."""
-    for kind, among in (
-        ("job", stack.jobs),
-        ("pipeline", stack.pipelines),
-        ("schedule", stack.schedules),
-    ):
-        name = getattr(options, kind, None)
-        if name is not None and name not in among:
-            raise no_such(kind, name, among)

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from . import letters
 from .aws import code_of
 from .stack import Stack
 
@@ -200,18 +201,10 @@ def _alerts(stack: Stack) -> Iterator[Finding]:
 
 
 def _letters(stack: Stack) -> Iterator[Finding]:
-    sqs = stack.aws.client("sqs")
-    waiting = 0
-    for label, trigger in stack.triggers.items():
-        url = sqs.get_queue_url(QueueName=trigger.queue)["QueueUrl"]
-        name = "ApproximateNumberOfMessages"
-        count = int(
-            sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]
-        )
-        waiting += count
-        if count:
-            way = f"letters list --trigger {label}"
-            yield Finding("dead letters", FAILING, f"{count} of {label}", way)
+    waiting = letters.waiting(stack)
+    for label, count in waiting.items():
+        way = f"letters list --trigger {label}"
+        yield Finding("dead letters", FAILING, f"{count} of {label}", way)
     if not waiting:
         yield Finding("dead letters", OK, "none")
 

@@ -1,7 +1,7 @@
 """What ends a command with a line for its user, and the exit status that goes with it."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 FAILED = 1
 WRONG_USE = 2
@@ -29,3 +29,13 @@ def no_such(kind: str, name: str, among: Iterable[str]) -> OperateError:
         shown = ", ".join(names[:10])
         hint = f"there are: {shown}{', …' if len(names) > 10 else ''}"
     return OperateError(f"no such {kind}: {name} ({hint})")
+
+
+def check(kind: str, name: str | None, among: Collection[str]) -> None:
+    """Refuse a name that the stack has not, rather than find nothing of it.
+
+    Raises:
+        OperateError: there is no such thing.
+    """
+    if name is not None and name not in among:
+        raise no_such(kind, name, among)

@@ -108,6 +108,25 @@ def taken(stack: Stack, want: Filter, seconds: int = LOOK_SECONDS) -> Generator[
         _give_back(stack, received)
 
 
+def waiting(stack: Stack) -> dict[str, int]:
+    """How many letters each trigger has, by its label, those included that somebody looks at now.
+
+    Hides none. A trigger without letters is left out.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        counts = pool.map(lambda one: _count(stack, one), stack.triggers.values())
+        return {label: count for label, count in zip(stack.triggers, counts, strict=True) if count}
+
+
+def _count(stack: Stack, trigger: Trigger) -> int:
+    url = None if trigger.queue is None else _url(stack, trigger.queue)
+    if url is None:
+        return 0
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = stack.aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    return sum(int(found["Attributes"][name]) for name in names)
+
+
 def send(stack: Stack, letter: Letter) -> Made:
     """Do what the trigger would have done, once, and delete the letter.
 
@@ -175,11 +194,8 @@ def _name(letter: Letter, unique: str) -> str:
 def _receive(stack: Stack, trigger: Trigger, seconds: int) -> list[Letter]:
     """Everything in a queue that nobody else reads just now."""
     sqs = stack.aws.client("sqs")
-    try:
-        url = sqs.get_queue_url(QueueName=trigger.queue)["QueueUrl"]
-    except ClientError as error:
-        if code_of(error).rpartition(".")[2] not in {"NonExistentQueue", "QueueDoesNotExist"}:
-            raise
+    url = _url(stack, trigger.queue or "")
+    if url is None:
         return []
     names = ["ApproximateNumberOfMessages", "MessageRetentionPeriod"]
     about = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
@@ -202,6 +218,16 @@ def _receive(stack: Stack, trigger: Trigger, seconds: int) -> list[Letter]:
             break
         found |= {one.id: one for one in new}
     return list(found.values())
+
+
+def _url(stack: Stack, queue: str) -> str | None:
+    """Where a queue is; None if it is gone."""
+    try:
+        return stack.aws.client("sqs").get_queue_url(QueueName=queue)["QueueUrl"]
+    except ClientError as error:
+        if code_of(error).rpartition(".")[2] not in {"NonExistentQueue", "QueueDoesNotExist"}:
+            raise
+        return None
 
 
 def _letter(message: Mapping[str, Any], trigger: Trigger, url: str, kept: timedelta) -> Letter:

@@ -37,6 +37,22 @@ def of_tasks(stack: Stack, job: Job, tasks: list[str]) -> Iterator[Entry]:
         yield from _read(stack, job, logStreamNames=streams)
 
 
+def last_of_task(stack: Stack, job: Job, task: str, count: int) -> list[Entry]:
+    """The last lines that a task wrote, in their order."""
+    logs, stream = stack.aws.client("logs"), stream_of(job.name, task)
+    try:
+        # Without startFromHead the page is the newest.
+        events = logs.get_log_events(logGroupName=job.log_group, logStreamName=stream, limit=count)[
+            "events"
+        ]
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return [
+        Entry(datetime.fromtimestamp(one["timestamp"] / 1000, UTC), task, one["message"], "")
+        for one in events
+    ]
+
+
 def of_job(
     stack: Stack, job: Job, since: datetime, until: datetime | None = None
 ) -> Iterator[Entry]:

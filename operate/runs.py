@@ -321,7 +321,16 @@ def execution_name(kind: str, whom: str, unique: str) -> str:
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
     digest = hashlib.sha256(f"{kind}/{whom}/{unique}".encode()).hexdigest()[:24]
-    return f"{digest}_{kind}_{re.sub(r'[^0-9A-Za-z-]', '-', whom)[:40] or 'unknown'}"
+    return f"{digest}_{kind}_{_in_a_name(whom)}"
+
+
+def retries(run: Run, failed: Run) -> bool:
+    """Whether a run is one that failed, started again."""
+    return run.started == Started("retry", _in_a_name(failed.id))
+
+
+def _in_a_name(text: str) -> str:
+    return re.sub(r"[^0-9A-Za-z-]", "-", text)[:40] or "unknown"
 
 
 class _Names:

@@ -227,17 +227,8 @@ def _last_line(stack: Stack, run: Run) -> tuple[str, str | None, Moment | None]:
     job = stack.jobs.get(run.name)
     if run.kind == "pipeline" or job is None:
         return "", None, None
-    client = stack.aws.client("logs")
     for attempt in reversed(run.attempts):
-        stream = logs.stream_of(job.name, attempt.id)
-        try:
-            # Without startFromHead the page is the newest.
-            events = client.get_log_events(
-                logGroupName=job.log_group, logStreamName=stream, limit=1
-            )["events"]
-        except client.exceptions.ResourceNotFoundException:
-            continue
-        if events:
-            at = datetime.fromtimestamp(events[-1]["timestamp"] / 1000, UTC)
-            return job.log_group, stream, Moment(at, "log", logs.readable(events[-1]["message"]))
+        for entry in logs.last_of_task(stack, job, attempt.id, 1):
+            told = Moment(entry.at, "log", logs.readable(entry.text))
+            return job.log_group, logs.stream_of(job.name, attempt.id), told
     return job.log_group, None, None

@@ -13,7 +13,7 @@ from typing import Any
 from local import control
 from local.cloud import ACCOUNT, Cloud, CloudError
 from local.commands.errors import CommandError
-from local.commands.hints import SAMPLE, upload
+from local.commands.hints import SAMPLE, command_line, upload
 from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
 from local.engine import developer, stand_ins
@@ -130,6 +130,8 @@ def how_to_use(on: Screen, running: Running) -> None:
     on.line(f"Listening on {running.cloud.endpoint} ({running.cloud.region}).")
     for line in upload_lines(running):
         on.line(line)
+    on.line("See what runs, in a browser:")
+    on.line(f"  {command_line('web', port=running.cloud.port)}")
     on.line("Stop with Ctrl-C.")
 
 

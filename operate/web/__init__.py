@@ -1,0 +1,1 @@
+"""The page: what the commands tell, in a browser of this machine."""

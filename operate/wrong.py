@@ -1,0 +1,73 @@
+"""Runs → those that somebody should look at: failures nothing mended, and runs that take too long.
+
+What is usual is what the watcher takes for it.
+"""
+
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from .runs import Run, retries
+
+USUAL_RUNS = 20
+FEWEST_RUNS = 5
+TIMES_USUAL = 3
+SHORTEST_CONCERN = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Slow:
+    """A run that goes on for longer than its like."""
+
+    run: Run
+    took: timedelta
+    usual: timedelta
+    """How long the last that succeeded took, in the middle of them."""
+
+
+def unmended(found: Sequence[Run]) -> list[Run]:
+    """The failures that no later run made good, one of each subject, newest first.
+
+    A subject is a job and its object, or a job or pipeline by itself. A step is its pipeline's
+    matter.
+
+    Args:
+        found: newest first.
+    """
+    settled: set[Hashable] = set()
+    succeeded: list[Run] = []
+    failures: list[Run] = []
+    for run in found:
+        subject = (run.name, run.kind == "pipeline", run.object)
+        if run.status == "succeeded":
+            settled.add(subject)
+            succeeded.append(run)
+        elif run.failed and subject not in settled and run.started.kind != "pipeline":
+            settled.add(subject)
+            if not any(retries(one, run) for one in succeeded):
+                failures.append(run)
+    return failures
+
+
+def slow(found: Sequence[Run], now: datetime) -> list[Slow]:
+    """The runs that go on for three times as long as the last that succeeded.
+
+    Args:
+        found: newest first.
+        now: until when what runs has taken.
+    """
+    took: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for run in found:
+        if run.status == "succeeded" and run.seconds is not None:
+            took[run.kind, run.name].append(run.seconds)
+    result: list[Slow] = []
+    for run in found:
+        known = took[run.kind, run.name][:USUAL_RUNS]
+        if run.status != "running" or len(known) < FEWEST_RUNS:
+            continue
+        usual = timedelta(seconds=median(known))
+        if now - run.began > max(TIMES_USUAL * usual, SHORTEST_CONCERN):
+            result.append(Slow(run, now - run.began, usual))
+    return result

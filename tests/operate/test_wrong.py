@@ -1,0 +1,118 @@
+"""Which runs somebody should look at."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from operate.runs import Run, Started
+from operate.wrong import slow, unmended
+
+NOW = datetime(2030, 1, 31, tzinfo=UTC)
+BY_HAND = Started("by", "ana")
+
+
+def run(
+    minutes_ago: float,
+    status: str,
+    *,
+    key: str | None = None,
+    name: str = "ingest",
+    kind: str = "job",
+    started: Started = BY_HAND,
+    took: float = 60,
+) -> Run:
+    began = NOW - timedelta(minutes=minutes_ago)
+    identity = f"{name}-{minutes_ago:g}"
+    return Run(
+        id=identity,
+        arn=f"arn:{identity}",
+        kind=kind,
+        name=name,
+        status=status,
+        error=None,
+        reason=None,
+        started=started,
+        object=("uploads", key) if key else None,
+        began=began,
+        ended=None if status == "running" else began + timedelta(seconds=took),
+    )
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        run(1, "succeeded", key="a.csv"),
+        run(1, "succeeded", key="b.csv", started=Started("retry", "ingest-9")),
+    ],
+)
+def test_what_succeeded_later_or_as_a_retry_makes_a_failure_good(later: Run) -> None:
+    assert unmended([later, run(9, "failed", key="a.csv")]) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        run(1, "succeeded", key="b.csv"),
+        run(1, "succeeded", key="a.csv", name="another"),
+        run(1, "succeeded", key="a.csv", kind="pipeline"),
+        run(1, "running", key="a.csv"),
+        run(99, "succeeded", key="a.csv"),
+        run(1, "succeeded", started=Started("retry", "another-9")),
+    ],
+)
+def test_nothing_else_does(other: Run) -> None:
+    failed = run(9, "failed", key="a.csv")
+    found = sorted([other, failed], key=lambda one: one.began, reverse=True)
+    assert unmended(found) == [failed]
+
+
+def test_a_job_without_an_object_is_made_good_by_its_next_success() -> None:
+    assert unmended([run(1, "succeeded"), run(9, "failed")]) == []
+
+
+def test_of_one_subject_the_newest_failure_is_told_and_a_step_by_its_pipeline() -> None:
+    newest = run(2, "timed-out", key="a.csv")
+    step = run(3, "failed", name="step", started=Started("pipeline", "nightly"))
+    pipeline = run(4, "failed", name="nightly", kind="pipeline")
+    assert unmended([newest, step, pipeline, run(9, "failed", key="a.csv")]) == [newest, pipeline]
+
+
+def usual(seconds: float, count: int = 5) -> list[Run]:
+    return [run(1000 + n, "succeeded", took=seconds) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "known", "told"),
+    [
+        (31, usual(600), True),
+        (29, usual(600), False),
+        # Not enough is known of it.
+        (31, usual(600, 4), False),
+        # It is over its usual, but that is short.
+        (9, usual(1), False),
+        (11, usual(1), True),
+        # The oldest are not its usual any more.
+        (31, [*usual(600, 20), *usual(6000, 30)], True),
+    ],
+)
+def test_a_run_of_three_times_its_usual_is_slow(
+    minutes: float,
+    known: list[Run],
+    told: bool,  # noqa: FBT001 -- of a table
+) -> None:
+    running = run(minutes, "running")
+    found = slow([running, *known], NOW)
+    assert [one.run for one in found] == ([running] if told else [])
+
+
+def test_what_is_usual_of_one_job_is_not_of_another() -> None:
+    others = [run(1000 + n, "succeeded", name="another") for n in range(9)]
+    assert slow([run(99, "running"), *others], NOW) == []
+
+
+def test_it_is_what_the_watcher_takes_for_usual() -> None:
+    from lambdas.watch import runs as watch
+    from operate import wrong
+
+    for name in ("USUAL_RUNS", "FEWEST_RUNS", "TIMES_USUAL", "SHORTEST_CONCERN"):
+        assert getattr(wrong, name) == getattr(watch, name)
