@@ -1,6 +1,6 @@
 """The grants of the real stack, each taken away in turn to see who needs it."""
 
-from tests.local.privileges import deployed, prove
+from tests.local.end_to_end.privileges import deployed, prove
 
 
 def run() -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,8 @@ from local.faults import FAULTS, FaultError, Faults, of_event, parse
 from local.services.ecs.images import Images
 from tests.local.machines import Machines, make_role, run_task
 from tests.local.probe import REGION, Stack, eventually, make_stack
+from tests.local.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 QUEUE = f"arn:aws:sqs:{REGION}:111122223333:"
 Open = Callable[..., Stack]
 

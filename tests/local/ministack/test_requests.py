@@ -14,8 +14,8 @@ from botocore.credentials import Credentials
 import local.cloud
 from local.cloud import Cloud
 from local.services.iam import iam
+from tests.local.gate.raw import Answer, request, send
 from tests.local.probe import REGION
-from tests.local.raw import Answer, request, send
 
 ROLE = "batch"
 FORM = "application/x-www-form-urlencoded"

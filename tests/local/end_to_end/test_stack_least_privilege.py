@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.local.privileges import deployed, prove, use
+from tests.local.end_to_end.privileges import deployed, prove, use
 
 PARTS = 2
 

@@ -6,7 +6,6 @@ from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ from local.engine.project import load
 from local.engine.resources import create_stack
 from local.services.ecs.images import Images
 from tests.local.probe import REGION, eventually
+from tests.local.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 IMAGE = "docker.io/library/sleeper:1"  # not of ECR, so a job needs no right to pull it
 MACHINES = f"arn:aws:states:{REGION}:111122223333:stateMachine:fargate-batch-dev-"
 SLEEPER = "import os, time\ntime.sleep(float(os.environ.get('SECONDS', '0.3')))\n"

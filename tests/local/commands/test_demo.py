@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from operate.logs import readable
-
-ROOT = Path(__file__).parents[2]
+from tests.local.programs import ROOT
 
 
 def demo(*arguments: str, seconds: float = 100) -> tuple[int, str, str]:

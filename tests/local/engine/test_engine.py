@@ -12,7 +12,7 @@ from local.engine.deployment import Resource
 from local.engine.monitor import DryProvider, evaluate, evaluate_dry, who_and_where
 from local.engine.project import ProjectError, load
 from local.engine.state import Created, EvaluationError, Properties, Registration
-from tests.local.programs import REGION, STACK_FILE, write_files, write_project
+from tests.local.programs import REGION, ROOT, STACK_FILE, write_files, write_project
 
 
 class Recorder(DryProvider):
@@ -347,7 +347,7 @@ def test_a_dry_evaluation_imports_no_cloud(tmp_path: Path) -> None:
         text=True,
         timeout=60,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert done.stdout == "[]\n"
 

@@ -7,15 +7,12 @@ import pty
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 import urllib.request
 from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -28,11 +25,10 @@ from local.commands.screen import PlainScreen, Screen
 from local.commands.stack import Stack
 from local.commands.terminal import RichScreen
 from local.instance import read_token
+from tests.local.command import READY_SECONDS, ended, environment, free_port, read_line, run, start
 from tests.local.probe import eventually
-from tests.local.programs import REGION, STACK_FILE, write_files
+from tests.local.programs import REGION, ROOT, STACK_FILE, write_files
 
-ROOT = Path(__file__).parents[2]
-READY_SECONDS = 45
 PROGRAM = """
     import json
     import pulumi
@@ -179,69 +175,12 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def environment() -> dict[str, str]:
-    """This one, with credentials of nobody's, a home of its own and the code coverage's hooks."""
-    return {
-        **os.environ,
-        "AWS_ACCESS_KEY_ID": "not-to-be-used",
-        "AWS_PROFILE": "absent",
-        "PIP_INDEX_URL": "https://someone:secret@packages.example/simple",
-        "HOME": "/nonexistent",
-        "COLUMNS": "100",
-    }
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "local", *arguments],
-        cwd=ROOT,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    with start(*arguments) as process:
-        out, err = process.communicate(timeout=READY_SECONDS)
-        return process.returncode, out, err
-
-
-def read_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    deadline = threading.Timer(READY_SECONDS, process.kill)
-    deadline.start()
-    try:
-        return process.stdout.readline()
-    finally:
-        deadline.cancel()
-
-
-@contextmanager
-def ended(process: subprocess.Popen[str]) -> Generator[subprocess.Popen[str]]:
-    with process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.wait(READY_SECONDS)
-
-
 @pytest.fixture(scope="module")
 def served(sample: Path) -> Generator[tuple[int, dict[str, object]]]:
     """`up --json` of the sample program: its port and what it printed."""
     with ended(start("up", "--root", str(sample), "--port", "0", "--json")) as process:
         contract = json.loads(read_line(process))
         yield int(contract["endpoint"].rpartition(":")[2]), contract
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_json_is_one_line_with_endpoint_region_and_outputs(

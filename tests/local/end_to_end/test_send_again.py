@@ -13,7 +13,7 @@ from local.engine.resources import create_stack
 from local.services.iam import iam
 from local.services.scheduler import schedules
 from tests.local.probe import REGION, eventually
-from tests.recorder import ROOT
+from tests.local.programs import ROOT
 
 IMAGE = "registry.example.com/tell:1"
 PROGRAM = "import os, sys; print(sys.argv[1:], os.environ.get('OBJECT_KEY'))"

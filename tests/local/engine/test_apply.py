@@ -15,8 +15,8 @@ from local import control
 from local.cloud import Cloud
 from local.engine.project import load
 from local.engine.served import ServedDeployment
-from tests.local.programs import REGION, STACK_FILE, write_files
-from tests.local.test_cli import ended, read_line, run, start
+from tests.local.command import ended, read_line, run, start
+from tests.local.programs import REGION, ROOT, STACK_FILE, write_files
 
 PROGRAM = """
     import pulumi
@@ -210,7 +210,7 @@ def test_the_command_tells_what_changed(tmp_path: Path) -> None:
         client.close()
     done = subprocess.run(
         [sys.executable, "-m", "local", "apply", "--port", port],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=30,

@@ -7,8 +7,8 @@ import pytest
 
 from local.cloud import Cloud
 from local.instance import read_token
+from tests.local.gate.raw import Answer, request, send
 from tests.local.probe import REGION
-from tests.local.raw import Answer, request, send
 
 NAME = "batches.example"
 

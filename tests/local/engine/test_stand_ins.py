@@ -12,8 +12,8 @@ from local.engine.project import Project, ProjectError
 from local.engine.resources import create_stack
 from local.services.ecs.images import Images
 from tests.local.probe import eventually
+from tests.local.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 ACCOUNT, REGION = "123456789012", "ap-northeast-1"
 ARN = f"{REGION}:{ACCOUNT}"
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/etl"

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from local.engine.project import load
 from local.engine.resources import create_stack
 from local.faults import Faults
 from tests.local.probe import REGION, eventually
+from tests.local.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 IMAGE = "docker.io/library/batch:1"  # not of ECR, so a job needs no right to pull it
 CONFIG: Mapping[str, Any] = {
     "image": IMAGE,

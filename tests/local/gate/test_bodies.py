@@ -13,8 +13,8 @@ import pytest
 import local.cloud
 from local.cloud import Cloud
 from local.services.iam import iam
+from tests.local.gate.raw import request, send
 from tests.local.probe import REGION
-from tests.local.raw import request, send
 
 MEGABYTE = 1 << 20
 TARGET = "AmazonEC2ContainerServiceV20141113.ListClusters"

@@ -25,8 +25,8 @@ from local.engine.resources import create_stack
 from local.services.iam import iam
 from local.services.iam.policies import Statement
 from local.services.scheduler import schedules
+from tests.local.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
 HERE = f"{REGION}:{ACCOUNT}"
 WAIT_SCALE = 0.0005

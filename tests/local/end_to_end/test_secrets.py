@@ -18,7 +18,7 @@ from local.engine.resources.context import Context
 from local.engine.state import Created, Properties, Registration
 from local.services.iam import iam
 from tests.local.probe import REGION, eventually
-from tests.recorder import ROOT
+from tests.local.programs import ROOT
 
 IMAGE = "registry.example.com/holder:1"
 SECONDS = 30

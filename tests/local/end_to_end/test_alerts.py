@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,8 @@ from local.services.iam import iam
 from local.services.scheduler import schedules
 from local.services.stepfunctions import asl, integrations
 from tests.local.probe import PROGRAM, REGION, eventually, write_image
+from tests.local.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 IMAGE = "docker.io/library/probe:1"  # not of ECR, so a job needs no right to pull it
 PREFIX = "fargate-batch-dev-"
 EXECUTION = f"arn:aws:states:{REGION}:111122223333:execution:{PREFIX}"
