@@ -37,8 +37,6 @@ OF_PROGRAM = (
 TESTS = {
     "components": OF_PROGRAM,
     "settings": OF_PROGRAM,
-    "arguments.py": OF_PROGRAM,
-    "outputs.py": OF_PROGRAM,
     "lambdas": ("tests/lambdas",),
     "batch": ("tests/batch",),
 }

@@ -39,3 +39,8 @@ def here() -> Here:
         )
         _asked[loop] = asked
     return asked[1]
+
+
+def known_region(resource: pulumi.Resource) -> str:
+    """The Region of the resource's provider, where an output will not do."""
+    return aws.get_region(opts=pulumi.InvokeOptions(parent=resource)).region

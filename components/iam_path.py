@@ -1,27 +1,35 @@
 """Where in IAM a stack's roles are, and how much they may be granted at most."""
 
-import asyncio
-from weakref import WeakKeyDictionary
+import contextlib
+from collections.abc import Generator
+from contextvars import ContextVar
 
 import pulumi
 
-_placed: WeakKeyDictionary[asyncio.AbstractEventLoop, str] = WeakKeyDictionary()
+_placed: ContextVar[str] = ContextVar("_placed", default="/")
 
 
 def role_path() -> str:
     """The IAM path of this stack's roles: PROJECT/STACK/ under that of `place_roles`."""
-    under = _placed.get(asyncio.get_event_loop(), "/")
-    return f"{under}{pulumi.get_project()}/{pulumi.get_stack()}/"
+    return f"{_placed.get()}{pulumi.get_project()}/{pulumi.get_stack()}/"
 
 
-def place_roles(path: str, permissions_boundary: str | None) -> None:
-    """Put the roles that the program makes from here on under a path, and give them a boundary.
+@contextlib.contextmanager
+def place_roles(path: str) -> Generator[None]:
+    """Put the roles that are made meanwhile under a path."""
+    before = _placed.set(path)
+    try:
+        yield
+    finally:
+        _placed.reset(before)
 
-    Both are for a run of the program, which has an event loop of its own.
-    """
-    _placed[asyncio.get_event_loop()] = path
 
-    def place(
+def bounded(
+    opts: pulumi.ResourceOptions | None, permissions_boundary: str | None
+) -> pulumi.ResourceOptions:
+    """A component's options, such that the roles in it get a boundary."""
+
+    def bound(
         args: pulumi.ResourceTransformationArgs,
     ) -> pulumi.ResourceTransformationResult | None:
         if args.type_ != "aws:iam/role:Role":
@@ -29,5 +37,5 @@ def place_roles(path: str, permissions_boundary: str | None) -> None:
         props = {**args.props, "permissions_boundary": permissions_boundary}
         return pulumi.ResourceTransformationResult(props, args.opts)
 
-    if permissions_boundary is not None:
-        pulumi.runtime.register_stack_transformation(place)
+    own = pulumi.ResourceOptions(transformations=[bound] if permissions_boundary else None)
+    return pulumi.ResourceOptions.merge(opts, own)

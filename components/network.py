@@ -8,13 +8,15 @@ import pulumi_aws as aws
 import pulumi_awsx as awsx
 
 from . import defaults
+from ._here import known_region
 
 
 class NetworkArgs(TypedDict):
-    """Either `region` and `cidr` (a new VPC) or `vpc_id` and `subnet_ids` (an existing one)."""
+    """Either `cidr` (a new VPC) or `vpc_id` and `subnet_ids` (an existing one)."""
 
-    region: NotRequired[str]
-    """The Region a new VPC is in: its S3 endpoint is named after it."""
+    region: NotRequired[str | None]
+    """The Region a new VPC is in: its S3 endpoint is named after it. Default: the one of the AWS
+    provider."""
     cidr: NotRequired[str]
     """The IPv4 range of the new VPC, a /16 to /24. Default: 10.0.0.0/16."""
     nat: NotRequired[bool]
@@ -56,9 +58,7 @@ class Network(pulumi.ComponentResource):
             self.vpc_id = pulumi.Output.from_input(vpc_id)
             self.subnet_ids = pulumi.Output.from_input(subnet_ids)
         else:
-            if "region" not in args:
-                raise ValueError(f"Network {name}: give region, or vpc_id and subnet_ids")
-            vpc = _new_vpc(name, args["region"], args, child)
+            vpc = _new_vpc(name, args.get("region") or known_region(self), args, child)
             self.vpc_id = vpc.vpc_id
             nat = args.get("nat", defaults.NAT)
             self.subnet_ids = vpc.private_subnet_ids if nat else vpc.public_subnet_ids

@@ -1,4 +1,4 @@
-"""The stack's configuration, read and validated before the first resource: `load()`.
+"""The stack's configuration, read and validated before the first resource.
 
 `defaults.py` and `outcomes.py` are links to those of the components, because `components` has
 another name in the package than in a clone.
@@ -41,12 +41,14 @@ __all__ = [
 ]
 
 
-def load_or_end() -> Settings:
-    """Reads the configuration as `load` does; one that is refused ends the program."""
+def load_or_end() -> Any:  # noqa: ANN401 - the shape is what is checked
+    """What the stack's file says, such that `load` takes it; else the program ends."""
     try:
-        return load()
+        values = _configured_values()
+        validated(values)
     except SettingsError as error:
         end_program(error)
+    return values
 
 
 def load() -> Settings:
@@ -54,6 +56,10 @@ def load() -> Settings:
 
     Raises `SettingsError` with a line for each key that is refused: key, value, what is allowed.
     """
+    return validated(_configured_values())
+
+
+def _configured_values() -> Mapping[str, Any]:
     if misspelt := _misspelt_namespace():
         raise SettingsError(f"{misspelt}: unknown namespace; the one of this project is {PROJECT}")
     config = pulumi.Config(PROJECT)
@@ -69,17 +75,11 @@ def load() -> Settings:
     region = pulumi.Config("aws").get("region")
     if region is None:
         raise SettingsError("aws:region: missing; set it, such as aws:region: ap-northeast-1")
-    settings = validated({**values, "region": region})
-    if settings.protect and settings.alerts.nobody:
-        pulumi.log.warn(
-            f"{PROJECT}:alerts: nobody gets a message when something fails in this protected stack;"
-            " name emails, httpsEndpoints or chat"
-        )
-    return settings
+    return {**values, "region": region}
 
 
 def validated(values: Mapping[str, Any]) -> Settings:
-    """The settings of a stack whose file has these keys, `region` among them.
+    """The settings of a stack whose file has these keys, or of a platform with these arguments.
 
     Raises `SettingsError` as `load` does.
     """

@@ -53,9 +53,12 @@ class Settings(Section):
     alerts: AlertSettings = AlertSettings()
     task_events: TaskEventSettings = TaskEventSettings()
 
-    region: Annotated[
-        str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "must be a Region, such as ap-northeast-1")
-    ]
+    region: (
+        Annotated[
+            str, matching(r"[a-z]{2}(-[a-z]+)+-\d", "must be a Region, such as ap-northeast-1")
+        ]
+        | None
+    ) = None
     """Not of this namespace: `aws:region`."""
 
     def jobs_of(self, upload: UploadSettings) -> list[str]:

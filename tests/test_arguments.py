@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 from pulumi.provider.experimental.analyzer import Analyzer
 
-import arguments
 import components
-from arguments import repository_arn
-from components import defaults
+from components import arguments, defaults
+from components.arguments import repository_arn
 from tests.recorder import ROOT, deploy_stack, one
 
 DIGEST = "sha256:" + "0" * 64

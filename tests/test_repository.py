@@ -19,8 +19,6 @@ PROGRAM = (
     "lambdas/",
     "__main__.py",
     "settings/",
-    "arguments.py",
-    "outputs.py",
 )
 REQUIREMENTS = (
     "requirements.txt",

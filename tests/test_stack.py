@@ -133,12 +133,13 @@ def test_nothing_was_made_of_a_value_that_was_not_there(stack: str) -> None:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_resource_but_the_schedule_group_belongs_to_a_component(stack: str) -> None:
+def test_every_resource_belongs_to_a_component_and_each_of_them_to_the_platform(
+    stack: str,
+) -> None:
     resources = the_stack(stack).resources
     own = {r.urn for r in resources if r.type.startswith("fargate-batch:index:")}
-    orphans = [r for r in resources if r.parent not in own and r.urn not in own]
-    assert [(r.type, r.name) for r in orphans] == [
-        ("aws:scheduler/scheduleGroup:ScheduleGroup", "schedules")
+    assert [(r.type, r.name) for r in resources if r.parent not in own] == [
+        ("fargate-batch:index:BatchPlatform", "platform")
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from components import Network
 from tests.components.parts import names, outputs
-from tests.recorder import Recording, deploy, every, one
+from tests.recorder import REGION, Recording, deploy, every, one
 
 GROUP = {
     ("SecurityGroup", "network-tasks"),
@@ -100,6 +100,6 @@ def test_given_security_groups_are_used_and_none_is_made() -> None:
     assert (found["security_group_id"], found["security_group_ids"]) == ("sg-1", groups)
 
 
-def test_without_region_or_ids_it_is_refused() -> None:
-    with pytest.raises(ValueError, match="network: give region, or vpc_id and subnet_ids"):
-        network(cidr="10.0.0.0/16")
+def test_a_new_network_is_in_the_region_of_its_provider_where_none_is_said() -> None:
+    (endpoint,) = one(network().resources, type="awsx:ec2:Vpc").inputs["vpcEndpointSpecs"]
+    assert endpoint["serviceName"] == f"com.amazonaws.{REGION}.s3"

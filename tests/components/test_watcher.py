@@ -151,7 +151,7 @@ def test_a_protected_stack_that_tells_nobody_is_warned_about(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     warnings = list[str]()
-    monkeypatch.setattr("pulumi.log.warn", warnings.append)
+    monkeypatch.setattr("pulumi.log.warn", lambda text, *_: warnings.append(text))
     deploy_stack("dev", protect=protect, alerts=alerts)
     assert [w for w in warnings if "nobody gets a message" in w] == warnings
     assert bool(warnings) == warned

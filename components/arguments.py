@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 import pulumi
 from pulumi_aws.scheduler import ScheduleGroup
 
-import components as c
-from settings import Settings, StepSettings, WhenSettings
+from . import parts as c
+from ._settings import Settings, StepSettings, WhenSettings
 
 Jobs = Mapping[str, c.FargateJob]
 Machines = Mapping[str, c.BatchStateMachine]

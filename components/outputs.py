@@ -1,10 +1,10 @@
-"""What a stack puts out: for other stacks, which read it by these names, and for its operators."""
+"""What a platform puts out: for other stacks, which read it by these names, and for operators."""
 
 from collections.abc import Mapping, Sequence
 
 import pulumi
 
-import components as c
+from . import parts as c
 
 Outputs = Mapping[str, pulumi.Output[str]]
 

@@ -1,0 +1,173 @@
+"""A whole platform: what its arguments name becomes components, what others read outputs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+from pulumi_aws.scheduler import ScheduleGroup
+
+from . import arguments as args
+from . import outputs as out
+from . import parts as c
+from ._keys import as_configured
+from ._settings import Settings, validated
+from .iam_path import bounded, place_roles
+from .platform_args import BatchPlatformArgs, JobOutputs, PipelineOutputs, UploadOutputs
+
+
+class BatchPlatform(pulumi.ComponentResource):
+    """Jobs, what starts them, and all that they need: one in a stack.
+
+    Takes what a stack's file says and makes what the program of the repository makes. Its names are
+    PROJECT-STACK-…: a second one in a stack would have the same. Costs little until a task runs:
+    some alarms, a key and a dashboard, about 10 USD a month.
+    """
+
+    upload_bucket: pulumi.Output[str]
+    """The name of the bucket whose uploads start batches."""
+    results_bucket: pulumi.Output[str]
+    """The name of the bucket batches write to."""
+    cluster_arn: pulumi.Output[str]
+    """The ARN of the ECS cluster."""
+    vpc_id: pulumi.Output[str]
+    """The VPC's id."""
+    subnet_ids: pulumi.Output[Sequence[str]]
+    """The ids of the subnets of the tasks."""
+    security_group_id: pulumi.Output[str]
+    """The id of the security group of the tasks."""
+    jobs: pulumi.Output[Mapping[str, JobOutputs]]
+    """What runs each job, by its name."""
+    pipelines: pulumi.Output[Mapping[str, PipelineOutputs]]
+    """What runs each pipeline, by its name."""
+    schedules: pulumi.Output[Mapping[str, str]]
+    """The ARN of each schedule, by its name."""
+    uploads: pulumi.Output[Mapping[str, UploadOutputs]]
+    """What each upload is delivered by, by its name."""
+    task_event_log_group: pulumi.Output[str]
+    """The log group of all task state changes."""
+    alerts_topic_arn: pulumi.Output[str]
+    """The ARN of the SNS topic of failure messages."""
+
+    def __init__(
+        self, name: str, args: BatchPlatformArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        config = validated(as_configured(args, BatchPlatformArgs))
+        opts = bounded(opts, config.permissions_boundary)
+        super().__init__("fargate-batch:index:BatchPlatform", name, dict(args), opts)
+        if config.protect and config.alerts.nobody:
+            pulumi.log.warn(
+                "fargate-batch:alerts: nobody gets a message when something fails in this protected"
+                " stack; name emails, httpsEndpoints or chat",
+                self,
+            )
+        with place_roles(config.role_path):
+            self._outputs = _make(
+                config,
+                pulumi.ResourceOptions(
+                    parent=self,
+                    # Before there was a platform, the program made all this by itself.
+                    aliases=[pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)],
+                ),
+            )
+        values = {key: pulumi.Output.from_input(value) for key, value in self._outputs.items()}
+        self.upload_bucket = values["uploadBucket"]
+        self.results_bucket = values["resultsBucket"]
+        self.cluster_arn = values["clusterArn"]
+        self.vpc_id = values["vpcId"]
+        self.subnet_ids = values["subnetIds"]
+        self.security_group_id = values["securityGroupId"]
+        self.jobs = values["jobs"]
+        self.pipelines = values["pipelines"]
+        self.schedules = values["schedules"]
+        self.uploads = values["uploads"]
+        self.task_event_log_group = values["taskEventLogGroup"]
+        self.alerts_topic_arn = values["alertsTopicArn"]
+        self.register_outputs(
+            {
+                "upload_bucket": self.upload_bucket,
+                "results_bucket": self.results_bucket,
+                "cluster_arn": self.cluster_arn,
+                "vpc_id": self.vpc_id,
+                "subnet_ids": self.subnet_ids,
+                "security_group_id": self.security_group_id,
+                "jobs": self.jobs,
+                "pipelines": self.pipelines,
+                "schedules": self.schedules,
+                "uploads": self.uploads,
+                "task_event_log_group": self.task_event_log_group,
+                "alerts_topic_arn": self.alerts_topic_arn,
+            }
+        )
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """All outputs, by the names that a stack exports them under: `uploadBucket`, ….
+
+        What an update makes is unknown in a preview, each part by itself: so they are mappings of
+        outputs.
+        """
+        return self._outputs
+
+
+def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
+    network = c.Network("network", args.network(config), child)
+    cluster = c.BatchCluster("cluster", args.cluster(config), child)
+    uploads = c.UploadBucket("uploads", args.upload_bucket(config), child)
+    results = c.ResultsBucket("results", args.results_bucket(config), child)
+    events = c.TaskEventLogger("task-events", args.task_events(config, cluster), child)
+    reaper = c.TaskReaper("task-reaper", args.task_reaper(config, cluster), child)
+    group = ScheduleGroup("schedules", opts=child)
+    image = c.BatchImage("batch", args.image(config), child) if config.builds_image else None
+
+    execution = None
+    if args.some_share_execution_role(config):
+        execution = c.ExecutionRole("execution", args.execution_role(config, image), child)
+
+    jobs, places, machines = {}, {}, {}
+    for name in config.jobs:
+        places[name] = args.placement(config, name, cluster, network)
+        job = args.job(config, name, uploads, results, image, execution)
+        jobs[name] = c.FargateJob(name, job, child)
+        machine = args.state_machine(config, name, jobs, places)
+        machines[name] = c.BatchStateMachine(name, machine, child)
+
+    roles = c.TriggerRoles("roles", args.trigger_roles(config, cluster, group, jobs), child)
+    pipelines = {
+        name: c.ScheduledPipeline(name, args.pipeline(config, name, group, machines, roles), child)
+        for name in config.pipelines
+    }
+    triggers = {
+        name: c.UploadTrigger(
+            name,
+            args.upload(config, name, uploads, jobs, machines, places, pipelines, roles),
+            child,
+        )
+        for name in config.uploads
+    }
+    schedules = {
+        name: c.ScheduledTask(
+            name, args.scheduled_task(config, name, group, jobs, places, roles), child
+        )
+        for name in config.schedules
+    }
+    watched = args.alerts(
+        config, cluster, events, reaper, group, machines, triggers, pipelines, schedules
+    )
+    alerts = c.FailureAlerts("alerts", watched, child)
+    watcher = args.watcher(config, cluster, events, pipelines, watched, alerts)
+    c.Watcher("watcher", watcher, child)
+
+    outputs = {
+        "uploadBucket": uploads.bucket_name,
+        "resultsBucket": results.bucket_name,
+        "clusterArn": cluster.cluster_arn,
+        **out.network(network),
+        "jobs": {name: out.job(jobs[name], machine) for name, machine in machines.items()},
+        "pipelines": {name: out.pipeline(pipeline) for name, pipeline in pipelines.items()},
+        "schedules": {name: schedule.schedule_arn for name, schedule in schedules.items()},
+        "uploads": {name: out.upload(trigger) for name, trigger in triggers.items()},
+        "taskEventLogGroup": events.log_group_name,
+        "alertsTopicArn": alerts.topic_arn,
+    }
+    c.StackIndex("index", args.stack_index(config, outputs, watched, alerts), child)
+    return outputs
