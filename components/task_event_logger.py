@@ -12,6 +12,7 @@ from ._delivery import Rule, Target, deliver, listen
 from ._iam import allow, arn, service_role
 from ._machine import machine_prefix
 from ._queries import QUERIES
+from ._task import family
 
 _HANDLER = Path(__file__).parent.parent / "lambdas" / "task_events" / "handler.py"
 
@@ -93,7 +94,10 @@ class TaskEventLogger(pulumi.ComponentResource):
             timeout=10,
             environment={
                 "variables": {
-                    "KEEP_EVENT": "true" if args.get("keep_event", defaults.KEEP_EVENT) else "false"
+                    "KEEP_EVENT": "true"
+                    if args.get("keep_event", defaults.KEEP_EVENT)
+                    else "false",
+                    "FAMILY_PREFIX": family(""),
                 }
             },
             logging_config={"log_format": "Text", "log_group": log_group.name},

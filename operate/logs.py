@@ -56,9 +56,9 @@ def last_of_task(stack: Stack, job: Job, task: str, count: int) -> list[Entry]:
 def of_job(
     stack: Stack, job: Job, since: datetime, until: datetime | None = None
 ) -> Iterator[Entry]:
-    """What all tasks of a job wrote within a time."""
+    """What all tasks of a job wrote within a time; not what their sidecars did."""
     times = {"startTime": _millis(since)} | ({} if until is None else {"endTime": _millis(until)})
-    yield from _read(stack, job, **times)
+    yield from _read(stack, job, logStreamNamePrefix=stream_of(job.name, ""), **times)
 
 
 def follow(stack: Stack, job: Job, since: datetime) -> Iterator[Entry]:

@@ -461,26 +461,28 @@ def _running(stack: Stack) -> list[Line]:
     for page in pages.paginate(cluster=stack.cluster, desiredStatus="RUNNING"):
         if page["taskArns"]:
             tasks = ecs.describe_tasks(cluster=stack.cluster, tasks=page["taskArns"])["tasks"]
-            lines += [_line_of(task) for task in tasks if task["lastStatus"] != "STOPPED"]
+            lines += [_line_of(stack, task) for task in tasks if task["lastStatus"] != "STOPPED"]
     return lines
 
 
-def _line_of(task: Mapping[str, Any]) -> Line:
+def _line_of(stack: Stack, task: Mapping[str, Any]) -> Line:
     group, by = task.get("group") or "", task.get("startedBy") or ""
     kind, _, name = by.partition("/")
     kinds = {"events-rule": "rule", "chronos-schedule": "schedule"}
     trigger = {"kind": kinds.get(kind, "other"), "name": name if kind in kinds else by or None}
     if group.startswith("execution:"):
         trigger = {"kind": "execution", "name": group.removeprefix("execution:")}
-    override = next(iter(task.get("overrides", {}).get("containerOverrides", [])), {})
-    variables = {one["name"]: one.get("value") for one in override.get("environment", [])}
+    overrides = task.get("overrides", {}).get("containerOverrides", [])
+    variables = {
+        one["name"]: one.get("value") for own in overrides for one in own.get("environment", [])
+    }
     bucket, key = variables.get("BUCKET"), variables.get("OBJECT_KEY")
-    containers = task.get("containers") or [{}]
+    family = task["taskDefinitionArn"].rpartition("/")[2].partition(":")[0]
     created = task.get("createdAt")
     return {
         "taskId": task["taskArn"].rpartition("/")[2],
         "taskArn": task["taskArn"],
-        "job": containers[0].get("name"),
+        "job": family.removeprefix(f"{stack.prefix}job-"),
         "lastStatus": task["lastStatus"],
         "version": 0,
         "trigger": trigger,

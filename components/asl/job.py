@@ -84,6 +84,10 @@ def run_job(
             "Seconds": expression("$ceil($random() * $min([300, 5 * $power(2, $attempt)]))"),
             "Next": "RunTask",
         },
+        "Succeeded": {
+            "Type": "Succeed",
+            "Output": expression(_output(task, "$task.arn", "$task.exitCode")),
+        },
         "Failed": {
             "Type": "Fail",
             "Error": expression(_ERROR),
@@ -259,16 +263,20 @@ def _run_task(
         "Output": expression(
             f"""(
             $container := $states.result.Containers[Name = {name}];
-            {{"job": {name},
-              "taskArn": $states.result.TaskArn,
-              "exitCode": $container.ExitCode,
-              "attempts": $attempt + 1,
-              "logGroup": {json.dumps(task.log_group_name)},
-              "logStream": {_stream(task, "$states.result.TaskArn")}}}
+            {_output(task, "$states.result.TaskArn", "$container.ExitCode")}
             )"""
         ),
         "End": True,
     }
+
+
+def _output(task: Task, task_arn: str, exit_code: str) -> str:
+    return f"""{{"job": {json.dumps(task.name)},
+              "taskArn": {task_arn},
+              "exitCode": {exit_code},
+              "attempts": $attempt + 1,
+              "logGroup": {json.dumps(task.log_group_name)},
+              "logStream": {_stream(task, task_arn)}}}"""
 
 
 def _stream(task: Task, task_arn: str) -> str:
@@ -300,6 +308,9 @@ def _diagnose(task: Task, retries: RetryPolicy) -> States:
         "Decide": {
             "Type": "Choice",
             "Choices": [
+                # A state fails by any container's exit code, a sidecar's that is killed as the
+                # job's own ends, too.
+                {"Condition": expression(_ENDED_WELL), "Next": "Succeeded"},
                 {
                     "Condition": expression(
                         f"$attempt < {retries.attempts} and ({_may_succeed_later(retries)})"
@@ -309,7 +320,7 @@ def _diagnose(task: Task, retries: RetryPolicy) -> States:
                         "interruptions": expression(f"$interruptions + (({_INTERRUPTED}) ? 1 : 0)"),
                     },
                     "Next": "BackOff",
-                }
+                },
             ],
             "Default": "Failed",
         },
@@ -329,6 +340,7 @@ def _task_of(name: str) -> str:
     )"""
 
 
+_ENDED_WELL = '$task.stopCode = "EssentialContainerExited" and $task.exitCode = 0'
 _INTERRUPTED = '$task.stopCode in ["SpotInterruption", "TerminationNotice"]'
 _NEVER_STARTED = '$task.stopCode = "TaskFailedToStart"'
 _OUT_OF_MEMORY = '$contains($task.reason & $task.containerReason, "OutOfMemory")'

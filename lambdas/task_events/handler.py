@@ -313,11 +313,11 @@ def _object_of_task(event: object) -> Object | None:
     detail = _detail(event, "taskArn") or {}
     overrides = detail.get("overrides")
     match overrides:
-        case {"containerOverrides": [{"environment": [*pairs]}, *_]}:
+        case {"containerOverrides": [*containers]}:
             values = {
                 pair.get("name"): _text(pair.get("value"))
-                for pair in cast("list[object]", pairs)
-                if isinstance(pair, dict)
+                for container in cast("list[object]", containers)
+                for pair in _variables(container)
             }
         case _:
             return None
@@ -325,6 +325,12 @@ def _object_of_task(event: object) -> Object | None:
     if bucket is None or key is None:
         return None
     return {"bucket": _valid_unicode(bucket), "key": _valid_unicode(key)}
+
+
+def _variables(container: object) -> list[dict[str, object]]:
+    given = container.get("environment") if isinstance(container, dict) else None
+    pairs = cast("list[object]", given) if isinstance(given, list) else []
+    return [cast("dict[str, object]", pair) for pair in pairs if isinstance(pair, dict)]
 
 
 def _from_millis(value: object) -> str | None:
@@ -477,12 +483,14 @@ def _containers(containers: object) -> list[Container]:
 
 
 def _essential(containers: list[Container], family: str | None) -> Container | None:
-    """Find the job's container: the one named like the family, else the first one of the job's.
+    """Find the job's container: the one its family is named after, else the first of the job's own.
 
-    Events do not say which container is essential.
+    Events do not say which container is essential, and list them in any order. FAMILY_PREFIX is
+    what the stack puts before a job's name.
     """
+    job = (family or "").removeprefix(os.environ.get("FAMILY_PREFIX", ""))
     own = [one for one in containers if not (one["name"] or "").startswith(SIDECAR)]
-    named = [one for one in own if one["name"] == family]
+    named = [one for one in own if one["name"] == job]
     return next(iter(named or own), None)
 
 

@@ -21,13 +21,11 @@ def tasks(ecs: Any, cluster: str) -> list[dict[str, Any]]:  # noqa: ANN401 -- bo
 
 
 def exit_code(task: dict[str, Any]) -> int | None:
-    """The container's exit code; None while it runs, or when it never did."""
-    codes: list[int] = [
-        container["exitCode"]
-        for container in task.get("containers", [])
-        if container.get("exitCode") is not None
-    ]
-    return codes[0] if codes else None
+    """The exit code of the job's own container; None while it runs, or when it never did."""
+    family = task["taskDefinitionArn"].rpartition(":")[0]
+    containers: list[dict[str, Any]] = task.get("containers", [])
+    own = (one for one in containers if family.endswith(f"-job-{one['name']}"))
+    return next((one.get("exitCode") for one in own), None)
 
 
 def why(described: dict[str, Any]) -> str:

@@ -263,6 +263,27 @@ def failed(task: dict[str, Any]) -> dict[str, str]:
     return {"Error": "States.TaskFailed", "Cause": json.dumps(task)}
 
 
+def test_the_jobs_own_container_decides_and_a_sidecar_that_was_killed_does_not() -> None:
+    task = ended(0)
+    task["Containers"].insert(0, {"Name": "router", "LastStatus": "STOPPED", "ExitCode": 137})
+    assert diagnose(failed(task))[0] == "Succeeded"
+    caught = evaluate(STATES["RunTask"]["Catch"][0]["Assign"], error=failed(task))
+    _, assigned = choose(STATES["Diagnose"], **caught, attempt=1, interruptions=0)
+    output = evaluate(STATES["Succeeded"]["Output"], **assigned, attempt=1)
+    assert output == evaluate(STATES["RunTask"]["Output"], result=task, attempt=1)
+    assert (output["exitCode"], output["attempts"]) == (0, 2)
+    task["Containers"] = [{**one, "ExitCode": 137 - one["ExitCode"]} for one in task["Containers"]]
+    assert diagnose(failed(task))[:2] == ("Failed", "Batch.Failed")
+
+
+def test_a_task_that_was_stopped_has_not_succeeded_whatever_its_exit_code() -> None:
+    for stop_code, error in (
+        ("UserInitiated", "Batch.Stopped"),
+        ("TaskFailedToStart", "Batch.NeverStarted"),
+    ):
+        assert diagnose(failed(ended(0, stop_code)))[:2] == ("Failed", error)
+
+
 NETWORK = "Timeout waiting for network interface provisioning to complete"
 PULL = "CannotPullContainerError: pull image manifest has been retried 5 time(s)"
 

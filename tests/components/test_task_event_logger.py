@@ -40,7 +40,10 @@ def test_the_function_is_one_file_that_writes_to_its_own_log(*, keep_event: bool
     assert (ROOT / function["code"]["handler.py"]).is_file()
     assert (function["handler"], function["architectures"]) == ("handler.handler", ["arm64"])
     assert function["loggingConfig"] == {"logFormat": "Text", "logGroup": LOG}
-    assert function["environment"]["variables"]["KEEP_EVENT"] == str(keep_event).lower()
+    assert function["environment"]["variables"] == {
+        "KEEP_EVENT": str(keep_event).lower(),
+        "FAMILY_PREFIX": "fargate-batch-dev-job-",
+    }
     assert one(resources, type="LogGroup").inputs == {"name": LOG, "retentionInDays": 7}
 
 

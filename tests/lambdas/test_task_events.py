@@ -69,6 +69,7 @@ class Log:
 @pytest.fixture
 def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Log:
     monkeypatch.delenv("KEEP_EVENT", raising=False)
+    monkeypatch.delenv("FAMILY_PREFIX", raising=False)
     return Log(capsys)
 
 
@@ -573,6 +574,33 @@ def test_the_jobs_container_is_the_one_named_like_the_family(log: Log) -> None:
     event["detail"]["containers"].insert(0, helper)
     line = log.line(event)
     assert (line["job"], line["exitCode"], line["outcome"]) == ("ingest", 65, "failed")
+
+
+def test_the_jobs_container_is_the_one_named_like_the_family_after_the_stacks_prefix(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAMILY_PREFIX", "fargate-batch-dev-job-")
+    event = load("failed")
+    detail = event["detail"]
+    arn, _, revision = detail["taskDefinitionArn"].rpartition(":")
+    folder = arn.rpartition("/")[0]
+    detail["taskDefinitionArn"] = f"{folder}/fargate-batch-dev-job-ingest:{revision}"
+    router = detail["containers"][0] | {"name": "router", "exitCode": 137}
+    detail["containers"].insert(0, router)
+    line = log.line(event)
+    assert (line["job"], line["exitCode"], line["outcome"]) == ("ingest", 65, "failed")
+
+
+def test_the_object_of_a_task_is_found_in_the_overrides_of_any_of_its_containers(log: Log) -> None:
+    event = load("failed")
+    pairs = [{"name": "BUCKET", "value": "b"}, {"name": "OBJECT_KEY", "value": "k"}]
+    event["detail"]["overrides"] = {
+        "containerOverrides": [
+            {"name": "router"},
+            {"name": "ingest", "environment": pairs},
+        ]
+    }
+    assert log.line(event)["object"] == {"bucket": "b", "key": "k"}
 
 
 @pytest.mark.parametrize(

@@ -234,16 +234,14 @@ def _stop_tasks(role_arn: str, cluster: str, arns: list[str]) -> None:
 
 
 def _failed(task: dict[str, Any]) -> bool:
-    """Whether a stopped task is a failure: it never ran, was stopped, or a container said so."""
+    """Whether a stopped task is a failure: it never ran, was stopped, or a container said so.
+
+    Any container does, essential or not, as seen of tasks whose log router was killed at the end:
+    https://github.com/wellcomecollection/catalogue-pipeline/pull/3377
+    """
     if task.get("stopCode") not in {None, "EssentialContainerExited"}:
         return True
-    key = internals.task_definition_key(task["taskDefinitionArn"])
-    defined: list[dict[str, Any]] = internals.task_definitions()[key]["containerDefinitions"]
-    essential = {one["name"] for one in defined if one.get("essential", True)}
-    containers: list[dict[str, Any]] = task["containers"]
-    return any(
-        container.get("exitCode") != 0 for container in containers if container["name"] in essential
-    )
+    return any(container.get("exitCode") != 0 for container in task["containers"])
 
 
 def _blocking(call: Call) -> Json:

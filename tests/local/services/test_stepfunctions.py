@@ -57,17 +57,23 @@ def test_a_container_that_fails_fails_the_state_with_the_task_as_the_cause(
     assert task["StoppedReason"] == "Essential container in task exited"
 
 
-def test_a_container_that_is_not_essential_may_fail(machines: Machines, stack: Stack) -> None:
+def test_a_container_that_is_not_essential_fails_the_state_as_well(
+    machines: Machines, stack: Stack
+) -> None:
     definition = stack.define(
         containers=[
             {"name": "probe"},
             {"name": "side", "essential": False, "command": ["exit", "9"]},
         ]
     )
-    task = machines.outcome({"Run": run_task(stack, definition, ["exit", "0"])})
+    run = run_task(stack, definition, ["exit", "0"])
+    status, error, cause = machines.outcome({"Run": run})
+    assert (status, error) == ("FAILED", "States.TaskFailed")
+    task = json.loads(cause)
     exit_codes = {one["Name"]: one["ExitCode"] for one in task["Containers"]}
     assert exit_codes["probe"] == 0
     assert exit_codes["side"] != 0
+    assert task["StopCode"] == "EssentialContainerExited"
 
 
 def test_a_task_whose_image_is_missing_never_starts_and_fails_the_state(
