@@ -395,6 +395,7 @@ def pipeline(
         else None,
         "steps": [[_step(step, machines) for step in members] for members in pipeline.steps],
         "overlap": pipeline.overlap,
+        "timezone": pipeline.timezone,
         "role_arn": roles.pipeline_role_arn,
         "log_retention_days": config.log_retention_days,
         "protect": config.protect,

@@ -23,9 +23,11 @@ class StepArgs(TypedDict):
     state_machine_arn: pulumi.Input[str]
     """The job's state machine: `BatchStateMachine.state_machine_arn`."""
     commands: NotRequired[Sequence[str] | None]
-    """The container's arguments instead of the task definition's."""
+    """The container's arguments instead of the task definition's; `<scheduledTime>`,
+    `<date:FORMAT>`, `<executionName>` of the pipeline, and `<bucket>` and
+    `<key>` of the upload that starts it stand for their values."""
     environment: NotRequired[Mapping[str, str] | None]
-    """Environment variables in addition to the task definition's."""
+    """Environment variables in addition to the task definition's, with the same placeholders."""
     on_failure: NotRequired[str]
     """stop: the pipeline fails when the step does; continue: it goes on. Default: stop."""
 
@@ -40,6 +42,8 @@ class ScheduledPipelineArgs(TypedDict):
     overlap: NotRequired[str]
     """skip: a run ends at once, as succeeded, while an earlier one still runs; allow: it does not.
     Default: skip."""
+    timezone: NotRequired[str]
+    """The IANA time zone of the dates in what steps are given. Default: UTC."""
     role_arn: NotRequired[pulumi.Input[str] | None]
     """The role that the steps are started with: `TriggerRoles`. Default: one of its own."""
     log_retention_days: NotRequired[int]
@@ -51,14 +55,21 @@ class ScheduledPipelineArgs(TypedDict):
 class ScheduledPipeline(pulumi.ComponentResource):
     """Runs `BatchStateMachine`s in series with `states:startExecution.sync:2`, on a schedule.
 
-    Any input starts it. If that is an S3 "Object Created" event as EventBridge delivers it, each
-    step's environment gains the variables by which a `BatchStateMachine` tells of it; a step's own
-    of the same name goes before. Output: `{"steps": [result, ...]}`, a list for a step whose
-    members ran side by side, where a result is `{"job", "status", "execution", "output"}`, or with
-    `on_failure` continue `{"job", "status": "FAILED", "error", "cause"}`. A run that was skipped
-    ends with `{"skipped": true, "running": execution}`. Error: `Pipeline.StepFailed`.
+    If its input is an S3 "Object Created" event as EventBridge delivers it, each step's environment
+    gains the variables by which a `BatchStateMachine` tells of it; a step's own of the same name
+    goes before. Further members of the input, each optional: `scheduledTime`, the UTC time that the
+    run is about, else the upload's or that of the start; `fromStep`, the number of the step to
+    begin with, and `results`, those of the steps before it, which are kept, and of the members of
+    that step, of which those that succeeded are not run again.
 
-    A run of N steps takes N + 4 state transitions, at 0.000025 USD, beside those of its jobs.
+    Output: `{"steps": [result, ...]}`, a list for a step whose members ran
+    side by side, where a result is `{"job", "status", "execution", "output"}`, or with
+    `on_failure` continue `{"job", "status": "FAILED", "error", "cause"}`, or `{"job", "status":
+    "SKIPPED"}`. A run that was skipped ends with `{"skipped": true, "running": execution}`.
+    Errors: `Pipeline.StepFailed`, `Input.Invalid`.
+
+    A run of N steps takes N + 4 state transitions, at 0.000025 USD, beside those of its jobs; each
+    member of those that run side by side takes one more.
     """
 
     state_machine_arn: pulumi.Output[str]
@@ -86,6 +97,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
                     name,
                     [[_step(member) for member in step] for step in steps],
                     skip_overlap=skip_overlap,
+                    timezone=args.get("timezone", defaults.TIMEZONE),
                 )
             ),
             statements=_statements(name, args["steps"], skip_overlap=skip_overlap),

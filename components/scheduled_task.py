@@ -10,6 +10,7 @@ from ._dead_letters import with_queue
 from ._documents import json_text
 from ._schedule import ScheduleArgs, schedule
 from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
+from .placeholders import IN_SCHEDULES, Placeholder, parts
 
 
 class ScheduledTaskArgs(TypedDict):
@@ -24,9 +25,10 @@ class ScheduledTaskArgs(TypedDict):
     count: NotRequired[int]
     """How many tasks are started each time, 1 to 10. Default: 1."""
     commands: NotRequired[Sequence[str] | None]
-    """The container's arguments instead of the task definition's."""
+    """The container's arguments instead of the task definition's; `<scheduledTime>` and
+    `<executionName>` stand for what Scheduler calls so, as do its own placeholders."""
     environment: NotRequired[Mapping[str, str] | None]
-    """Environment variables in addition to the task definition's."""
+    """Environment variables in addition to the task definition's, with the same placeholders."""
     protect: NotRequired[bool]
     """Whether the dead letters stay when the schedule is removed. Default: True."""
 
@@ -79,9 +81,16 @@ class ScheduledTask(pulumi.ComponentResource):
 def _override(args: ScheduledTaskArgs, name: pulumi.Output[str]) -> dict[str, object]:
     override: dict[str, object] = {"name": name}
     if (commands := args.get("commands")) is not None:
-        override["command"] = commands
+        override["command"] = [_said(text) for text in commands]
     if (environment := args.get("environment")) is not None:
         override["environment"] = [
-            {"name": key, "value": value} for key, value in sorted(environment.items())
+            {"name": key, "value": _said(value)} for key, value in sorted(environment.items())
         ]
     return override
+
+
+def _said(text: str) -> str:
+    return "".join(
+        f"<{IN_SCHEDULES[part.name]}>" if isinstance(part, Placeholder) else part
+        for part in parts(text)
+    )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 import pulumi
 
@@ -61,6 +62,14 @@ def _pipelines_and_their_uploads(settings: Settings) -> Iterable[str]:
                 f"{PROJECT}:pipelines.{name}.overlap: missing; as uploads start it, say allow, or "
                 "skip if uploads are to start nothing while a run goes on"
             )
+        told = {it for step in chain.from_iterable(pipeline.steps) for it in step.placeholders}
+        for placeholder in sorted(told & {"bucket", "key"}):
+            if name not in started or pipeline.schedule is not None:
+                yield (
+                    f"{PROJECT}:pipelines.{name}.steps: <{placeholder}> is known of an upload, and "
+                    + ("no upload" if name not in started else "its schedule, too,")
+                    + " starts it"
+                )
         if name not in started and pipeline.schedule is None:
             yield f"{PROJECT}:pipelines.{name}.schedule: missing; no upload starts it either"
 

@@ -2,15 +2,29 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
 
-from . import defaults
+from . import defaults, placeholders
 from .expressions import Moment, ScheduleExpression, Timezone
 from .values import EnvironmentName, Name, Seconds, Section, Text, check_overrides
 
 # As many as an inline Map state runs at a time, and as a person can follow.
 STEPS_SIDE_BY_SIDE = 40
+
+
+def _step_text(value: str) -> str:
+    placeholders.check_step(value)
+    return value
+
+
+def _schedule_text(value: str) -> str:
+    placeholders.check_schedule(value)
+    return value
+
+
+StepText = Annotated[Text, AfterValidator(_step_text)]
+ScheduleText = Annotated[Text, AfterValidator(_schedule_text)]
 
 
 class WhenSettings(Section):
@@ -34,14 +48,21 @@ class StepSettings(Section):
     """One job of a pipeline."""
 
     job: Name
-    commands: tuple[Text, ...] | None = None
-    environment: dict[EnvironmentName, Text] | None = None
+    commands: tuple[StepText, ...] | None = None
+    environment: dict[EnvironmentName, StepText] | None = None
     on_failure: Literal["stop", "continue"] = defaults.ON_FAILURE
 
     @model_validator(mode="after")
     def _fits_run_task(self) -> Self:
         check_overrides(self.job, self.commands, self.environment)
         return self
+
+    @property
+    def placeholders(self) -> set[str]:
+        """The placeholders in what it is given."""
+        texts = (*(self.commands or ()), *(self.environment or {}).values())
+        parts = (part for text in texts for part in placeholders.parts(text))
+        return {part.name for part in parts if isinstance(part, placeholders.Placeholder)}
 
 
 def _as_steps(value: object) -> object:
@@ -80,8 +101,8 @@ class ScheduleSettings(WhenSettings):
     job: Name
     schedule: ScheduleExpression
     count: Annotated[int, Field(ge=1, le=10)] = defaults.COUNT
-    commands: tuple[Text, ...] | None = None
-    environment: dict[EnvironmentName, Text] | None = None
+    commands: tuple[ScheduleText, ...] | None = None
+    environment: dict[EnvironmentName, ScheduleText] | None = None
 
     @model_validator(mode="after")
     def _fits_run_task(self) -> Self:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..placeholders import Placeholder, offsets, parts, pictures
 from .states import (
     PARENT_EXECUTION,
     Definition,
@@ -30,22 +31,27 @@ class Step:
     continue_on_failure: bool
 
 
-def run_pipeline(name: str, steps: Sequence[Sequence[Step]], *, skip_overlap: bool) -> Definition:
+def run_pipeline(
+    name: str, steps: Sequence[Sequence[Step]], *, skip_overlap: bool, timezone: str = "UTC"
+) -> Definition:
     """A definition that runs `steps` in series, the members of each side by side.
 
-    Output and error: see `ScheduledPipeline`.
+    Dates in what the steps are given are those of `timezone`. Input, output and error: see
+    `ScheduledPipeline`.
     """
     states: States = {
-        "Begin": {
-            "Type": "Pass",
-            "Assign": {
-                "results": [],
-                "upload": expression(f"({IS_UPLOAD}) ? {variables()} : {{}}"),
-            },
-            "Next": "ListRunning" if skip_overlap else "Step1",
-        },
-        **(_skip_overlap() if skip_overlap else {}),
+        **_read_input(steps, timezone, skip_overlap=skip_overlap),
+        **(_skip_overlap(len(steps)) if skip_overlap else {}),
     }
+    if len(steps) > 1:
+        states["FromStep"] = {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": expression(f"$fromStep = {number}"), "Next": f"Step{number}"}
+                for number in range(2, len(steps) + 1)
+            ],
+            "Default": "Step1",
+        }
     for number, members in enumerate(steps, start=1):
         after = f"Step{number + 1}" if number < len(steps) else "Done"
         if len(members) == 1:
@@ -63,7 +69,157 @@ def run_pipeline(name: str, steps: Sequence[Sequence[Step]], *, skip_overlap: bo
     return definition(f"Runs the pipeline {name}", "Begin", states)
 
 
-def _skip_overlap() -> States:
+def _read_input(steps: Sequence[Sequence[Step]], timezone: str, *, skip_overlap: bool) -> States:
+    """States from `Begin` that read what a run is told; what else is in its input does no harm."""
+    used = {
+        part.name
+        for members in steps
+        for step in members
+        for text in (*(step.commands or ()), *(step.environment or {}).values())
+        for part in parts(text)
+        if isinstance(part, Placeholder)
+    }
+    needs_object = bool(used & {"bucket", "key"})
+    valid = f"{_TIME_IS_VALID} and ({IS_UPLOAD})" if needs_object else _TIME_IS_VALID
+    about = (
+        {"about": expression(_about(timezone, dated="date" in used))}
+        if used & {"scheduledTime", "date"}
+        else {}
+    )
+    return {
+        "Begin": choice(
+            f"{valid} and ($not({_IS_RETRY}) or {_retry_is_valid(len(steps))})",
+            "ListRunning" if skip_overlap else "FromStep" if len(steps) > 1 else "Step1",
+            "RefuseInput",
+            upload=expression(f"({IS_UPLOAD}) ? {variables()} : {{}}"),
+            **_kept(steps),
+            **about,
+        ),
+        "RefuseInput": {
+            "Type": "Fail",
+            "Error": "Input.Invalid",
+            "Cause": (
+                'Expected, each of them optional, {"scheduledTime": "20yy-mm-ddThh:mm:ssZ", '
+                f'"fromStep": 1 to {len(steps)}, "results": [what "steps" of the output has of the '
+                "steps before it, ...]}"
+                + (
+                    ", and an S3 'Object Created' event, whose object the steps are given."
+                    if needs_object
+                    else "."
+                )
+            ),
+        },
+    }
+
+
+_TIME_IS_VALID = r"""(
+    $type($states.input) != "object" or $not($exists($states.input.scheduledTime)) or (
+        $type($states.input.scheduledTime) = "string"
+        and $contains($states.input.scheduledTime,
+            /^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ$/)))
+"""
+_IS_RETRY = '($type($states.input) = "object" and $exists($states.input.fromStep))'
+
+
+def _retry_is_valid(steps: int) -> str:
+    return f"""(
+        $type($states.input.fromStep) = "number"
+        and $states.input.fromStep in [1..{steps}]
+        and ($not($exists($states.input.results)) or (
+            $type($states.input.results) = "array"
+            and $count($states.input.results) <= $states.input.fromStep)))
+    """
+
+
+def _kept(steps: Sequence[Sequence[Step]]) -> dict[str, str]:
+    """Where a run begins, and what it keeps of the one before; nothing else is known of a step."""
+
+    def skipped(step: Step) -> dict[str, str]:
+        return {"job": step.job, "status": "SKIPPED"}
+
+    before = [
+        skipped(members[0]) if len(members) == 1 else [skipped(step) for step in members]
+        for members in steps
+    ]
+    given = f"""
+        $given := {_IS_RETRY} and $exists($states.input.results) ? $states.input.results : [];
+        $fromStep := {_IS_RETRY} ? $states.input.fromStep : 1;
+    """
+    # [$array] is that array itself: only within [[ ]] does a list stay one entry.
+    results = f"""(
+        {given}
+        $skipped := {json.dumps(before)};
+        $fromStep = 1 ? [] : $reduce([0..$fromStep - 2], function($all, $number) {{(
+            $result := $exists($given[$number]) and $given[$number] != null
+                ? $given[$number] : $skipped[$number];
+            $append($all, $type($result) = "array" ? [[$result]] : [$result])
+        )}}, [])
+    )"""
+    kept = f"""(
+        {given}
+        $result := $given[$fromStep - 1];
+        $type($result) = "array" ? $result : []
+    )"""
+    return {
+        "fromStep": expression(f"({given} $fromStep)"),
+        "results": expression(results),
+        "kept": expression(kept),
+    }
+
+
+def _about(timezone: str, *, dated: bool) -> str:
+    """The moment that a run is about, and what the zone's offset is then."""
+    zone, changes = offsets(timezone)
+    # As a variable, for an index is worked out anew for each entry.
+    offset = f"""
+        $changed := $count({json.dumps(changes)}[$ <= $millis / 1000]);
+        $offset := {json.dumps(zone)}[$changed];
+    """
+    return f"""(
+        $given := $type($states.input) = "object" ? $states.input : {{}};
+        $millis := $toMillis($exists($given.scheduledTime) ? $given.scheduledTime
+            : {IS_UPLOAD} and $type($given.time) = "string" ? $given.time
+            : $states.context.Execution.StartTime);
+        {offset if dated else ""}
+        {{"scheduledTime": $fromMillis($millis, "[Y0001]-[M01]-[D01]T[H01]:[m01]:[s01]Z")
+          {', "millis": $millis, "offset": $offset' if dated else ""}}}
+    )"""
+
+
+def _said(text: str) -> object:
+    """A text of the configuration, with its placeholders' values, as a state's field."""
+    if any(isinstance(part, Placeholder) for part in parts(text)):
+        return f"{{% {_text(text)} %}}"
+    return literal("".join(map(str, parts(text))))
+
+
+def _text(text: str) -> str:
+    """The same as an expression."""
+    return " & ".join(map(_value, parts(text))) or '""'
+
+
+def _value(part: str | Placeholder) -> str:
+    match part:
+        case str():
+            return json.dumps(part)
+        case Placeholder("executionName"):
+            return "$states.context.Execution.Name"
+        case Placeholder("scheduledTime"):
+            return "$about.scheduledTime"
+        case Placeholder("bucket"):
+            return "$upload.BUCKET"
+        case Placeholder("key"):
+            return "$upload.OBJECT_KEY"
+        case Placeholder(_, format_):
+            return " & ".join(
+                f"$fromMillis($about.millis, {json.dumps(text)}, $about.offset)"
+                if is_picture
+                else json.dumps(text)
+                for text, is_picture in pictures(format_ or "")
+            )
+
+
+def _skip_overlap(steps: int) -> States:
     """States that end a run while an earlier one of the same state machine still runs.
 
     The list may lag behind by a moment, so of two runs that start within it both may go on:
@@ -95,7 +251,18 @@ def _skip_overlap() -> States:
             },
             "Next": "IsRunning",
         },
-        "IsRunning": choice("$count($earlier) > 0", "Skip", "Step1"),
+        "IsRunning": {
+            "Type": "Choice",
+            "Choices": [
+                {"Condition": expression("$count($earlier) > 0"), "Next": "Skip"},
+                *(
+                    [{"Condition": expression("$fromStep > 1"), "Next": "FromStep"}]
+                    if steps > 1
+                    else []
+                ),
+            ],
+            "Default": "Step1",
+        },
         "Skip": {
             "Type": "Succeed",
             "Output": {"skipped": True, "running": expression("$earlier[-1]")},
@@ -118,11 +285,12 @@ _RETRY = retry(
 def _start_execution(step: Step) -> dict[str, Any]:
     input_: dict[str, Any] = {PARENT_EXECUTION: expression("$states.context.Execution.Id")}
     if step.commands is not None:
-        input_["commands"] = literal(list(step.commands))
+        input_["commands"] = [_said(text) for text in step.commands]
     # Of a run that an upload started, each step is told of it.
-    input_["environment"] = expression(
-        f"$merge([$upload, {json.dumps(dict(step.environment or {}))}])"
+    own = ", ".join(
+        f"{json.dumps(name)}: {_text(text)}" for name, text in (step.environment or {}).items()
     )
+    input_["environment"] = f"{{% $merge([$upload, {{{own}}}]) %}}"
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution.sync:2",
@@ -166,12 +334,14 @@ def _why(step: Step, number: int) -> str:
 def _step_in_series(step: Step, number: int, after: str) -> dict[str, Any]:
     if step.continue_on_failure:
         results = expression(f"$append($results, [{_failed(step)}])")
-        on_failure = catch(after, Assign={"results": results})
+        on_failure = catch(after, Assign={"results": results}, Output=expression(_failed(step)))
     else:
         on_failure = catch("StepFailed", Assign={"failure": expression(_why(step, number))})
     return {
         **_start_execution(step),
         "Assign": {"results": expression(f"$append($results, [{_succeeded(step)}])")},
+        # By it a run that is to begin with a later step is told the results of this one.
+        "Output": expression(_succeeded(step)),
         "Catch": [on_failure],
         "Next": after,
     }
@@ -180,7 +350,8 @@ def _step_in_series(step: Step, number: int, after: str) -> dict[str, Any]:
 def _steps_side_by_side(members: Sequence[Step], number: int, after: str) -> dict[str, Any]:
     branches: list[dict[str, Any]] = []
     for member, step in enumerate(members, start=1):
-        start, end = f"Step{number}Member{member}", f"Step{number}Member{member}Ended"
+        start = f"Step{number}Member{member}"
+        end, kept = f"{start}Ended", f"{start}Kept"
         if step.continue_on_failure:
             last = {end: {"Type": "Pass", "End": True}}
             on_failure = catch(end, Output=expression(_failed(step)))
@@ -199,7 +370,14 @@ def _steps_side_by_side(members: Sequence[Step], number: int, after: str) -> dic
             "Catch": [on_failure],
             "End": True,
         }
-        branches.append({"StartAt": start, "States": {start: task, **last}})
+        result = f"$kept[{member - 1}]"
+        done = f"""$fromStep = {number} and {result}.job = {json.dumps(step.job)}
+            and {result}.status = "SUCCEEDED\""""
+        first = {
+            f"{start}IsKept": choice(done, kept, start),
+            kept: {"Type": "Pass", "Output": expression(result), "End": True},
+        }
+        branches.append({"StartAt": f"{start}IsKept", "States": {**first, start: task, **last}})
     return {
         "Type": "Parallel",
         "Branches": branches,

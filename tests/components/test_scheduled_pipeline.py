@@ -51,13 +51,14 @@ def definition(steps: list[list[StepArgs]], **more: Any) -> dict[str, Any]:  # n
 
 def test_steps_run_one_after_the_other() -> None:
     states = definition([[EXTRACT], [LOAD], [NOTIFY]], overlap="allow")["States"]
-    order = ["Begin"]
+    then, told = choose(states["Begin"], input={})
+    order = ["Begin", then, choose(states[then], **told)[0]]
     while "Next" in states[order[-1]]:
         order.append(states[order[-1]]["Next"])
-    assert order == ["Begin", "Step1", "Step2", "Step3", "Done"]
-    jobs = [states[name]["Arguments"]["StateMachineArn"] for name in order[1:-1]]
+    assert order == ["Begin", "FromStep", "Step1", "Step2", "Step3", "Done"]
+    jobs = [states[name]["Arguments"]["StateMachineArn"] for name in order[2:-1]]
     assert jobs == [f"{PREFIX}:stateMachine:{job}" for job in ("extract", "load", "notify")]
-    resources = {states[name]["Resource"] for name in order[1:-1]}
+    resources = {states[name]["Resource"] for name in order[2:-1]}
     assert resources == {"arn:aws:states:::states:startExecution.sync:2"}
 
 
@@ -86,9 +87,9 @@ UPLOAD = {
 
 
 def test_each_step_is_told_of_the_upload_that_started_the_run() -> None:
-    own = step("own", environment={"BUCKET": "elsewhere", "MODE": "full"})
+    own = step("own", environment={"BUCKET": "elsewhere", "MODE": "  full"})
     states = definition([[LOAD], [NOTIFY, own]])["States"]
-    begun = evaluate(states["Begin"]["Assign"], input=UPLOAD)
+    _, begun = choose(states["Begin"], input=UPLOAD)
     told = {
         "BUCKET": "uploads",
         "OBJECT_KEY": "取込/注文.csv",
@@ -97,7 +98,7 @@ def test_each_step_is_told_of_the_upload_that_started_the_run() -> None:
         "OBJECT_ETAG": "0a",
         "OBJECT_SEQUENCER": "00",
     }
-    assert begun == {"results": [], "upload": told}
+    assert begun == {"results": [], "upload": told, "fromStep": 1, "kept": []}
     given = evaluate(states["Step1"]["Arguments"]["Input"], **begun)
     assert given["environment"] == told
     branches = [branch["States"] for branch in states["Step2"]["Branches"]]
@@ -106,13 +107,14 @@ def test_each_step_is_told_of_the_upload_that_started_the_run() -> None:
         for number, branch in enumerate(branches, start=1)
     ]
     assert notified == told
-    assert started == {**told, "BUCKET": "elsewhere", "MODE": "full"}
+    assert started == {**told, "BUCKET": "elsewhere", "MODE": "  full"}
 
 
 @pytest.mark.parametrize("given", [None, [UPLOAD], {}, {"source": "aws.s3"}, "text"])
 def test_a_run_that_no_upload_started_tells_of_none(given: object) -> None:
     begin = definition([[LOAD]])["States"]["Begin"]
-    assert evaluate(begin["Assign"], input=given) == {"results": [], "upload": {}}
+    _, begun = choose(begin, input=given)
+    assert begun == {"results": [], "upload": {}, "fromStep": 1, "kept": []}
 
 
 def test_a_pipeline_without_a_schedule_has_none_and_no_queue_for_it() -> None:
@@ -143,6 +145,90 @@ def test_results_are_gathered_in_order() -> None:
     assert evaluate(states["Done"]["Output"], **third) == {
         "steps": [LOADED, [LOADED, {"job": "notify"}], LOADED]
     }
+
+
+DONE = {"job": "load", "status": "SUCCEEDED", "execution": EXECUTION, "output": {}}
+GONE_ON = {"job": "notify", "status": "FAILED", "error": "e", "cause": "c", "execution": "x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "begins", "results", "kept"),
+    [
+        ({"fromStep": 1}, 1, [], []),
+        ({"fromStep": 1, "results": [None]}, 1, [], []),
+        ({"fromStep": 2}, 2, [{"job": "load", "status": "SKIPPED"}], []),
+        ({"fromStep": 2, "results": [DONE]}, 2, [DONE], []),
+        ({"fromStep": 2, "results": [DONE, [DONE, None]]}, 2, [DONE], [DONE, None]),
+        ({"fromStep": 2, "results": [None, [GONE_ON, DONE]]}, 2, [None], [GONE_ON, DONE]),
+        ({"fromStep": 3, "results": [DONE]}, 3, [DONE, None], []),
+        ({"fromStep": 3, "results": [DONE, [DONE, GONE_ON]]}, 3, [DONE, [DONE, GONE_ON]], []),
+        ({"results": [DONE]}, 1, [], []),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("overlap", ["skip", "allow"])
+def test_a_run_begins_with_a_later_step_and_keeps_the_results_of_those_before(
+    given: dict[str, Any], begins: int, results: list[Any], kept: list[Any], overlap: str
+) -> None:
+    skipped: list[Any] = [
+        {"job": "load", "status": "SKIPPED"},
+        [{"job": "load", "status": "SKIPPED"}, {"job": "notify", "status": "SKIPPED"}],
+    ]
+    states = definition([[LOAD], [LOAD, NOTIFY], [LOAD]], overlap=overlap)["States"]
+    then, told = choose(states["Begin"], input={"other": 1, **given})
+    assert then == ("ListRunning" if overlap == "skip" else "FromStep")
+    assert told == {
+        "fromStep": begins,
+        "results": [one or skipped[number] for number, one in enumerate(results)],
+        "kept": kept,
+        "upload": {},
+    }
+    assert choose(states["FromStep"], **told)[0] == f"Step{begins}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"fromStep": step} for step in (0, -1, 4, 1.5, "2", None, True, [2])),
+        {"fromStep": 2, "results": "SUCCEEDED"},
+        {"fromStep": 2, "results": [DONE, [DONE], DONE]},
+    ],
+    ids=str,
+)
+def test_a_step_that_there_is_not_is_refused(given: dict[str, Any]) -> None:
+    states = definition([[LOAD], [LOAD, NOTIFY], [LOAD]])["States"]
+    assert choose(states["Begin"], input=given)[0] == "RefuseInput"
+    assert '"fromStep": 1 to 3' in states["RefuseInput"]["Cause"]
+
+
+def test_of_a_step_that_failed_only_what_did_not_succeed_is_run_again() -> None:
+    states = definition([[LOAD], [LOAD, NOTIFY]])["States"]
+    load, notify = states["Step2"]["Branches"]
+
+    def first(branch: dict[str, Any], **told: Any) -> str:  # noqa: ANN401 JSON
+        return choose(branch["States"][branch["StartAt"]], **told)[0]
+
+    again: dict[str, Any] = {"fromStep": 2, "kept": [DONE, GONE_ON]}
+    assert first(load, **again) == "Step2Member1Kept"
+    assert evaluate(load["States"]["Step2Member1Kept"]["Output"], **again) == DONE
+    assert first(notify, **again) == "Step2Member2"
+    for told in (
+        {"fromStep": 1, "kept": [DONE, GONE_ON]},
+        {"fromStep": 2, "kept": []},
+        {"fromStep": 2, "kept": [None, DONE]},
+        {"fromStep": 2, "kept": [DONE | {"job": "another"}]},
+    ):
+        assert first(load, **told) == "Step2Member1"
+
+
+def test_each_step_ends_with_its_result() -> None:
+    states = definition([[LOAD], [NOTIFY], [LOAD, NOTIFY]])["States"]
+    assert evaluate(states["Step1"]["Output"], result=SUCCEEDED) == LOADED
+    load = states["Step3"]["Branches"][0]["States"]["Step3Member1"]
+    assert evaluate(load["Output"], result=SUCCEEDED) == LOADED
+    error = {"Error": "States.Timeout"}
+    told = evaluate(states["Step2"]["Catch"][0]["Output"], error=error)
+    assert (told["job"], told["status"]) == ("notify", "FAILED")
 
 
 CHILD = {"ExecutionArn": EXECUTION, "Status": "FAILED", "Error": "Batch.BadData", "Cause": "bad"}
@@ -244,11 +330,14 @@ def run(name: str, second: int) -> dict[str, str]:
 def test_a_run_is_skipped_while_an_earlier_one_runs(
     running: list[dict[str, str]], earlier: list[str]
 ) -> None:
-    states = definition([[LOAD]])["States"]
-    assert states["Begin"]["Next"] == "ListRunning"
+    states = definition([[LOAD], [LOAD]])["States"]
+    then, told = choose(states["Begin"], input={})
+    assert then == "ListRunning"
     found = evaluate(states["ListRunning"]["Assign"], result={"Executions": running})
     assert found == {"earlier": earlier}
-    assert choose(states["IsRunning"], **found)[0] == ("Skip" if earlier else "Step1")
+    for first, where in ((told["fromStep"], "Step1"), (2, "FromStep")):
+        reached = choose(states["IsRunning"], **found, fromStep=first)[0]
+        assert reached == ("Skip" if earlier else where)
     if earlier:
         assert evaluate(states["Skip"]["Output"], **found) == {
             "skipped": True,

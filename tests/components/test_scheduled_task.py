@@ -1,5 +1,6 @@
 """A schedule that runs a task directly: its target, its grants, its dead letters."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,8 +47,6 @@ def test_the_schedule_runs_the_task_as_placed() -> None:
 
 
 def test_commands_and_environment_reach_the_container_unchanged() -> None:
-    import json
-
     recording = scheduled(commands=['"', "{% 1 %}", "取込"], environment={"B": "2", "A": ""})
     target = one(recording.resources, type="Schedule").inputs["target"]
     assert json.loads(target["input"]) == {
@@ -59,6 +58,19 @@ def test_commands_and_environment_reach_the_container_unchanged() -> None:
             }
         ]
     }
+
+
+def test_placeholders_become_those_of_scheduler() -> None:
+    said = ["<scheduledTime> <executionName>", "<aws.scheduler.attempt-number>", "<<b>"]
+    recording = scheduled(commands=said, environment={"A": "<scheduledTime>"})
+    target = one(recording.resources, type="Schedule").inputs["target"]
+    [override] = json.loads(target["input"])["containerOverrides"]
+    assert override["command"] == [
+        "<aws.scheduler.scheduled-time> <aws.scheduler.execution-id>",
+        "<aws.scheduler.attempt-number>",
+        "<b>",
+    ]
+    assert override["environment"] == [{"name": "A", "value": "<aws.scheduler.scheduled-time>"}]
 
 
 def test_it_may_run_this_task_and_write_dead_letters() -> None:

@@ -337,6 +337,17 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     (pipeline(schedule=None), "pipelines.nightly.schedule: missing; no upload starts it either"),
     (
+        pipeline(steps=[{"job": "ingest", "commands": ["<key>"]}]),
+        "pipelines.nightly.steps: <key> is known of an upload, and no upload starts it",
+    ),
+    (
+        {
+            **upload(prefix="a", job=None, pipeline="nightly"),
+            **pipeline(steps=[{"job": "ingest", "environment": {"A": "<bucket>"}}], overlap="skip"),
+        },
+        "pipelines.nightly.steps: <bucket> is known of an upload, and its schedule, too, starts it",
+    ),
+    (
         pipeline(schedule=None, enabled=False, flexibleMinutes=5),
         "pipelines.nightly: enabled, flexibleMinutes: of a schedule, and there is none",
     ),
@@ -415,6 +426,36 @@ REFUSALS: list[tuple[Config, str]] = [
     (
         pipeline(steps=[{"job": "ingest", "commands": [1]}]),
         "pipelines.nightly.steps[0].commands[0]: must be text; put it in quotes (is: 1)",
+    ),
+    (
+        pipeline(steps=[{"job": "ingest", "commands": ["a", "<date:%Y%f>"]}]),
+        (
+            "pipelines.nightly.steps[0].commands[1]: <date:%Y%f>: a pipeline cannot write %f; there "
+            "are %Y, %m, %d, %H, %M, %S, %y, %j, %b, %B, %a, %A, %u, %G, %V, %I, %p, %z, %% "
+            '(is: "<date:%Y%f>")'
+        ),
+    ),
+    (
+        pipeline(steps=[{"job": "ingest", "environment": {"A": "<aws.scheduler.scheduled-time>"}}]),
+        (
+            "pipelines.nightly.steps[0].environment.A: Scheduler does not replace "
+            "<aws.scheduler.scheduled-time> in a step; use <scheduledTime> "
+            '(is: "<aws.scheduler.scheduled-time>")'
+        ),
+    ),
+    (
+        schedule(commands=["<date:%Y>"]),
+        (
+            "schedules.hello.commands[0]: a schedule has no <date:…>, as Scheduler formats no dates; "
+            'make it a pipeline of one step, or use <scheduledTime> (is: "<date:%Y>")'
+        ),
+    ),
+    (
+        schedule(environment={"A": "<scheduleTime>"}),
+        (
+            "schedules.hello.environment.A: there is no placeholder <scheduleTime>; did you mean "
+            '<scheduledTime>, or for the text itself <<scheduleTime> (is: "<scheduleTime>")'
+        ),
     ),
     (
         pipeline(steps=[{"job": "ingest", "commands": ["x" * 8192]}]),
