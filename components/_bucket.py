@@ -13,14 +13,27 @@ def hardened_bucket(
     *,
     retention_days: int | None,
     protect: bool,
+    kms_key_arn: pulumi.Input[str] | None = None,
     opts: pulumi.ResourceOptions,
 ) -> aws.s3.Bucket:
     """A bucket and the resources that harden it.
 
     `retention_days` is after how many days an object, and an overwritten version of one, expires
     (None keeps the objects, and overwritten versions for 30 days). With `protect`, Pulumi
-    refuses to delete the bucket; without, it deletes it together with its objects.
+    refuses to delete the bucket; without, it deletes it together with its objects. Without
+    `kms_key_arn` S3's own key encrypts it.
     """
+    encryption: Any = {"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}
+    if kms_key_arn is not None:
+        encryption = {
+            "apply_server_side_encryption_by_default": {
+                "sse_algorithm": "aws:kms",
+                "kms_master_key_id": kms_key_arn,
+            },
+            # KMS is asked once in a while instead of for each object:
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-key.html
+            "bucket_key_enabled": True,
+        }
     bucket = aws.s3.Bucket(
         name,
         force_destroy=not protect,
@@ -41,7 +54,7 @@ def hardened_bucket(
     aws.s3.BucketServerSideEncryptionConfiguration(
         name,
         bucket=bucket.id,
-        rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
+        rules=[encryption],
         opts=opts,
     )
     aws.s3.BucketVersioning(

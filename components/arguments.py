@@ -15,6 +15,8 @@ from ._settings import Settings, StepSettings, WhenSettings
 
 Jobs = Mapping[str, c.FargateJob]
 Machines = Mapping[str, c.BatchStateMachine]
+Buckets = Mapping[str | None, c.UploadBucket]
+"""`uploadsBucket`, as None, and the others by name."""
 Places = Mapping[str, c.PlacementArgs]
 
 
@@ -35,11 +37,13 @@ def cluster(config: Settings) -> c.BatchClusterArgs:
     return {"container_insights": config.container_insights}
 
 
-def upload_bucket(config: Settings) -> c.UploadBucketArgs:
-    """The bucket that is watched."""
-    bucket = config.uploads_bucket
+def upload_bucket(config: Settings, name: str | None = None) -> c.UploadBucketArgs:
+    """The bucket that is watched, or the further one `name`."""
+    bucket = config.uploads_bucket if name is None else config.buckets[name]
     return {
         "bucket": bucket.bucket,
+        "notifications": bucket.notifications,
+        "kms_key_arn": bucket.kms_key_arn,
         "retention_days": bucket.retention_days,
         "allowed_origins": list(bucket.allowed_origins),
         "protect": config.protect,
@@ -52,6 +56,7 @@ def results_bucket(config: Settings) -> c.ResultsBucketArgs:
     return {
         "bucket": bucket.bucket,
         "retention_days": bucket.retention_days,
+        "kms_key_arn": bucket.kms_key_arn,
         "protect": config.protect,
     }
 
@@ -210,13 +215,13 @@ def placement(
 def job(
     config: Settings,
     name: str,
-    uploads: c.UploadBucket,
+    buckets: Buckets,
     results: c.ResultsBucket,
     built: c.BatchImage | None,
     execution: c.ExecutionRole | None,
 ) -> c.FargateJobArgs:
     """The container of the job `name`; its own image goes before the stack's, that before ours."""
-    job = config.jobs[name]
+    job, sources = config.jobs[name], config.sources_of(name)
     image: pulumi.Input[str] | None = job.image or config.image
     repository: pulumi.Input[str] | None = None
     if isinstance(image, str):
@@ -252,9 +257,11 @@ def job(
         "log_buffer_size": job.logs.buffer_size,
         "log_multiline_pattern": job.logs.multiline_pattern,
         "repository_credentials": job.repository_credentials,
-        "source_bucket_arns": [uploads.bucket_arn],
+        "source_bucket_arns": [buckets[one].bucket_arn for one in sources],
+        "source_key_arns": _keys(config, sources),
         "results_bucket_name": results.bucket_name,
         "results_bucket_arn": results.bucket_arn,
+        "results_key_arn": config.results_bucket.kms_key_arn,
         "results_prefix": f"{config.results_bucket.prefix}{name}/",
         "execution_role_arn": execution.role_arn
         if execution and shares_execution_role(config, name)
@@ -262,6 +269,11 @@ def job(
         "log_retention_days": config.log_retention_days,
         "protect": config.protect,
     }
+
+
+def _keys(config: Settings, buckets: Iterable[str | None]) -> list[str]:
+    of = [config.uploads_bucket if name is None else config.buckets[name] for name in buckets]
+    return sorted({bucket.kms_key_arn for bucket in of if bucket.kms_key_arn})
 
 
 def shares_execution_role(config: Settings, name: str) -> bool:
@@ -347,7 +359,7 @@ def state_machine(
 def upload(
     config: Settings,
     name: str,
-    uploads: c.UploadBucket,
+    buckets: Buckets,
     jobs: Jobs,
     machines: Machines,
     places: Places,
@@ -365,7 +377,7 @@ def upload(
         "max_size": upload.max_size,
     }
     args: c.UploadTriggerArgs = {
-        "bucket_name": uploads.bucket_name,
+        "bucket_name": buckets[upload.bucket].bucket_name,
         "filter": which,
         "protect": config.protect,
     }

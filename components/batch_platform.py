@@ -25,6 +25,8 @@ class BatchPlatform(pulumi.ComponentResource):
 
     upload_bucket: pulumi.Output[str]
     """The name of the bucket whose uploads start batches."""
+    buckets: pulumi.Output[Mapping[str, str]]
+    """The names of the further buckets for uploads, by the names they have here."""
     results_bucket: pulumi.Output[str]
     """The name of the bucket batches write to."""
     cluster_arn: pulumi.Output[str]
@@ -71,6 +73,7 @@ class BatchPlatform(pulumi.ComponentResource):
             )
         values = {key: pulumi.Output.from_input(value) for key, value in self._outputs.items()}
         self.upload_bucket = values["uploadBucket"]
+        self.buckets = values["buckets"]
         self.results_bucket = values["resultsBucket"]
         self.cluster_arn = values["clusterArn"]
         self.vpc_id = values["vpcId"]
@@ -85,6 +88,7 @@ class BatchPlatform(pulumi.ComponentResource):
         self.register_outputs(
             {
                 "upload_bucket": self.upload_bucket,
+                "buckets": self.buckets,
                 "results_bucket": self.results_bucket,
                 "cluster_arn": self.cluster_arn,
                 "vpc_id": self.vpc_id,
@@ -113,6 +117,11 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
     network = c.Network("network", args.network(config), child)
     cluster = c.BatchCluster("cluster", args.cluster(config), child)
     uploads = c.UploadBucket("uploads", args.upload_bucket(config), child)
+    others = {
+        name: c.UploadBucket(f"uploads-{name}", args.upload_bucket(config, name), child)
+        for name in config.buckets
+    }
+    buckets = {None: uploads, **others}
     results = c.ResultsBucket("results", args.results_bucket(config), child)
     events = c.TaskEventLogger("task-events", args.task_events(config, cluster), child)
     reaper = c.TaskReaper("task-reaper", args.task_reaper(config, cluster), child)
@@ -126,7 +135,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
     jobs, places, machines = {}, {}, {}
     for name in config.jobs:
         places[name] = args.placement(config, name, cluster, network)
-        job = args.job(config, name, uploads, results, image, execution)
+        job = args.job(config, name, buckets, results, image, execution)
         jobs[name] = c.FargateJob(name, job, child)
         machine = args.state_machine(config, name, jobs, places)
         machines[name] = c.BatchStateMachine(name, machine, child)
@@ -139,7 +148,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
     triggers = {
         name: c.UploadTrigger(
             name,
-            args.upload(config, name, uploads, jobs, machines, places, pipelines, roles),
+            args.upload(config, name, buckets, jobs, machines, places, pipelines, roles),
             child,
         )
         for name in config.uploads
@@ -159,6 +168,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
 
     outputs = {
         "uploadBucket": uploads.bucket_name,
+        "buckets": {name: bucket.bucket_name for name, bucket in others.items()},
         "resultsBucket": results.bucket_name,
         "clusterArn": cluster.cluster_arn,
         **out.network(network),

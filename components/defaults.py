@@ -22,6 +22,7 @@ LOG_RETENTION_DAYS: Final = 30
 MAXIMUM_AGE_SECONDS: Final = 3600
 MEMORY: Final = 1024
 NAT: Final = False
+NOTIFICATIONS: Final = "replace"
 ON_FAILURE: Final = "stop"
 OVERLAP: Final = "skip"
 PLATFORM_VERSION: Final = "1.4.0"

@@ -80,10 +80,14 @@ class FargateJobArgs(TypedDict):
     Default: each line is one."""
     source_bucket_arns: NotRequired[Sequence[pulumi.Input[str]]]
     """Buckets whose objects the job may list and read."""
+    source_key_arns: NotRequired[Sequence[pulumi.Input[str]]]
+    """The KMS keys that those are encrypted with. Default: S3's own."""
     results_bucket_name: NotRequired[pulumi.Input[str]]
     """The bucket the job writes to, which RESULTS_BUCKET names. Needs `results_bucket_arn`."""
     results_bucket_arn: NotRequired[pulumi.Input[str]]
     """The ARN of that bucket."""
+    results_key_arn: NotRequired[pulumi.Input[str] | None]
+    """The KMS key that it is encrypted with. Default: S3's own."""
     results_prefix: NotRequired[str]
     """The prefix the job may read and write there, in RESULTS_PREFIX. Default: NAME/."""
     execution_role_arn: NotRequired[pulumi.Input[str] | None]
@@ -355,8 +359,28 @@ def _task_statements(name: str, args: FargateJobArgs) -> list[Statement]:
                 pulumi.Output.concat(results_arn, f"/{prefix}*"),
             ),
         ]
+    statements += _key_statements(args)
     statements += [
         allow(own["actions"], own["resources"], own.get("conditions") or None)
         for own in args.get("policies", [])
     ]
+    return statements
+
+
+def _key_statements(args: FargateJobArgs) -> list[Statement]:
+    """What S3 asks KMS for on behalf of the container, and only that.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+    """
+    through_s3 = {
+        "StringEquals": {
+            "kms:ViaService": pulumi.Output.format("s3.{0}.amazonaws.com", here().region)
+        }
+    }
+    statements: list[Statement] = []
+    if sources := args.get("source_key_arns", []):
+        statements.append(allow("kms:Decrypt", sources, through_s3))
+    if (results := args.get("results_key_arn")) is not None:
+        # A large result is written in parts, which S3 decrypts to put them together.
+        statements.append(allow(["kms:Decrypt", "kms:GenerateDataKey"], results, through_s3))
     return statements

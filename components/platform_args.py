@@ -32,8 +32,13 @@ class PlatformUploadsBucketArgs(TypedDict):
     """The bucket that is watched: a new one, or an existing one."""
 
     bucket: NotRequired[str]
-    """The name of an existing bucket, whose notification configuration is replaced. Default: none,
-    a new one."""
+    """The name of an existing bucket. Default: none, a new one."""
+    notifications: NotRequired[str]
+    """`replace` the notification configuration of an existing bucket, or `keep` it: its owner turns
+    EventBridge on. Default: replace."""
+    kms_key_arn: NotRequired[str]
+    """The ARN of the KMS key that the bucket is, or a new one becomes, encrypted with. Default:
+    S3's own."""
     retention_days: NotRequired[int]
     """After how many days uploads expire. Default: never."""
     allowed_origins: NotRequired[Sequence[str]]
@@ -48,6 +53,9 @@ class PlatformResultsBucketArgs(TypedDict):
     """The name of an existing bucket. Default: none, a new one."""
     retention_days: NotRequired[int]
     """After how many days results expire. Default: never."""
+    kms_key_arn: NotRequired[str]
+    """The ARN of the KMS key that the bucket is, or a new one becomes, encrypted with. Default:
+    S3's own."""
     prefix: NotRequired[str]
     """A folder in it, with `/` at its end; each job writes to its own below. Default: none."""
 
@@ -189,6 +197,8 @@ class PlatformUploadArgs(TypedDict):
     pipeline: NotRequired[str]
     """The name of the pipeline that is started; its steps are told of the upload. Default: none,
     `job` is."""
+    bucket: NotRequired[str]
+    """The name that its bucket has in `buckets`. Default: none, that of `uploads_bucket`."""
     via: NotRequired[str]
     """`stateMachine`, or `task`: straight from the rule, without retries of the container. Default:
     stateMachine."""
@@ -303,6 +313,8 @@ class BatchPlatformArgs(TypedDict):
     """Where the tasks run. Default: a new VPC."""
     uploads_bucket: NotRequired[PlatformUploadsBucketArgs]
     """The bucket that is watched. Default: a new one."""
+    buckets: NotRequired[Mapping[str, PlatformUploadsBucketArgs]]
+    """Further buckets that are watched, by name. Default: none."""
     results_bucket: NotRequired[PlatformResultsBucketArgs]
     """The bucket that is written to. Default: a new one."""
     image: NotRequired[str]

@@ -16,6 +16,8 @@ class ResultsBucketArgs(TypedDict):
     """The name of a bucket to use, unchanged, instead of making one."""
     retention_days: NotRequired[int | None]
     """After how many days objects expire. Default: never."""
+    kms_key_arn: NotRequired[pulumi.Input[str] | None]
+    """The KMS key that a new bucket is encrypted with. Default: S3's own."""
     protect: NotRequired[bool]
     """Whether Pulumi refuses to delete the bucket. Default: True."""
 
@@ -44,6 +46,7 @@ class ResultsBucket(pulumi.ComponentResource):
                 name,
                 retention_days=args.get("retention_days"),
                 protect=args.get("protect", defaults.PROTECT),
+                kms_key_arn=args.get("kms_key_arn"),
                 opts=pulumi.ResourceOptions(parent=self),
             )
             self.bucket_name = bucket.bucket

@@ -13,13 +13,18 @@ class UploadBucketArgs(TypedDict):
     """A new bucket, or an existing one."""
 
     bucket: NotRequired[str | None]
-    """The name of a bucket to use instead of making one. Its notification configuration becomes
-    this component's: whatever it had is replaced, for S3 keeps only one."""
+    """The name of a bucket to use instead of making one."""
+    notifications: NotRequired[str]
+    """replace: its notification configuration becomes this component's, and whatever it had is
+    gone, for S3 keeps only one. keep: it is left to its owner, who lets it notify EventBridge.
+    Default: replace."""
     retention_days: NotRequired[int | None]
     """After how many days objects expire. Default: never."""
     allowed_origins: NotRequired[list[str]]
     """The origins of the web pages that may upload, such as `https://app.example.com`. They become
     the bucket's CORS configuration; an existing one is replaced. Default: none."""
+    kms_key_arn: NotRequired[pulumi.Input[str] | None]
+    """The KMS key that a new bucket is encrypted with. Default: S3's own."""
     protect: NotRequired[bool]
     """Whether Pulumi refuses to delete the bucket. Default: True."""
 
@@ -52,6 +57,7 @@ class UploadBucket(pulumi.ComponentResource):
                 name,
                 retention_days=args.get("retention_days"),
                 protect=args.get("protect", defaults.PROTECT),
+                kms_key_arn=args.get("kms_key_arn"),
                 opts=child,
             )
             bucket_name = bucket.bucket
@@ -78,8 +84,10 @@ class UploadBucket(pulumi.ComponentResource):
 
         # S3 keeps one notification configuration a bucket and replaces it whole:
         # https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
-        notification = aws.s3.BucketNotification(
-            name, bucket=bucket_name, eventbridge=True, opts=child
-        )
-        self.bucket_name = notification.bucket
+        if args.get("notifications", defaults.NOTIFICATIONS) == "replace":
+            notification = aws.s3.BucketNotification(
+                name, bucket=bucket_name, eventbridge=True, opts=child
+            )
+            bucket_name = notification.bucket
+        self.bucket_name = pulumi.Output.from_input(bucket_name)
         self.register_outputs({"bucket_name": self.bucket_name, "bucket_arn": self.bucket_arn})

@@ -26,6 +26,7 @@ STEP_BYTES = 2700
 def disagreements(settings: Settings) -> Iterable[str]:
     """What no part of the configuration can tell by itself."""
     yield from _unknown_jobs(settings)
+    yield from _buckets(settings)
     yield from _pipelines_and_their_uploads(settings)
     yield from _same_physical_names(settings)
     yield from _own_results(settings)
@@ -72,6 +73,38 @@ def _pipelines_and_their_uploads(settings: Settings) -> Iterable[str]:
                 )
         if name not in started and pipeline.schedule is None:
             yield f"{PROJECT}:pipelines.{name}.schedule: missing; no upload starts it either"
+
+
+def _buckets(settings: Settings) -> Iterable[str]:
+    for name, upload in settings.uploads.items():
+        if upload.bucket is not None and upload.bucket not in settings.buckets:
+            there = ", ".join(sorted(settings.buckets)) or "none besides uploadsBucket"
+            yield (
+                f"{PROJECT}:uploads.{name}.bucket: there is no bucket {upload.bucket!r}; "
+                f"the buckets are {there}"
+            )
+    places = {"uploadsBucket": settings.uploads_bucket}
+    places |= {f"buckets.{name}": bucket for name, bucket in settings.buckets.items()}
+    first = dict[str, str]()
+    for key, place in places.items():
+        if place.bucket is not None and (same := first.setdefault(place.bucket, key)) != key:
+            yield (
+                f"{PROJECT}:{key}.bucket: is that of {same}, too, and a bucket has one "
+                "notification configuration: name it once, and let uploads share it"
+            )
+    results = settings.results_bucket
+    for key, place in {**places, "resultsBucket": results}.items():
+        if place.kms_key_arn and place.kms_key_arn.split(":")[3] != settings.region:
+            yield (
+                f"{PROJECT}:{key}.kmsKeyArn: a bucket of {settings.region} takes a key of that "
+                f"Region (is: {place.kms_key_arn})"
+            )
+        shared = place.bucket is not None and place.bucket == results.bucket
+        if shared and place.kms_key_arn != results.kms_key_arn:
+            yield (
+                f"{PROJECT}:{key}.kmsKeyArn: resultsBucket is the same bucket, with another key; "
+                "say the same of both"
+            )
 
 
 def _same_physical_names(settings: Settings) -> Iterable[str]:

@@ -1,10 +1,11 @@
-"""`uploadsBucket` and `resultsBucket`: new buckets, or existing ones."""
+"""`uploadsBucket`, `buckets` and `resultsBucket`: new buckets, or existing ones."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from .values import Section, Text, each_once, matching
+from . import defaults
+from .values import KeyArn, Section, Text, each_once, matching
 
 
 class BucketSettings(Section):
@@ -21,10 +22,19 @@ class BucketSettings(Section):
         | None
     ) = None
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    kms_key_arn: KeyArn | None = None
+
+    @model_validator(mode="after")
+    def _leaves_an_existing_one_as_it_is(self) -> Self:
+        if self.bucket is not None and self.retention_days is not None:
+            raise ValueError("retentionDays is for a new bucket; an existing one keeps its rules")
+        return self
 
 
 class UploadsSettings(BucketSettings):
     """Where uploads arrive, from the pages of these origins too."""
+
+    notifications: Literal["replace", "keep"] = defaults.NOTIFICATIONS
 
     allowed_origins: Annotated[
         tuple[
@@ -40,6 +50,12 @@ class UploadsSettings(BucketSettings):
         Field(max_length=100),
         AfterValidator(each_once),
     ] = ()
+
+    @model_validator(mode="after")
+    def _keeps_what_there_is(self) -> Self:
+        if self.notifications == "keep" and self.bucket is None:
+            raise ValueError("notifications: keep is for an existing bucket: name it as bucket")
+        return self
 
 
 class ResultsSettings(BucketSettings):

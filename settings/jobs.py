@@ -11,7 +11,17 @@ from .ingest import IngestSettings
 from .network import JobNetworkSettings
 from .outcomes import EXIT_CODES
 from .rights import ManagedPolicyArn, StatementSettings
-from .values import EnvironmentName, Image, Seconds, Section, Text, each_once, matching, one_of
+from .values import (
+    EnvironmentName,
+    Image,
+    KeyArn,
+    Seconds,
+    Section,
+    Text,
+    each_once,
+    matching,
+    one_of,
+)
 
 # CPU units to the MiB of memory Fargate pairs with them:
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
@@ -52,10 +62,6 @@ RepositoryCredentials = Annotated[
         r"arn:[a-z-]+:secretsmanager:[^:]+:\d{12}:secret:[^:]+",
         "must be the ARN of a Secrets Manager secret with username and password",
     ),
-]
-KeyArn = Annotated[
-    str,
-    matching(r"arn:[a-z-]+:kms:[^:]+:\d{12}:key/\S+", "must be the ARN of a KMS key"),
 ]
 
 

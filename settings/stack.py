@@ -25,6 +25,7 @@ class Settings(Section):
 
     network: NetworkSettings = NetworkSettings()
     uploads_bucket: UploadsSettings = UploadsSettings()
+    buckets: dict[Name, UploadsSettings] = Field(default_factory=dict)
     results_bucket: ResultsSettings = ResultsSettings()
     image: Image | None = None
     architecture: Literal["X86_64", "ARM64"] = defaults.ARCHITECTURE
@@ -69,9 +70,16 @@ class Settings(Section):
         steps = pipeline.steps if pipeline else ()
         return list(dict.fromkeys(step.job for members in steps for step in members))
 
-    def bucket_of(self, upload: UploadSettings) -> UploadsSettings:  # noqa: ARG002
+    def bucket_of(self, upload: UploadSettings) -> UploadsSettings:
         """The bucket that an upload arrives in."""
-        return self.uploads_bucket
+        if upload.bucket is None:
+            return self.uploads_bucket
+        return self.buckets.get(upload.bucket, UploadsSettings())
+
+    def sources_of(self, job: str) -> list[str | None]:
+        """The buckets that a job reads: `uploadsBucket`, as None, and its uploads' others."""
+        named = {it.bucket for it in self.uploads.values() if it.bucket and job in self.jobs_of(it)}
+        return [None, *sorted(named)]
 
     @property
     def builds_image(self) -> bool:

@@ -17,6 +17,7 @@ class UploadSettings(Section):
 
     job: Name | None = None
     pipeline: Name | None = None
+    bucket: Name | None = None
     via: Literal["stateMachine", "task"] = "stateMachine"
     prefix: Annotated[Text, Field(max_length=1024)] | None = None
     suffix: Annotated[Text, Field(max_length=1024)] | None = None

@@ -101,3 +101,7 @@ EnvironmentName = Annotated[
         "a variable's name is letters, digits and _, no digit first",
     ),
 ]
+KeyArn = Annotated[
+    str,
+    matching(r"arn:[a-z-]+:kms:[^:]+:\d{12}:key/\S+", "must be the ARN of a KMS key"),
+]

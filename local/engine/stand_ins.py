@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from local.engine.developer import SECRETS_FILE
 from local.engine.project import Project
@@ -43,22 +43,17 @@ def make(project: Project, cloud: _Cloud, secrets: Mapping[str, str]) -> tuple[s
         _matches(texts, r"sg-[0-9a-f]+"),
         cloud,
     )
-    for bucket in dict.fromkeys(_buckets(project)):
-        place = (
-            {}
-            if cloud.region == "us-east-1"
-            else {"CreateBucketConfiguration": {"LocationConstraint": cloud.region}}
-        )
-        cloud.client("s3").create_bucket(Bucket=bucket, **place)
+    for arn in _matches(texts, r"arn:[a-z-]+:kms:[^:\s]+:\d{12}:key/[\w-]+"):
+        identity.key(arn)
+        lines.append(f"The key {arn}: nothing is encrypted with it, but its use must be allowed")
+    for bucket, key in _buckets(project).items():
+        _bucket(bucket, key, cloud)
         lines.append(f"The bucket {bucket}, empty")
     secret_arns = _matches(texts, r"arn:[a-z-]+:secretsmanager:[^:\s]+:\d{12}:secret:[^\s\"]+")
     for arn, keys in _by_secret(secret_arns).items():
         lines.append(_secret(arn, keys, secrets))
     for arn in _matches(texts, r"arn:[a-z-]+:ssm:[^:\s]+:\d{12}:parameter/[^\s\"]+"):
         lines.append(_parameter(arn, secrets))
-    for arn in _matches(texts, r"arn:[a-z-]+:kms:[^:\s]+:\d{12}:key/[\w-]+"):
-        identity.key(arn)
-        lines.append(f"The key {arn}: nothing is encrypted with it")
     return tuple(lines)
 
 
@@ -74,34 +69,65 @@ def account(project: Project) -> str | None:
 
 def _texts(project: Project) -> Iterator[str]:
     """Every text of the program's configuration."""
-    return (text for _, text in _walk(project) if text)
+    return (text for _, value in _values(project) for text in _leaves(value) if text)
 
 
-def _buckets(project: Project) -> Iterator[str]:
-    return (text for key, text in _walk(project) if key == "bucket" and text)
+def _buckets(project: Project) -> dict[str, str | None]:
+    """The key that each existing bucket is encrypted with; an upload names one of the stack's."""
+    found: dict[str, str | None] = {}
+    for name, value in _values(project):
+        for part in _mappings(value) if name != "uploads" else ():
+            if isinstance(bucket := part.get("bucket"), str):
+                key = part.get("kmsKeyArn")
+                found[bucket] = key if isinstance(key, str) else None
+    return found
 
 
-def _walk(project: Project) -> Iterator[tuple[str, str]]:
-    """Each text with the key it stands under."""
+def _mappings(value: object) -> Iterator[Mapping[str, object]]:
+    match value:
+        case dict():
+            yield cast("dict[str, object]", value)
+            for item in cast("dict[str, object]", value).values():
+                yield from _mappings(item)
+        case _:
+            pass
+
+
+def _bucket(name: str, key: str | None, cloud: _Cloud) -> None:
+    s3 = cloud.client("s3")
+    place = (
+        {}
+        if cloud.region == "us-east-1"
+        else {"CreateBucketConfiguration": {"LocationConstraint": cloud.region}}
+    )
+    s3.create_bucket(Bucket=name, **place)
+    if key is not None:
+        default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+        rule = {"ApplyServerSideEncryptionByDefault": default}
+        s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
+
+
+def _values(project: Project) -> Iterator[tuple[str, object]]:
+    """What the program's configuration has under each key."""
     for name, text in project.config.items():
         if name.startswith(f"{project.name}:"):
             try:
                 value: object = json.loads(text)
             except ValueError:
                 value = text
-            yield from _leaves(name.partition(":")[2], value)
+            yield name.partition(":")[2], value
 
 
-def _leaves(key: str, value: object) -> Iterator[tuple[str, str]]:
+def _leaves(value: object) -> Iterator[str]:
     match value:
         case str():
-            yield key, value
+            yield value
         case dict():
-            for name, item in value.items():
-                yield from _leaves(str(name), item)
+            for item in value.values():
+                yield from _leaves(item)
         case list():
             for item in value:
-                yield from _leaves(key, item)
+                yield from _leaves(item)
         case _:
             pass
 

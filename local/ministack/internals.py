@@ -418,6 +418,9 @@ function_variables = ("MINISTACK_", "LOCALSTACK_")
 
 # S3
 buckets: Value[Store] = Value("services.s3._buckets")
+encryption_of_write: Function[
+    [Mapping[str, str], str], tuple[Mapping[str, str] | None, Response | None]
+] = Function("services.s3._resolve_sse_write_headers", "headers", "bucket_name")
 send_object_event: Replaced[..., None] = Replaced(
     "services.s3._fire_s3_event",
     *("bucket_name", "key", "event_name", "size", "etag", "deletion_type", "restore_event_data"),

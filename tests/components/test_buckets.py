@@ -10,6 +10,7 @@ from tests.components.parts import allows, names, outputs
 from tests.recorder import Recording, deploy, one
 
 KINDS = [UploadBucket, ResultsBucket]
+ENCRYPTION = "BucketServerSideEncryptionConfiguration"
 HARDENED = {
     ("Bucket", "files"),
     ("BucketLifecycleConfiguration", "files"),
@@ -110,6 +111,29 @@ def test_an_existing_upload_bucket_only_gets_notifications() -> None:
         "bucket": "mine",
         "eventbridge": True,
     }
+
+
+def test_an_existing_buckets_notifications_may_be_kept() -> None:
+    recording = bucket(UploadBucket, bucket="mine", notifications="keep")
+    assert names(recording, "UploadBucket") == set()
+    assert outputs(recording, "UploadBucket")["bucket_name"] == "mine"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_new_bucket_is_encrypted_with_the_key_that_is_given(kind: type) -> None:
+    key = "arn:aws:kms:ap-northeast-1:123456789012:key/1"
+    made = one(bucket(kind, kms_key_arn=key).resources, type=ENCRYPTION)
+    assert made.inputs["rules"] == [
+        {
+            "applyServerSideEncryptionByDefault": {
+                "sseAlgorithm": "aws:kms",
+                "kmsMasterKeyId": key,
+            },
+            "bucketKeyEnabled": True,
+        }
+    ]
+    existing = bucket(kind, kms_key_arn=key, bucket="mine")
+    assert (ENCRYPTION, "files") not in names(existing, kind.__name__)
 
 
 def test_the_pages_of_allowed_origins_may_upload() -> None:

@@ -153,6 +153,27 @@ def test_the_container_may_read_uploads_and_write_its_own_results() -> None:
     )
 
 
+def test_the_container_may_use_the_keys_of_its_buckets_through_s3_alone() -> None:
+    keys = [f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{number}" for number in range(3)]
+    recording = job({**FULL, "source_key_arns": keys[:2], "results_key_arn": keys[2]})
+    through_s3 = {"StringEquals": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}}
+    policy = one(recording.resources, type="RolePolicy", name="ingest-task").document("policy")
+    assert policy["Statement"][4:] == [
+        {
+            "Effect": "Allow",
+            "Action": "kms:Decrypt",
+            "Resource": keys[:2],
+            "Condition": through_s3,
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": keys[2],
+            "Condition": through_s3,
+        },
+    ]
+
+
 def test_results_go_under_the_jobs_name_unless_told_otherwise() -> None:
     args: FargateJobArgs = {
         "image": IMAGE,

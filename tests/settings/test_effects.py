@@ -26,6 +26,7 @@ BASE: dict[str, Any] = {
     "network": {},
     "uploadsBucket": {},
     "resultsBucket": {},
+    "buckets": {"more": {}},
     "jobs": {"a": {}, "b": {"image": "ghcr.io/team/b:1"}},
     "uploads": {"in": {"job": "a", "prefix": "in/"}},
     "pipelines": {"nightly": PIPELINE},
@@ -33,7 +34,13 @@ BASE: dict[str, Any] = {
     "alerts": {},
     "taskEvents": {},
 }
-ENTRIES = {"jobs": "a", "uploads": "in", "pipelines": "nightly", "schedules": "when"}
+ENTRIES = {
+    "buckets": "more",
+    "jobs": "a",
+    "uploads": "in",
+    "pipelines": "nightly",
+    "schedules": "when",
+}
 
 # Another value than the key has in BASE, by the last parts of its path.
 VALUES: dict[str, Any] = {
@@ -43,8 +50,11 @@ VALUES: dict[str, Any] = {
     "network.subnetIds": ["subnet-2"],
     "network.assignPublicIp": False,
     "bucket": "existing",
+    "uploads.NAME.bucket": "more",
+    "notifications": "keep",
+    "kmsKeyArn": KEY,
     "retentionDays": 7,
-    "uploadsBucket.allowedOrigins": ["https://app.example.com"],
+    "allowedOrigins": ["https://app.example.com"],
     "resultsBucket.prefix": "out/",
     "image": "ghcr.io/team/other:2",
     "rolePath": "/team/",
@@ -121,6 +131,8 @@ VALUES: dict[str, Any] = {
 B = BASE["jobs"]["b"]
 BEFORE: dict[str, dict[str, Any]] = {
     "network.securityGroupIds": {"network": EXISTING},
+    "uploadsBucket.notifications": {"uploadsBucket": {"bucket": "existing"}},
+    "buckets.NAME.notifications": {"buckets": {"more": {"bucket": "existing"}}},
     "jobs.NAME.network.subnetIds": {
         "jobs": {"a": {"network": {"assignPublicIp": True}}, "b": B},
     },

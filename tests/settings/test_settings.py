@@ -81,6 +81,10 @@ def one_bucket(folder: str, **keys: object) -> Config:
     return {**upload(**keys), "uploadsBucket": {"bucket": "both"}, "resultsBucket": results}
 
 
+def key(region: str) -> str:
+    return f"arn:aws:kms:{region}:123456789012:key/1"
+
+
 def circle(a: str, b: str) -> Config:
     """The results of what `a` starts start `b`, by a pipeline, and the other way round."""
     return {
@@ -159,6 +163,45 @@ REFUSALS: list[tuple[Config, str]] = [
         (
             "uploadsBucket.bucket: must be 3 to 63 of a-z, 0-9, . and -, with no . or - at its ends "
             '(is: "Mine")'
+        ),
+    ),
+    (
+        {"uploadsBucket": {"notifications": "keep"}},
+        "uploadsBucket: notifications: keep is for an existing bucket: name it as bucket",
+    ),
+    (
+        {"resultsBucket": {"bucket": "mine", "retentionDays": 3}},
+        "resultsBucket: retentionDays is for a new bucket; an existing one keeps its rules",
+    ),
+    (
+        upload(prefix="a", bucket="partner"),
+        (
+            "uploads.in.bucket: there is no bucket 'partner'; the buckets are none besides "
+            "uploadsBucket"
+        ),
+    ),
+    (
+        {"uploadsBucket": {"bucket": "mine"}, "buckets": {"partner": {"bucket": "mine"}}},
+        (
+            "buckets.partner.bucket: is that of uploadsBucket, too, and a bucket has one "
+            "notification configuration: name it once, and let uploads share it"
+        ),
+    ),
+    (
+        {"buckets": {"partner": {"kmsKeyArn": key("us-east-1")}}},
+        (
+            "buckets.partner.kmsKeyArn: a bucket of ap-northeast-1 takes a key of that Region "
+            f"(is: {key('us-east-1')})"
+        ),
+    ),
+    (
+        {
+            "uploadsBucket": {"bucket": "mine"},
+            "resultsBucket": {"bucket": "mine", "kmsKeyArn": key("ap-northeast-1")},
+        },
+        (
+            "uploadsBucket.kmsKeyArn: resultsBucket is the same bucket, with another key; say the "
+            "same of both"
         ),
     ),
     (

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from local.ministack import front, internals
 from local.services.iam import keys
+from local.services.iam.objects import key_permissions
 from local.services.iam.permissions import Permission, cluster_arn, on_task, run_task
 from local.services.iam.policies import Context, Decision, keep, matches
 from local.services.stepfunctions.tokens import machine_of
@@ -183,6 +184,8 @@ def _resource_arn(
     _asked.set(_Asked())
     bucket, _, key = path.lstrip("/").partition("/")
     if service == "s3" and key:
+        keys_ = key_permissions(method, (bucket, key), headers, query_params, region)
+        _asked.set(_Asked(further=tuple(keys_)))
         # MiniStack's own reading takes several slashes for one, and drops the last.
         return f"arn:aws:s3:::{bucket}/{key}"
     named = internals.resource_of_request.original(
@@ -225,11 +228,13 @@ def _enforce(
     if iam_action.startswith("sqs:"):
         iam_action = iam_action.removesuffix("Batch")
     first = Permission(iam_action, resource_arn, {**(service_context or {}), **asked.context})
-    further = _missing_object(resource_arn) if iam_action == "s3:GetObject" else asked.further
-    for need in (first, *further):
+    missing = _missing_object(resource_arn) if iam_action == "s3:GetObject" else []
+    for need in (first, *missing, *asked.further):
+        # By its own service a key's policy is found, which must allow it as well.
+        its = "kms" if need.action.startswith("kms:") else service
         with matches() as found:
             denied = internals.enforce.original(
-                access_key_id, need.action, service, region, need.resource, dict(need.context)
+                access_key_id, need.action, its, region, need.resource, dict(need.context)
             )
         if found:
             outcome = denied.decision if denied else "Allow"

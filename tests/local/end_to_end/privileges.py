@@ -41,13 +41,16 @@ T = TypeVar("T")
 Json = Any
 
 
-def configuration(secret_arn: str) -> Mapping[str, Json]:
+def configuration(secret_arn: str, key_arns: Sequence[str]) -> Mapping[str, Json]:
     """One of everything that the stack's configuration knows."""
     # Not due for months, though enabled: the watcher looks at no other.
     when = {"schedule": "cron(0 0 L 2 ? *)"}
     job = {"job": "ingest"}
     return {
         "protect": False,
+        "uploadsBucket": {"kmsKeyArn": key_arns[0]},
+        "resultsBucket": {"kmsKeyArn": key_arns[1]},
+        "buckets": {"partner": {"kmsKeyArn": key_arns[2]}},
         "jobs": {
             "ingest": {
                 "retries": 0,
@@ -58,6 +61,7 @@ def configuration(secret_arn: str) -> Mapping[str, Json]:
         "uploads": {
             "through": {**job, "prefix": "through/"},
             "straight": {**job, "prefix": "straight/", "via": "task"},
+            "partner": {**job, "bucket": "partner", "suffix": ".csv"},
             "piped": {"pipeline": "nightly", "prefix": "piped/"},
         },
         "pipelines": {"nightly": {**when, "overlap": "skip", "steps": [[job, job], job]}},
@@ -129,10 +133,12 @@ class Deployed:
             time.sleep(0.02)
         raise Missing(what)
 
-    def upload(self, folder: str) -> str:
+    def upload(self, folder: str, bucket: str | None = None) -> str:
         key = f"{folder}/{uuid.uuid4().hex}.csv"
         self.client("s3").put_object(
-            Bucket=self.outputs["uploadBucket"], Key=key, Body=b"id,name\n1,a\n2,b\n"
+            Bucket=bucket or self.outputs["uploadBucket"],
+            Key=key,
+            Body=b"id,name\n1,a\n2,b\n",
         )
         return key
 
@@ -350,7 +356,7 @@ def deployed() -> Generator[Deployed]:
         config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
         config |= {
             f"fargate-batch:{key}": json.dumps(value)
-            for key, value in configuration(secret["ARN"]).items()
+            for key, value in configuration(secret["ARN"], _keys(cloud)).items()
         }
         images: list[str] = []
 
@@ -382,6 +388,11 @@ def _listen(cloud: Cloud, topic: str) -> str:
     return queue
 
 
+def _keys(cloud: Cloud) -> list[str]:
+    made = [cloud.client("kms").create_key() for _ in range(3)]
+    return [one["KeyMetadata"]["Arn"] for one in made]
+
+
 LISTENER = "listener"
 SOMEBODY = "somebody"
 
@@ -410,6 +421,14 @@ def an_upload_becomes_a_result(on: Deployed) -> None:
     before = on.executions(on.machine)
     on.run_as("batch")
     key = on.upload("through")
+    assert on.ended(on.started(on.machine, before))["status"] == "SUCCEEDED"
+    assert len(results(on, key)) == 2
+
+
+def an_upload_to_another_bucket_becomes_a_result(on: Deployed) -> None:
+    before = on.executions(on.machine)
+    on.run_as("batch")
+    key = on.upload("in", on.outputs["buckets"]["partner"])
     assert on.ended(on.started(on.machine, before))["status"] == "SUCCEEDED"
     assert len(results(on, key)) == 2
 
@@ -582,9 +601,11 @@ def an_alarm_is_told(on: Deployed) -> None:
 
 def an_upload_that_starts_no_execution_is_a_dead_letter(on: Deployed) -> None:
     with on.refused("/roles-uploads-", "states:StartExecution"):
-        key = on.upload("through")
-        letter = on.message(on.queue("through"), key)
-    assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
+        sent = {name: on.upload(name) for name in ("through", "piped")}
+        sent["partner"] = on.upload("in", on.outputs["buckets"]["partner"])
+        letters = [on.message(on.queue(name), key) for name, key in sent.items()]
+    for letter in letters:
+        assert letter["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "NO_PERMISSIONS"
 
 
 def an_upload_that_starts_no_task_is_a_dead_letter(on: Deployed) -> None:
@@ -707,6 +728,9 @@ def nothing_is_taken_without_tls(on: Deployed) -> None:
         for name in ("uploadBucket", "resultsBucket")
     ]
     calls += [
+        ("s3", "list_objects_v2", {"Bucket": name}) for name in on.outputs["buckets"].values()
+    ]
+    calls += [
         ("sqs", "receive_message", {"QueueUrl": url})
         for url in on.client("sqs").list_queues()["QueueUrls"]
         if not url.endswith(LISTENER)
@@ -793,6 +817,7 @@ def _drain(on: Deployed, name: str) -> None:
 Scenario = Callable[[Deployed], None]
 SCENARIOS: tuple[Scenario, ...] = (
     an_upload_becomes_a_result,
+    an_upload_to_another_bucket_becomes_a_result,
     an_object_that_is_gone_is_told_from_a_forbidden_one,
     an_upload_starts_an_execution,
     a_job_runs_by_hand,

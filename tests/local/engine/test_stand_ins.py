@@ -21,6 +21,7 @@ SECRET = f"arn:aws:secretsmanager:{ARN}:secret:prod/database-AbC123"
 PARAMETER = f"arn:aws:ssm:{ARN}:parameter/prod/token"
 OTHER = f"arn:aws:ssm:{ARN}:parameter/prod/other"
 KEY = f"arn:aws:kms:{ARN}:key/11111111-2222-3333-4444-555555555555"
+RESULTS_KEY = f"arn:aws:kms:{ARN}:key/11111111-2222-3333-4444-000000000000"
 SUBNETS = ["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"]
 CONFIG = {
     "aws:region": REGION,
@@ -30,7 +31,8 @@ CONFIG = {
         "assignPublicIp": False,
     },
     "fargate-batch:uploadsBucket": {"bucket": "acme-uploads"},
-    "fargate-batch:resultsBucket": {"bucket": "acme-results"},
+    "fargate-batch:resultsBucket": {"bucket": "acme-results", "kmsKeyArn": RESULTS_KEY},
+    "fargate-batch:buckets": {"partner": {"bucket": "partner-exports", "notifications": "keep"}},
     "fargate-batch:image": f"{IMAGE}:1.4",
     "fargate-batch:jobs": {
         "etl": {
@@ -42,7 +44,10 @@ CONFIG = {
             "secretsKey": KEY,
         }
     },
-    "fargate-batch:uploads": {"in": {"job": "etl", "prefix": "in/"}},
+    "fargate-batch:uploads": {
+        "in": {"job": "etl", "prefix": "in/"},
+        "partner": {"job": "etl", "prefix": "out/", "bucket": "partner"},
+    },
 }
 PROJECT = Project(
     ROOT,
@@ -89,18 +94,20 @@ def test_an_upload_runs_the_companys_image_with_its_secrets(
         return [event["message"] for event in events] or None
 
     assert eventually(messages) == ["in/a b.csv open sesame t-1 stand-in"]
-    assert len(lines) == 7
+    assert len(lines) == 9
 
 
 def test_each_stand_in_is_listed_without_its_value(lines: tuple[str, ...]) -> None:
     assert lines == (
         f"The network vpc-0123456789abcdef0, {', '.join(SUBNETS)}: tasks run on this machine",
+        f"The key {RESULTS_KEY}: nothing is encrypted with it, but its use must be allowed",
+        f"The key {KEY}: nothing is encrypted with it, but its use must be allowed",
         "The bucket acme-uploads, empty",
         "The bucket acme-results, empty",
+        "The bucket partner-exports, empty",
         "The secret prod/database: its value is from local.secrets.yaml",
         "The parameter /prod/token: its value is from local.secrets.yaml",
         "The parameter /prod/other: its value is 'stand-in'; give it one in local.secrets.yaml",
-        f"The key {KEY}: nothing is encrypted with it",
     )
 
 
@@ -116,6 +123,13 @@ def test_a_stand_in_answers_as_the_real_thing_would(cloud: Cloud) -> None:
     assert "default" in {group["GroupName"] for group in groups["SecurityGroups"]}
     assert cloud.client("secretsmanager").describe_secret(SecretId="prod/database")["ARN"] == SECRET
     assert cloud.client("kms").describe_key(KeyId=KEY)["KeyMetadata"]["Arn"] == KEY
+    [rule] = cloud.client("s3").get_bucket_encryption(Bucket="acme-results")[
+        "ServerSideEncryptionConfiguration"
+    ]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": RESULTS_KEY,
+    }
 
 
 def test_a_stack_with_nothing_of_its_own_needs_no_stand_in() -> None:
