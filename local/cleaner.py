@@ -8,6 +8,13 @@ import os
 import shutil
 import signal
 import sys
+from pathlib import Path
+
+
+def remove(folder: str) -> None:
+    """Remove a cloud's folder, and what is large of it elsewhere."""
+    shutil.rmtree(Path(folder, "scratch").resolve(), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def main(folder: str) -> None:
@@ -18,7 +25,7 @@ def main(folder: str) -> None:
     for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,8 @@ class Cloud(AbstractContextManager["Cloud"]):
             self.instance = Instance(self.port)
             self._undo.callback(self.instance.close)
             app = server.load(account, region, (ACCESS_KEY_ID, SECRET_ACCESS_KEY))
-            front.install()
+            self.images.build_in(self.instance.scratch("images"))
+            front.install(self.instance.scratch("objects"))
             for part in _PARTS:
                 part.install(self)
             server.start(self._gate(app, ("localhost", *host_names)))

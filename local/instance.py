@@ -16,7 +16,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-_CLEANER = Path(__file__).with_name("cleaner.py")
+from local import cleaner
 
 
 class InstanceError(Exception):
@@ -40,15 +40,19 @@ class Instance:
             self.folder.mkdir(mode=0o700)
             self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Not in XDG_RUNTIME_DIR, which is in memory.
+            self._scratch = Path(tempfile.mkdtemp(prefix="fargate-batch-"))
+            (self.folder / "scratch").symlink_to(self._scratch)
         except OSError as error:
-            raise InstanceError(f"{self.folder} cannot be used: {error.strerror}") from None
+            where = error.filename or self.folder
+            raise InstanceError(f"{where} cannot be used: {error.strerror}") from None
         self.token = secrets.token_urlsafe(32)
         descriptor = os.open(_token(base, port), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(self.token)
         self._writing = threading.Lock()
         self._cleaner = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_CLEANER), str(self.folder)],
+            [sys.executable, "-I", "-S", cleaner.__file__, str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -58,6 +62,12 @@ class Instance:
             # Ctrl-C, and a signal to the whole group, is not for it.
             start_new_session=True,
         )
+
+    def scratch(self, name: str) -> Path:
+        """A new folder for what may be large, on the disk of temporary files."""
+        folder = self._scratch / name
+        folder.mkdir()
+        return folder
 
     def began(self, group: int) -> None:
         """A process group that ends with this process, even if that is killed."""
@@ -121,6 +131,6 @@ def _remove_what_others_left(base: Path) -> None:
         except OSError:
             continue
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            cleaner.remove(str(folder))
         finally:
             os.close(lock)

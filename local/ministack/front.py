@@ -4,6 +4,7 @@ What MiniStack answers beside AWS's services, and where it looks for what a requ
 replaced: `requests` says it.
 """
 
+import functools
 import io
 import logging
 import uuid
@@ -11,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, cast
 from urllib.parse import unquote, unquote_to_bytes
 
 from local.gate import App, Message, Receive, Send
-from local.ministack import internals
+from local.ministack import internals, objects
 from local.ministack.models import SERVICES
 from local.ministack.requests import (
     BadRequest,
@@ -61,6 +63,13 @@ class _Request:
     bucket: str
     key: str
     reading: Reading | None = None
+    answer: objects.Body | None = None
+
+    @property
+    def uploads(self) -> bool:
+        """Whether its body is an object's."""
+        of_s3 = self.sender.service == "s3"
+        return of_s3 and objects.is_upload(self.method, self.key, self.query)
 
 
 _current: ContextVar[_Request] = ContextVar("request")
@@ -233,10 +242,13 @@ class Front:
             if given:
                 return await receive()
             given.append(True)
-            return await _whole(scope, receive, request.sender.service)
+            await _go_on(scope)
+            if request.uploads:
+                return await receive()
+            return await _whole(receive, request.sender.service)
 
         async def send_in_pieces(message: Message) -> None:
-            for piece in _pieces(message):
+            for piece in _pieces(message, request.answer):
                 await send(piece)
 
         _current.set(request)
@@ -251,11 +263,14 @@ class Front:
         await self._app(passed, receive_whole, send_in_pieces)
 
 
-async def _whole(scope: Message, receive: Receive, service: str) -> Message:
-    """The body as one message, which MiniStack does not have to put together, and so keeps once."""
+async def _go_on(scope: Message) -> None:
     go_on = scope.get("state", {}).get("go_on")
     if go_on is not None:
         await go_on()
+
+
+async def _whole(receive: Receive, service: str) -> Message:
+    """The body as one message, which MiniStack does not have to put together, and so keeps once."""
     body = io.BytesIO()
     while True:
         message = await receive()
@@ -268,8 +283,11 @@ async def _whole(scope: Message, receive: Receive, service: str) -> Message:
             return {"type": "http.request", "body": body.getvalue(), "more_body": False}
 
 
-def _pieces(message: Message) -> Iterator[Message]:
+def _pieces(message: Message, answer: objects.Body | None) -> Iterator[Message]:
     """A long body in pieces, each of which is written before the next is copied."""
+    if answer is not None and message["type"] == "http.response.body":
+        for piece in answer.pieces():
+            yield {**message, "body": piece, "more_body": True}
     body: bytes = message.get("body", b"")
     if len(body) <= _PIECE_BYTES:
         yield message
@@ -331,7 +349,7 @@ async def _dispatch(
     if reading.operation == "DeleteObjects":
         _one_key_an_object(reading.body)
     request.reading = reading
-    return await internals.dispatch_request.original(
+    status, found, answer = await internals.dispatch_request.original(
         reading.method,
         reading.path,
         reading.headers,
@@ -339,6 +357,17 @@ async def _dispatch(
         reading.query,
         request_id,
     )
+    if isinstance(answer, objects.Body):
+        request.answer, answer = answer, b""
+    return status, found, answer
+
+
+async def _body(
+    folder: Path, receive: Receive, method: str, headers: dict[str, str]
+) -> bytes | objects.Body:
+    if _current.get().uploads:
+        return await objects.received(receive, headers, folder)
+    return await internals.read_body.original(receive, method, headers)
 
 
 def _one_key_an_object(body: bytes) -> None:
@@ -394,12 +423,18 @@ def _unsigned_form(policy_b64: str, size: int) -> Any:  # noqa: ANN401 - as abov
     return internals.s3_error("AccessDenied", "Access Denied", 403)
 
 
-def install() -> None:
-    """Put the reading above in place of MiniStack's, until `pinned.restore`."""
+def install(folder: Path) -> None:
+    """Put the reading above in place of MiniStack's, until `pinned.restore`.
+
+    Args:
+        folder: where objects are kept.
+    """
     internals.detect_service.replace(_service)
     internals.before_body.replace(_nothing)
     internals.after_body.replace(_nothing)
     internals.data_plane.replace(_nothing)
+    internals.read_body.replace(functools.partial(_body, folder))
+    objects.install()
     internals.dispatch_request.replace(_dispatch)
     internals.action_of_request.replace(_action)
     internals.verify_presigned.replace(_presigned)

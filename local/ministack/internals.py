@@ -241,6 +241,12 @@ data_plane: Replaced[..., Any] = Replaced(
     *("raw_query_string", "client_ip"),
     reason="It answers requests of services that are not here.",
 )
+read_body: Replaced[..., Any] = Replaced(
+    "app._read_request_body",
+    *("receive", "method", "headers"),
+    reason="It has the whole body in memory, and twice if that is in chunks.",
+)
+disconnected: Value[type[Exception]] = Value("app._RequestBodyDisconnected")
 dispatch_request: Replaced[..., Any] = Replaced(
     "app._dispatch_service_request",
     *("method", "path", "headers", "body", "query_params", "request_id"),
@@ -449,6 +455,52 @@ check_form: Replaced[[str, int], Any] = Replaced(
     "services.s3._enforce_post_policy_size",
     *("policy_b64", "size"),
     reason="MiniStack takes forms without verifying their signature.",
+)
+
+multipart_uploads: Value[Store] = Value("services.s3._multipart_uploads")
+completed_uploads: Value[Store] = Value("services.s3._completed_multipart_uploads")
+check_part_key: Function[[Mapping[str, str], Record], Response | None] = Function(
+    "services.s3._check_sse_c_part", "headers", "upload"
+)
+check_write: Function[[Mapping[str, str], Record | None], Response | None] = Function(
+    "services.s3._check_put_preconditions", "headers", "existing_obj"
+)
+joined_checksum: Function[[str | None, list[str | None]], str | None] = Function(
+    "services.s3._composite_checksum", "algorithm", "part_checksums"
+)
+encryption_headers: Function[[Record], Mapping[str, str]] = Function(
+    "services.s3._stored_sse_headers", "obj"
+)
+replicate: Function[[str, str, Record, object], None] = Function(
+    "services.s3._maybe_replicate", "bucket_name", "key", "obj", "data", "tags"
+)
+record_version: Function[[str, str, Record | None, Record, object], str | None] = Function(
+    "services.s3._record_object_version", "bucket_name", "key", "prior_obj", "obj", "data"
+)
+send_event: Function[..., None] = Function(
+    "services.s3._fire_s3_event_async",
+    *("bucket_name", "key", "event_name", "size", "etag", "deletion_type", "version_id"),
+    *("object_extra", "record_extra"),
+)
+timestamp: Function[[], str] = Function("services.s3.now_iso")
+complete_upload: Replaced[..., Response] = Replaced(
+    "services.s3._complete_multipart_upload",
+    *("bucket_name", "key", "body", "query_params", "headers"),
+    reason="It puts the parts together in memory.",
+)
+md5: Replaced[[Any], str] = Replaced(
+    "services.s3.md5_hash", "data", reason="An object is read from its file, a part at a time."
+)
+object_checksum: Replaced[[str, Any], str | None] = Replaced(
+    "services.s3._compute_s3_checksum", "algorithm", "body", reason="As `md5`."
+)
+check_md5: Replaced[[Mapping[str, str], Any], Response | None] = Replaced(
+    "services.s3._validate_content_md5", "headers", "body", reason="As `md5`."
+)
+object_data: Replaced[[str, str, str | None], Any] = Replaced(
+    "services.s3._get_object_data",
+    *("bucket_name", "key", "version_id"),
+    reason="Who reads an object's bytes, such as a function's code, is given them from its file.",
 )
 
 # Secrets Manager and Parameter Store

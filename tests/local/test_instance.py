@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -66,6 +67,30 @@ def test_what_a_cloud_that_is_gone_left_is_removed_and_what_runs_is_kept(base: P
     assert read_token(1) == running.token
     running.close()
     next_one.close()
+
+
+def test_what_is_large_is_with_temporary_files_and_goes_with_the_cloud(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "disk"))
+    closed, killed = Instance(1), Instance(2)
+    for one in (closed, killed):
+        assert tmp_path / "disk" in one.scratch("objects").parents
+    closed.close()
+    assert len(list((tmp_path / "disk").iterdir())) == 1
+    # As a process that ends without closing it lets go of the lock.
+    (base / "2" / "lock").unlink()
+    (base / "2" / "lock").touch()
+    Instance(3).close()
+    assert list((tmp_path / "disk").iterdir()) == []
+    killed.close()
+
+
+def test_a_disk_that_cannot_be_written_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    with pytest.raises(InstanceError, match=r"^/nonexistent/\S+ cannot be used: No such file"):
+        Instance(1)
 
 
 def test_groups_end_with_the_process_that_began_them(base: Path) -> None:

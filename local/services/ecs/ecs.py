@@ -90,8 +90,7 @@ class _Supervisor:
 
     def __init__(self, cloud: Runtime) -> None:
         self._cloud = cloud
-        self._scratch = cloud.instance.folder / "tasks"
-        self._scratch.mkdir()
+        self._scratch = cloud.instance.scratch("tasks")
         self._lock = threading.Lock()
         self._tasks: dict[str, _Task] = {}
         self._tokens: dict[tuple[str, str], tuple[str, list[str]]] = {}

@@ -1,8 +1,5 @@
 """From a container image's URI to what a process needs to stand in for its container."""
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -43,8 +40,13 @@ class Images:
         self._built: dict[_Context, tuple[object, Image]] = {}
         self._lock = Lock()
         self._numbers = count()
-        self._builds = Path(tempfile.mkdtemp(prefix="fargate-batch-images-"))
-        weakref.finalize(self, shutil.rmtree, self._builds, ignore_errors=True)
+        self._builds: Path | None = None
+
+    def build_in(self, folder: Path) -> None:
+        """Build in `folder` from now on, and anew what was built before."""
+        with self._lock:
+            self._builds = folder
+            self._built.clear()
 
     def add(self, uri: str, context: Path, dockerfile: str = "Dockerfile") -> None:
         """Let `uri`, as a task definition names it, be run from the build context `context`."""
@@ -67,6 +69,8 @@ class Images:
             state = _state(context.folder)
             known = self._built.get(context)
             if known is None or known[0] != state:
+                if self._builds is None:
+                    raise ImageError(f"{uri}: there is no folder to build it in")
                 root = self._builds / str(next(self._numbers))
                 known = (state, build(context.folder, root, file=context.dockerfile))
                 self._built[context] = known

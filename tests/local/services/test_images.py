@@ -304,8 +304,11 @@ def test_a_container_writes_to_a_copy_of_its_own(context: Path, run: Run) -> Non
     assert (context / "main.py").read_text() == MAIN
 
 
-def test_an_image_is_built_again_when_a_file_of_its_context_changed(context: Path) -> None:
+def test_an_image_is_built_again_when_a_file_of_its_context_changed(
+    context: Path, tmp_path: Path
+) -> None:
     images = Images()
+    images.build_in(tmp_path / "images")
     (context / "Dockerfile").write_text("FROM python:3.13\nCOPY main.py /\nCMD python main.py\n")
     images.add("job:1", context)
     first = images.find("job:1")
@@ -316,8 +319,9 @@ def test_an_image_is_built_again_when_a_file_of_its_context_changed(context: Pat
     assert (again.root / "main.py").read_text() == "print('changed')\n"
 
 
-def test_another_dockerfile_of_a_context_can_be_named(context: Path) -> None:
+def test_another_dockerfile_of_a_context_can_be_named(context: Path, tmp_path: Path) -> None:
     images = Images()
+    images.build_in(tmp_path / "images")
     (context / "Dockerfile.job").write_text("FROM python:3.13\nCMD python -V\n")
     images.add("job:1", context, "Dockerfile.job")
     assert images.find("job:1").command == ("/bin/sh", "-c", "python -V")
