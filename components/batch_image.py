@@ -8,6 +8,7 @@ import pulumi_awsx as awsx
 import pulumi_docker_build as docker_build
 
 from . import defaults
+from ._here import Component
 
 # How many images stay: what the revisions of as many deploys run, and may still start.
 IMAGES = 50
@@ -24,7 +25,7 @@ class BatchImageArgs(TypedDict):
     """Whether the repository survives the deletion of the stack. Default: True."""
 
 
-class BatchImage(pulumi.ComponentResource):
+class BatchImage(Component):
     """An image in Amazon ECR, built where `pulumi up` runs (which takes Docker).
 
     It is pushed by its digest, which says all of its contents, and without a tag: an immutable tag
@@ -40,7 +41,7 @@ class BatchImage(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: BatchImageArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:BatchImage", name, dict(args), opts)
+        super().__init__("fargate-batch:index:BatchImage", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         arm = args.get("architecture", defaults.ARCHITECTURE) == "ARM64"
@@ -58,7 +59,7 @@ class BatchImage(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        token = aws.ecr.get_authorization_token_output()
+        token = aws.ecr.get_authorization_token_output(opts=pulumi.InvokeOutputOptions(parent=self))
         image = docker_build.Image(
             name,
             context={"location": args.get("context", defaults.CONTEXT)},

@@ -9,13 +9,14 @@ from pulumi_aws.scheduler import ScheduleGroup
 from . import arguments as args
 from . import outputs as out
 from . import parts as c
+from ._here import Component
 from ._keys import as_configured
 from ._settings import Settings, validated
 from .iam_path import bounded, place_roles
 from .platform_args import BatchPlatformArgs, JobOutputs, PipelineOutputs, UploadOutputs
 
 
-class BatchPlatform(pulumi.ComponentResource):
+class BatchPlatform(Component):
     """Jobs, what starts them, and all that they need: one in a stack.
 
     Takes what a stack's file says and makes what the program of the repository makes. Its names are
@@ -55,7 +56,7 @@ class BatchPlatform(pulumi.ComponentResource):
     ) -> None:
         config = validated(as_configured(args, BatchPlatformArgs))
         opts = bounded(opts, config.permissions_boundary)
-        super().__init__("fargate-batch:index:BatchPlatform", name, dict(args), opts)
+        super().__init__("fargate-batch:index:BatchPlatform", name, args, opts)
         if config.protect and config.alerts.nobody:
             pulumi.log.warn(
                 "fargate-batch:alerts: nobody gets a message when something fails in this protected"

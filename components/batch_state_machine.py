@@ -6,6 +6,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 
 from . import defaults
+from ._here import Component
 from ._iam import allow, instances_of, managed_rule, tasks_of
 from ._machine import machine_prefix, state_machine
 from ._task import PlacementArgs, TaskArgs, known_place, known_task, may_run
@@ -43,7 +44,7 @@ class BatchStateMachineArgs(TypedDict):
     """Whether that log and a limit's dead letters stay when the job is removed. Default: True."""
 
 
-class BatchStateMachine(pulumi.ComponentResource):
+class BatchStateMachine(Component):
     """Runs one job's task to its end with `ecs:runTask.sync`.
 
     Input: an S3 "Object Created" event as EventBridge delivers it, whose key becomes the task's
@@ -71,7 +72,7 @@ class BatchStateMachine(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: BatchStateMachineArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:BatchStateMachine", name, dict(args), opts)
+        super().__init__("fargate-batch:index:BatchStateMachine", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         task, placement = pulumi.Output.from_input(args["task"]), args["placement"]
         cluster_arn = placement["cluster_arn"]

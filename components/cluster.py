@@ -6,6 +6,7 @@ import pulumi
 import pulumi_aws as aws
 
 from . import defaults
+from ._here import Component
 
 
 class BatchClusterArgs(TypedDict):
@@ -16,7 +17,7 @@ class BatchClusterArgs(TypedDict):
     as custom metrics."""
 
 
-class BatchCluster(pulumi.ComponentResource):
+class BatchCluster(Component):
     """An ECS cluster that runs tasks on Fargate and Fargate Spot. Costs nothing while empty."""
 
     cluster_arn: pulumi.Output[str]
@@ -27,7 +28,7 @@ class BatchCluster(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: BatchClusterArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:BatchCluster", name, dict(args), opts)
+        super().__init__("fargate-batch:index:BatchCluster", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         cluster = aws.ecs.Cluster(

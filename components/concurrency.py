@@ -8,6 +8,7 @@ import pulumi_aws as aws
 from . import defaults
 from ._dead_letters import with_queue
 from ._delivery import Rule, deliver, listen, start
+from ._here import Component
 from ._iam import allow, arn
 from ._machine import state_machine
 from .asl.limit import Permits, pass_on_permits
@@ -30,7 +31,7 @@ class ConcurrencyLimitArgs(TypedDict):
     """Whether that log and the dead letters stay when the limit is removed. Default: True."""
 
 
-class ConcurrencyLimit(pulumi.ComponentResource):
+class ConcurrencyLimit(Component):
     """Permits for the executions of one state machine, passed on in the order they were asked for.
 
     A rule on the end of every execution starts a state machine that gives its permit to who waits
@@ -63,7 +64,7 @@ class ConcurrencyLimit(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ConcurrencyLimitArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ConcurrencyLimit", name, dict(args), with_queue(opts))
+        super().__init__("fargate-batch:index:ConcurrencyLimit", name, args, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
         machine_name = args["state_machine_name"]
         machine_arn = arn("states", f"stateMachine:{machine_name}")

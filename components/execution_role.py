@@ -4,6 +4,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from ._here import Component
 from ._iam import arn
 from .fargate_job import execution_statements, task_role
 
@@ -15,7 +16,7 @@ class ExecutionRoleArgs(TypedDict):
     """The ECR repository of the jobs' image. Not for public images."""
 
 
-class ExecutionRole(pulumi.ComponentResource):
+class ExecutionRole(Component):
     """A role that may write to the log group of every job of the stack, and pull their image.
 
     ECS uses it, no container has its credentials: they could only write to the logs of others. A
@@ -28,7 +29,7 @@ class ExecutionRole(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ExecutionRoleArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ExecutionRole", name, dict(args), opts)
+        super().__init__("fargate-batch:index:ExecutionRole", name, args, opts)
         groups = arn("logs", f"log-group:/{pulumi.get_project()}/{pulumi.get_stack()}/*")
         self.role_arn = task_role(
             name,

@@ -11,7 +11,7 @@ from ._alarms import Watched, make, of_stack
 from ._dashboard import Shown, dashboard_body
 from ._dead_letters import with_queue
 from ._delivery import Rule, deliver, listen, start
-from ._here import here
+from ._here import Component, here
 from ._iam import account_id, allow, arn, document
 from ._machine import machine_prefix, state_machine
 from .asl.alerts import alert
@@ -47,7 +47,7 @@ class FailureAlertsArgs(TypedDict):
     """For how many days the log of the alerts' executions is kept. Default: 30."""
 
 
-class FailureAlerts(pulumi.ComponentResource):
+class FailureAlerts(Component):
     """An encrypted SNS topic that gets one message for each failure, alarms, and a dashboard.
 
     Reported are executions that failed, timed out or were stopped, and tasks that a rule or a
@@ -76,7 +76,7 @@ class FailureAlerts(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: FailureAlertsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:FailureAlerts", name, dict(args), with_queue(opts))
+        super().__init__("fargate-batch:index:FailureAlerts", name, args, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
         project, stack, prefix = pulumi.get_project(), pulumi.get_stack(), machine_prefix()
         runbook = args.get("runbook", defaults.RUNBOOK)

@@ -8,7 +8,7 @@ import pulumi_aws as aws
 
 from . import defaults
 from ._documents import json_text
-from ._here import here
+from ._here import Component, here
 from ._iam import Statement, allow, arn, service_role
 from ._logs import log_group
 from ._task import TaskArgs, family
@@ -100,7 +100,7 @@ class FargateJobArgs(TypedDict):
     Default: True."""
 
 
-class FargateJob(pulumi.ComponentResource):
+class FargateJob(Component):
     """What one container runs as on Fargate. Costs nothing until a task of it runs.
 
     0.5 vCPU and 1 GB for a minute cost about 0.0004 USD in us-east-1, a log 0.50 USD a GB.
@@ -120,7 +120,7 @@ class FargateJob(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: FargateJobArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:FargateJob", name, dict(args), opts)
+        super().__init__("fargate-batch:index:FargateJob", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         image, repository_arn = args.get("image"), args.get("repository_arn")

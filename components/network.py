@@ -8,7 +8,7 @@ import pulumi_aws as aws
 import pulumi_awsx as awsx
 
 from . import defaults
-from ._here import known_region
+from ._here import Component, known_region
 
 
 class NetworkArgs(TypedDict):
@@ -31,7 +31,7 @@ class NetworkArgs(TypedDict):
     in but from itself and everything out."""
 
 
-class Network(pulumi.ComponentResource):
+class Network(Component):
     """A VPC with public subnets in two zones and an S3 gateway endpoint, or an existing VPC.
 
     Costs nothing by itself; a running task's public IPv4 address costs 0.005 USD an hour.
@@ -50,7 +50,7 @@ class Network(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:Network", name, dict(args), opts)
+        super().__init__("fargate-batch:index:Network", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         vpc_id, subnet_ids = args.get("vpc_id"), args.get("subnet_ids")

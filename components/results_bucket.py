@@ -3,10 +3,10 @@
 from typing import NotRequired, TypedDict
 
 import pulumi
-import pulumi_aws as aws
 
 from . import defaults
 from ._bucket import hardened_bucket
+from ._here import Component, here
 
 
 class ResultsBucketArgs(TypedDict):
@@ -22,7 +22,7 @@ class ResultsBucketArgs(TypedDict):
     """Whether Pulumi refuses to delete the bucket. Default: True."""
 
 
-class ResultsBucket(pulumi.ComponentResource):
+class ResultsBucket(Component):
     """A private, encrypted, versioned, TLS-only bucket without notifications."""
 
     bucket_name: pulumi.Output[str]
@@ -33,14 +33,12 @@ class ResultsBucket(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ResultsBucketArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ResultsBucket", name, dict(args), opts)
+        super().__init__("fargate-batch:index:ResultsBucket", name, args, opts)
 
         existing = args.get("bucket")
         if existing:
             self.bucket_name = pulumi.Output.from_input(existing)
-            self.bucket_arn = pulumi.Output.format(
-                "arn:{0}:s3:::{1}", aws.get_partition_output().partition, existing
-            )
+            self.bucket_arn = pulumi.Output.format("arn:{0}:s3:::{1}", here().partition, existing)
         else:
             bucket = hardened_bucket(
                 name,

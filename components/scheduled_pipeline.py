@@ -8,6 +8,7 @@ import pulumi
 
 from . import defaults
 from ._dead_letters import with_queue
+from ._here import Component
 from ._iam import Statement, allow, arn, managed_rule
 from ._machine import machine_prefix, state_machine
 from ._schedule import ScheduleArgs, schedule
@@ -52,7 +53,7 @@ class ScheduledPipelineArgs(TypedDict):
     """Whether that log and the dead letters stay when the pipeline is removed. Default: True."""
 
 
-class ScheduledPipeline(pulumi.ComponentResource):
+class ScheduledPipeline(Component):
     """Runs `BatchStateMachine`s in series with `states:startExecution.sync:2`, on a schedule.
 
     If its input is an S3 "Object Created" event as EventBridge delivers it, each step's environment
@@ -82,9 +83,7 @@ class ScheduledPipeline(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ScheduledPipelineArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__(
-            "fargate-batch:index:ScheduledPipeline", name, dict(args), with_queue(opts)
-        )
+        super().__init__("fargate-batch:index:ScheduledPipeline", name, args, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
 
         protect = args.get("protect", defaults.PROTECT)

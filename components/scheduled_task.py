@@ -8,6 +8,7 @@ import pulumi
 from . import defaults
 from ._dead_letters import with_queue
 from ._documents import json_text
+from ._here import Component
 from ._schedule import ScheduleArgs, schedule
 from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
 from .placeholders import IN_SCHEDULES, Placeholder, parts
@@ -33,7 +34,7 @@ class ScheduledTaskArgs(TypedDict):
     """Whether the dead letters stay when the schedule is removed. Default: True."""
 
 
-class ScheduledTask(pulumi.ComponentResource):
+class ScheduledTask(Component):
     """An EventBridge Scheduler schedule whose target is ECS RunTask.
 
     A start counts as delivered once ECS has accepted the task: whether it ran is for the task
@@ -48,7 +49,7 @@ class ScheduledTask(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: ScheduledTaskArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ScheduledTask", name, dict(args), with_queue(opts))
+        super().__init__("fargate-batch:index:ScheduledTask", name, args, with_queue(opts))
         task, placement = pulumi.Output.from_input(args["task"]), args["placement"]
 
         self.schedule_arn, queue = schedule(

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ._documents import json_text
+from ._here import Component
 from ._machine import machine_prefix
 
 # What an advanced parameter takes:
@@ -28,7 +29,7 @@ class StackIndexArgs(TypedDict):
     """Whether the stack is one to be careful with. Default: True."""
 
 
-class StackIndex(pulumi.ComponentResource):
+class StackIndex(Component):
     """The stack's outputs and the queues of its triggers, as SSM parameters.
 
     They are `/PROJECT/STACK/index/…`. Each is a JSON object with a part of the whole; together they
@@ -42,7 +43,7 @@ class StackIndex(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: StackIndexArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:StackIndex", name, dict(args), opts)
+        super().__init__("fargate-batch:index:StackIndex", name, args, opts)
         path = f"/{pulumi.get_project()}/{pulumi.get_stack()}/index"
         content = {
             **args["outputs"],

@@ -9,6 +9,7 @@ import pulumi_aws as aws
 from . import defaults
 from ._dead_letters import with_queue
 from ._delivery import Rule, Target, deliver, listen
+from ._here import Component
 from ._iam import allow, arn, service_role
 from ._machine import machine_prefix
 from ._queries import QUERIES
@@ -28,7 +29,7 @@ class TaskEventLoggerArgs(TypedDict):
     """For how many days the log is kept. Default: 30."""
 
 
-class TaskEventLogger(pulumi.ComponentResource):
+class TaskEventLogger(Component):
     """A rule on the changes of tasks and executions, a function, its log group and saved queries.
 
     ECS forgets a stopped task within about an hour; this log is where one that never started is
@@ -48,7 +49,7 @@ class TaskEventLogger(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: TaskEventLoggerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:TaskEventLogger", name, dict(args), with_queue(opts))
+        super().__init__("fargate-batch:index:TaskEventLogger", name, args, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
 
         log_group = aws.cloudwatch.LogGroup(

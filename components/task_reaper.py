@@ -8,6 +8,7 @@ import pulumi
 from . import defaults
 from ._dead_letters import with_queue
 from ._delivery import Rule, deliver, listen, start
+from ._here import Component
 from ._iam import allow, arn, tasks_of
 from ._machine import state_machine
 from ._task import families_of, family
@@ -25,7 +26,7 @@ class TaskReaperArgs(TypedDict):
     """For how many days the execution log is kept. Default: 30."""
 
 
-class TaskReaper(pulumi.ComponentResource):
+class TaskReaper(Component):
     """A rule on tasks that run, and a state machine that waits and then stops the task.
 
     Neither a rule nor a schedule can give a task a time limit, and ECS has none. The time counts
@@ -41,7 +42,7 @@ class TaskReaper(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: TaskReaperArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:TaskReaper", name, dict(args), with_queue(opts))
+        super().__init__("fargate-batch:index:TaskReaper", name, args, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
         cluster_arn = args["cluster_arn"]
 

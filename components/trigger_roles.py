@@ -5,6 +5,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from ._here import Component
 from ._iam import Statement, allow, arn, run_any_task, service_role
 from ._machine import machine_prefix, machine_role
 from ._schedule import schedule_role
@@ -33,7 +34,7 @@ class TriggerRolesArgs(TypedDict):
     """The roles of the tasks that schedules start. Default: none."""
 
 
-class TriggerRoles(pulumi.ComponentResource):
+class TriggerRoles(Component):
     """One role for each kind of trigger, however many there are.
 
     Lists of what they start would not fit into a policy, so they name the stack's own by a pattern:
@@ -55,7 +56,7 @@ class TriggerRoles(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: TriggerRolesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:TriggerRoles", name, dict(args), opts)
+        super().__init__("fargate-batch:index:TriggerRoles", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         prefix = machine_prefix()
         jobs, pipelines = (

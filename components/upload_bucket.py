@@ -7,6 +7,7 @@ import pulumi_aws as aws
 
 from . import defaults
 from ._bucket import hardened_bucket
+from ._here import Component, here
 
 
 class UploadBucketArgs(TypedDict):
@@ -29,7 +30,7 @@ class UploadBucketArgs(TypedDict):
     """Whether Pulumi refuses to delete the bucket. Default: True."""
 
 
-class UploadBucket(pulumi.ComponentResource):
+class UploadBucket(Component):
     """A private, encrypted, versioned, TLS-only bucket with EventBridge notifications on.
 
     EventBridge bills S3 events as 1 USD a million.
@@ -43,15 +44,13 @@ class UploadBucket(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: UploadBucketArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:UploadBucket", name, dict(args), opts)
+        super().__init__("fargate-batch:index:UploadBucket", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         existing = args.get("bucket")
         if existing:
             bucket_name: pulumi.Input[str] = existing
-            self.bucket_arn = pulumi.Output.format(
-                "arn:{0}:s3:::{1}", aws.get_partition_output().partition, existing
-            )
+            self.bucket_arn = pulumi.Output.format("arn:{0}:s3:::{1}", here().partition, existing)
         else:
             bucket = hardened_bucket(
                 name,

@@ -8,6 +8,7 @@ from . import defaults
 from ._dead_letters import with_queue
 from ._delivery import Rule, Target, deliver, listen, start
 from ._documents import json_text
+from ._here import Component
 from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
 from .asl.upload import VARIABLES
 
@@ -56,7 +57,7 @@ class UploadTriggerArgs(TypedDict):
     """Whether the dead letters stay when the trigger is removed. Default: True."""
 
 
-class UploadTrigger(pulumi.ComponentResource):
+class UploadTrigger(Component):
     """An EventBridge rule, its target, and a queue for the events that could not be delivered.
 
     The rule tries for a day, 185 times. A task it starts directly counts as delivered once ECS has
@@ -75,7 +76,7 @@ class UploadTrigger(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: UploadTriggerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:UploadTrigger", name, dict(args), with_queue(opts))
+        super().__init__("fargate-batch:index:UploadTrigger", name, args, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
 
         pattern = event_pattern(args["bucket_name"], args["filter"])

@@ -14,6 +14,7 @@ from ._alarms import make, of_watcher
 from ._dead_letters import READER_PATH, queue_url
 from ._delivery import BEFORE_THE_NEXT, permit
 from ._documents import json_text
+from ._here import Component
 from ._iam import allow, arn, instances_of, service_role, tasks_of
 from ._machine import machine_prefix
 from ._task import family
@@ -68,7 +69,7 @@ class WatcherArgs(TypedDict):
     """For how many days its log is kept. Default: 30."""
 
 
-class Watcher(pulumi.ComponentResource):
+class Watcher(Component):
     """A Lambda function on a schedule, a table of what it has told, and alarms on itself.
 
     It tells, once each: dead letters, runs of schedules that did not happen or were skipped three
@@ -84,7 +85,7 @@ class Watcher(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: WatcherArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:Watcher", name, dict(args), opts)
+        super().__init__("fargate-batch:index:Watcher", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
         runbook = args.get("runbook", defaults.RUNBOOK)
 

@@ -1,16 +1,17 @@
 """The whole platform as one component, in a program that is somebody else's."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
+from collections import Counter
+from typing import Any
 
 import pulumi
 import pytest
+from pulumi_aws import Provider
 
-from components import BatchPlatform, BatchPlatformArgs, ExecutionRole
+from components import BatchPlatform, BatchPlatformArgs, ExecutionRole, FargateJob
 from components._keys import as_configured
+from local.engine import wire
 from settings import SettingsError
 from tests.recorder import UNKNOWN, Recording, deploy, every, one, the_stack
-from tests.settings.keys import KEYS
 
 ARGS: BatchPlatformArgs = {
     "protect": False,
@@ -45,25 +46,6 @@ def platform(args: BatchPlatformArgs = ARGS, *, preview: bool = False) -> Record
             pulumi.export(name, getattr(made, name))
 
     return deploy(program, config={"aws:region": "ap-northeast-1"}, preview=preview)
-
-
-def keys(shape: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401 - a type
-    """The keys of a typed dict, as the README writes them."""
-    inner = (get_args(shape) or (None,))[-1]
-    if is_typeddict(shape):
-        for key, hint in get_type_hints(shape).items():
-            camel = next(iter(as_configured({key: None}, shape)))
-            yield from keys(hint, f"{path}.{camel}".removeprefix("."))
-    elif get_origin(shape) is Mapping and is_typeddict(inner):
-        yield from keys(inner, f"{path}.NAME")
-    elif get_origin(shape) is Sequence and (is_typeddict(inner) or get_origin(inner) is Sequence):
-        yield from keys(inner, path if path.endswith("[]") else f"{path}[]")
-    else:
-        yield path
-
-
-def test_its_arguments_are_the_keys_of_a_stacks_file() -> None:
-    assert sorted(set(keys(BatchPlatformArgs)) - {"region"}) == sorted(KEYS)
 
 
 def test_the_keys_of_arguments_become_those_of_a_stacks_file_and_names_stay() -> None:
@@ -187,3 +169,31 @@ def test_roles_are_placed_and_bounded_in_the_platform_alone() -> None:
         inputs["path"].startswith("/batch/fargate-batch/dev/") for inputs in roles.values()
     } == {True}
     assert one(recording.resources, type="BatchPlatform").parent.endswith("team:index:Own::own")
+
+
+def test_its_provider_is_asked_where_it_deploys_to_and_makes_what_is_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str]] = []
+    invoke = wire.Monitor.Invoke
+
+    def record(monitor: wire.Monitor, request: Any) -> Any:  # noqa: ANN401 - gRPC's
+        asked.append((request.tok.rpartition(":")[2], request.provider.split("::")[-2:][0]))
+        return invoke(monitor, request)
+
+    monkeypatch.setattr(wire.Monitor, "Invoke", record)
+
+    def program() -> None:
+        for stack, region in (("", "eu-west-1"), ("-of-two", "us-east-1")):
+            aws = Provider(f"aws{stack}", region=region)
+            FargateJob(f"job{stack}", {}, pulumi.ResourceOptions(providers={"aws": aws}))
+        FargateJob("here", {})
+
+    deploy(program)
+    # A child of the image's repository is asked for of the engine, not of a provider.
+    found = Counter(it for it in asked if it[0] != "getResource")
+    assert found == {
+        (function, provider): 1
+        for function in ("getRegion", "getPartition", "getCallerIdentity", "getAuthorizationToken")
+        for provider in ("aws", "aws-of-two", "")
+    }

@@ -1,0 +1,66 @@
+"""The components as a Pulumi package: what other languages say, as the arguments of Python."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi.errors import InputPropertyError
+from pulumi.provider.experimental.analyzer import ComponentDefinition, PropertyDefinition
+from pulumi.provider.experimental.component import ComponentProvider
+
+from . import components
+
+NAME = "fargate-batch"
+
+
+class Package(ComponentProvider):
+    """Every component, its schema inferred from its arguments.
+
+    Beside what `ComponentProvider` does, keys are mapped in what is an output or in lists of lists,
+    and a number without a fraction, which comes as a float, is an int.
+    """
+
+    def __init__(self, version: str) -> None:
+        found = [getattr(components, name) for name in components.__all__]
+        classes = [
+            it for it in found if isinstance(it, type) and issubclass(it, pulumi.ComponentResource)
+        ]
+        super().__init__(classes, NAME, None, version)
+
+    def map_inputs(self, inputs: Any, component_def: ComponentDefinition) -> Any:  # noqa: ANN401 - the base's
+        """The arguments of a component, by their names in Python."""
+        return self._mapped(inputs, component_def.inputs, component_def.inputs_mapping, ())
+
+    def _mapped(
+        self,
+        values: Mapping[str, Any],
+        properties: Mapping[str, PropertyDefinition],
+        names: Mapping[str, str],
+        path: tuple[str, ...],
+    ) -> dict[str, Any]:
+        given = {key: value for key, value in values.items() if value is not None}
+        for key, property_ in properties.items():
+            if key not in given and not property_.optional:
+                missing = ".".join((*path, key))
+                raise InputPropertyError(missing, f"{missing}: missing")
+        return {
+            names.get(key, key): self._value(value, properties.get(key), (*path, key))
+            for key, value in given.items()
+        }
+
+    def _value(self, value: Any, of: PropertyDefinition | None, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON
+        match value:
+            case pulumi.Output():
+                return value.apply(lambda known: self._value(known, of, path))
+            case float():
+                return int(value) if value.is_integer() else value
+            case list():
+                items = of and of.items
+                return [self._value(it, items, (*path, str(n))) for n, it in enumerate(value)]
+            case dict():
+                if of and of.ref and (named := self.get_type_definition(of)):
+                    return self._mapped(value, named.properties, named.properties_mapping, path)
+                inner = of and of.additional_properties
+                return {key: self._value(it, inner, (*path, key)) for key, it in value.items()}
+            case _:
+                return value
