@@ -11,7 +11,13 @@ import pulumi
 from pulumi_aws.scheduler import ScheduleGroup
 
 from . import parts as c
-from ._settings import Settings, StepSettings, WhenSettings
+from ._settings import (
+    HealthCheckSettings,
+    Settings,
+    SidecarSettings,
+    StepSettings,
+    WhenSettings,
+)
 
 Jobs = Mapping[str, c.FargateJob]
 Machines = Mapping[str, c.BatchStateMachine]
@@ -257,6 +263,8 @@ def job(
         "log_buffer_size": job.logs.buffer_size,
         "log_multiline_pattern": job.logs.multiline_pattern,
         "repository_credentials": job.repository_credentials,
+        "sidecars": {name: _sidecar(one) for name, one in job.sidecars.items()},
+        "depends_on": job.depends_on,
         "source_bucket_arns": [buckets[one].bucket_arn for one in sources],
         "source_key_arns": _keys(config, sources),
         "results_bucket_name": results.bucket_name,
@@ -276,6 +284,33 @@ def _keys(config: Settings, buckets: Iterable[str | None]) -> list[str]:
     return sorted({bucket.kms_key_arn for bucket in of if bucket.kms_key_arn})
 
 
+def _sidecar(sidecar: SidecarSettings) -> c.SidecarArgs:
+    check = sidecar.health_check
+    return {
+        "image": sidecar.image,
+        "repository_arn": repository_arn(sidecar.image),
+        "essential": sidecar.essential,
+        "cpu": sidecar.cpu,
+        "memory": sidecar.memory,
+        "environment": sidecar.environment,
+        "secrets": sidecar.secrets,
+        "entry_point": sidecar.entry_point,
+        "commands": sidecar.commands,
+        "depends_on": sidecar.depends_on,
+        "health_check": None if check is None else _health_check(check),
+    }
+
+
+def _health_check(check: HealthCheckSettings) -> c.HealthCheckArgs:
+    return {
+        "command": check.command,
+        "interval": check.interval,
+        "timeout": check.timeout,
+        "retries": check.retries,
+        "start_period": check.start_period,
+    }
+
+
 def shares_execution_role(config: Settings, name: str) -> bool:
     """Whether ECS starts the job `name` with nothing but what it starts all others with."""
     job = config.jobs[name]
@@ -283,7 +318,8 @@ def shares_execution_role(config: Settings, name: str) -> bool:
     own = (
         job.secrets or job.repository_credentials or (own_image and repository_arn(str(job.image)))
     )
-    return not own
+    of_sidecars = any(one.secrets or repository_arn(one.image) for one in job.sidecars.values())
+    return not (own or of_sidecars)
 
 
 def some_share_execution_role(config: Settings) -> bool:

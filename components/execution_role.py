@@ -33,7 +33,7 @@ class ExecutionRole(Component):
         groups = arn("logs", f"log-group:/{pulumi.get_project()}/{pulumi.get_stack()}/*")
         self.role_arn = task_role(
             name,
-            execution_statements(groups, args.get("repository_arn"), {}, None, None),
+            execution_statements(groups, [args.get("repository_arn")], [], None, None),
             pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({"role_arn": self.role_arn})

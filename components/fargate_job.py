@@ -1,6 +1,6 @@
-"""A job: the task definition of one container, its two roles and its log group."""
+"""A job: the task definition of its container, the two roles and the log group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -11,6 +11,7 @@ from ._documents import json_text
 from ._here import Component, here
 from ._iam import Statement, allow, arn, service_role
 from ._logs import log_group
+from ._sidecars import SidecarArgs, dependencies, pairs, secret_pairs, sidecar
 from ._task import TaskArgs, family
 from .batch_image import BatchImage
 
@@ -78,6 +79,12 @@ class FargateJobArgs(TypedDict):
     log_multiline_pattern: NotRequired[str | None]
     """A regular expression by which a line begins a message; the lines that follow belong to it.
     Default: each line is one."""
+    sidecars: NotRequired[Mapping[str, SidecarArgs]]
+    """Further containers of the task, by name. They are stopped when the job's own container ends,
+    which alone decides how the task did. Default: none."""
+    depends_on: NotRequired[Mapping[str, str]]
+    """Sidecars that the job's container starts after, each with START, COMPLETE, SUCCESS or
+    HEALTHY."""
     source_bucket_arns: NotRequired[Sequence[pulumi.Input[str]]]
     """Buckets whose objects the job may list and read."""
     source_key_arns: NotRequired[Sequence[pulumi.Input[str]]]
@@ -137,14 +144,19 @@ class FargateJob(Component):
             protect=protect,
             opts=child,
         )
+        sidecars = args.get("sidecars", {})
         execution_role_arn = args.get("execution_role_arn")
         if execution_role_arn is None:
             execution_role_arn = task_role(
                 f"{name}-execution",
                 execution_statements(
                     logs.arn,
-                    repository_arn,
-                    args.get("secrets", {}),
+                    [repository_arn, *(one.get("repository_arn") for one in sidecars.values())],
+                    [
+                        secret
+                        for container in (args, *sidecars.values())
+                        for secret in container.get("secrets", {}).values()
+                    ],
                     args.get("repository_credentials"),
                     args.get("secrets_key"),
                 ),
@@ -163,26 +175,37 @@ class FargateJob(Component):
             environment["RESULTS_BUCKET"] = results_bucket_name
             environment["RESULTS_PREFIX"] = _results_prefix(name, args)
         environment |= args.get("environment", {})
+        stop_timeout = args.get("stop_timeout", defaults.STOP_TIMEOUT)
+        # A stream is PREFIX/CONTAINER/TASK_ID: each container has its own.
+        log_options = {
+            "awslogs-group": logs.name,
+            "awslogs-region": here().region,
+            "awslogs-stream-prefix": name,
+            **_log_options(args),
+        }
         container = {
             "name": name,
             "image": image,
             "essential": True,
-            "environment": [{"name": k, "value": v} for k, v in sorted(environment.items())],
-            "secrets": [
-                {"name": k, "valueFrom": v} for k, v in sorted(args.get("secrets", {}).items())
-            ],
-            "stopTimeout": args.get("stop_timeout", defaults.STOP_TIMEOUT),
+            "environment": pairs(environment),
+            "secrets": secret_pairs(args.get("secrets", {})),
+            "stopTimeout": stop_timeout,
             "logConfiguration": {
                 "logDriver": "awslogs",
-                "options": {
-                    "awslogs-group": logs.name,
-                    "awslogs-region": here().region,
-                    "awslogs-stream-prefix": name,
-                    **_log_options(args),
-                },
+                "options": {**log_options, **_multiline(args)},
             },
+            **dependencies(args.get("depends_on", {})),
             **_container_options(args),
         }
+        others = [
+            sidecar(
+                other,
+                sidecars[other],
+                stop_timeout=stop_timeout,
+                log_configuration={"logDriver": "awslogs", "options": log_options},
+            )
+            for other in sorted(sidecars)
+        ]
         read_only = args.get("readonly_root_filesystem", defaults.READONLY_ROOT_FILESYSTEM)
         storage = args.get("ephemeral_storage")
         task_definition = aws.ecs.TaskDefinition(
@@ -200,7 +223,7 @@ class FargateJob(Component):
             execution_role_arn=execution_role_arn,
             task_role_arn=task_role_arn,
             volumes=[{"name": _WRITABLE}] if read_only else None,
-            container_definitions=json_text([container]),
+            container_definitions=json_text([container, *others]),
             # An execution that is under way when the stack is updated still starts the revision
             # it was defined with; it must not have been deregistered.
             skip_destroy=True,
@@ -239,9 +262,12 @@ def _log_options(args: FargateJobArgs) -> dict[str, str]:
     options = {"mode": args.get("log_mode", defaults.LOG_MODE)}
     if (size := args.get("log_buffer_size")) is not None:
         options["max-buffer-size"] = size
-    if (pattern := args.get("log_multiline_pattern")) is not None:
-        options["awslogs-multiline-pattern"] = pattern
     return options
+
+
+def _multiline(args: FargateJobArgs) -> dict[str, str]:
+    pattern = args.get("log_multiline_pattern")
+    return {} if pattern is None else {"awslogs-multiline-pattern": pattern}
 
 
 def _container_options(args: FargateJobArgs) -> dict[str, Any]:
@@ -289,8 +315,8 @@ def task_role(
 
 def execution_statements(
     log_group_arn: pulumi.Output[str],
-    repository_arn: pulumi.Input[str] | None,
-    secrets: Mapping[str, str],
+    repository_arns: Sequence[pulumi.Input[str] | None],
+    secrets: Iterable[str],
     repository_credentials: pulumi.Input[str] | None,
     secrets_key_arn: pulumi.Input[str] | None,
 ) -> list[Statement]:
@@ -304,7 +330,7 @@ def execution_statements(
             pulumi.Output.concat(log_group_arn, ":log-stream:*"),
         )
     ]
-    if repository_arn is not None:
+    if repositories := [arn for arn in repository_arns if arn is not None]:
         statements += [
             # GetAuthorizationToken knows no resources:
             # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
@@ -315,10 +341,10 @@ def execution_statements(
                     "ecr:GetDownloadUrlForLayer",
                     "ecr:BatchGetImage",
                 ],
-                repository_arn,
+                repositories[0] if len(repositories) == 1 else repositories,
             ),
         ]
-    secret_arns = sorted({_without_json_key(arn) for arn in secrets.values()})
+    secret_arns = sorted({_without_json_key(arn) for arn in secrets})
     if managers := [arn for arn in secret_arns if ":secretsmanager:" in arn]:
         statements.append(allow("secretsmanager:GetSecretValue", managers))
     if parameters := [arn for arn in secret_arns if ":ssm:" in arn]:

@@ -1,6 +1,7 @@
 """The parts a batch platform is made of, each usable on its own."""
 
 from ._schedule import ScheduleArgs
+from ._sidecars import HealthCheckArgs, SidecarArgs
 from ._task import PlacementArgs, TaskArgs
 from .batch_image import BatchImage, BatchImageArgs
 from .batch_state_machine import BatchStateMachine, BatchStateMachineArgs
@@ -36,6 +37,7 @@ __all__ = [
     "FailureAlertsArgs",
     "FargateJob",
     "FargateJobArgs",
+    "HealthCheckArgs",
     "Network",
     "NetworkArgs",
     "PlacementArgs",
@@ -46,6 +48,7 @@ __all__ = [
     "ScheduledPipelineArgs",
     "ScheduledTask",
     "ScheduledTaskArgs",
+    "SidecarArgs",
     "StackIndex",
     "StackIndexArgs",
     "StepArgs",

@@ -102,6 +102,48 @@ class PlatformLogArgs(TypedDict):
     Default: each line is one."""
 
 
+class PlatformHealthCheckArgs(TypedDict):
+    """When a container is healthy."""
+
+    command: Sequence[str]
+    """The program and its arguments that end with 0 if it is; they are of the container's image."""
+    interval: NotRequired[int]
+    """How many seconds are between two of them, 5 to 300. Default: 30."""
+    timeout: NotRequired[int]
+    """After how many seconds one has failed, 2 to 60. Default: 5."""
+    retries: NotRequired[int]
+    """How many have to fail in a row, 1 to 10. Default: 3."""
+    start_period: NotRequired[int]
+    """For how many seconds after the start a failure does not count, 0 to 300. Default: 0."""
+
+
+class PlatformSidecarArgs(TypedDict):
+    """A container that runs beside the job's own, with the same roles, disk and network."""
+
+    image: str
+    """The image's URI with its tag or digest."""
+    essential: NotRequired[bool]
+    """Whether the task is stopped when this container ends. Default: False."""
+    cpu: NotRequired[int]
+    """CPU units of the job's that it has for itself. Default: none."""
+    memory: NotRequired[int]
+    """MiB of the job's memory, above which the container is killed. Default: none, it may have
+    all."""
+    environment: NotRequired[Mapping[str, str]]
+    """Environment variables of this container. Default: none."""
+    secrets: NotRequired[Mapping[str, str]]
+    """Environment variables by ARN of a Secrets Manager secret or SSM parameter. Default: none."""
+    entry_point: NotRequired[Sequence[str]]
+    """The program and its first arguments. Default: the image's."""
+    commands: NotRequired[Sequence[str]]
+    """Its arguments. Default: the image's."""
+    depends_on: NotRequired[Mapping[str, str]]
+    """Other sidecars this one starts after, each with START, COMPLETE, SUCCESS or HEALTHY. Default:
+    none."""
+    health_check: NotRequired[PlatformHealthCheckArgs]
+    """When it is HEALTHY. Default: none."""
+
+
 class PlatformIngestArgs(TypedDict):
     """What a job's files are, where that is not to be guessed from each of them."""
 
@@ -173,6 +215,12 @@ class PlatformJobArgs(TypedDict):
     repository_credentials: NotRequired[str]
     """The ARN of the Secrets Manager secret with the user name and password of the image's
     registry. Default: none."""
+    sidecars: NotRequired[Mapping[str, PlatformSidecarArgs]]
+    """Further containers of the task, by name. They are stopped when the job's own container ends,
+    which alone decides how the task did. Default: none."""
+    depends_on: NotRequired[Mapping[str, str]]
+    """Sidecars that the job's container starts after, each with START, COMPLETE, SUCCESS or
+    HEALTHY. Default: none."""
     retries: NotRequired[int]
     """How often a task is retried, 0 to 20. Default: 5."""
     retry_exit_codes: NotRequired[Sequence[int]]

@@ -19,12 +19,14 @@ from .jobs import JobSettings
 from .network import NetworkSettings
 from .pipelines import PipelineSettings, ScheduleSettings, StepSettings, WhenSettings
 from .refusals import PROJECT, SettingsError, end_program, lines
+from .sidecars import HealthCheckSettings, SidecarSettings
 from .stack import Settings
 from .uploads import UploadSettings
 
 __all__ = [
     "AlertSettings",
     "BucketSettings",
+    "HealthCheckSettings",
     "JobSettings",
     "NetworkSettings",
     "PipelineSettings",
@@ -32,6 +34,7 @@ __all__ = [
     "ScheduleSettings",
     "Settings",
     "SettingsError",
+    "SidecarSettings",
     "StepSettings",
     "UploadSettings",
     "UploadsSettings",

@@ -29,6 +29,7 @@ def disagreements(settings: Settings) -> Iterable[str]:
     yield from _buckets(settings)
     yield from _pipelines_and_their_uploads(settings)
     yield from _same_physical_names(settings)
+    yield from _same_containers(settings)
     yield from _own_results(settings)
     yield from _unread_ingest(settings)
     yield from _quotas(settings)
@@ -131,6 +132,16 @@ def _same_physical_names(settings: Settings) -> Iterable[str]:
         )
 
 
+def _same_containers(settings: Settings) -> Iterable[str]:
+    """A job's own container has the job's name."""
+    for name, job in settings.jobs.items():
+        if name in job.sidecars:
+            yield (
+                f"{PROJECT}:jobs.{name}.sidecars.{name}: the job's own container has that name; "
+                "call the sidecar something else"
+            )
+
+
 def _own_results(settings: Settings) -> Iterable[str]:
     """Uploads that results of what they start would match, over and over."""
     leads = _leads_to(settings)
@@ -216,7 +227,12 @@ def _quotas(settings: Settings) -> Iterable[str]:
                 f"EventBridge allows {PATTERN_CHARACTERS}; use a shorter prefix, suffix or key"
             )
     for name, job in settings.jobs.items():
-        size = len(json.dumps({**job.variables, **job.secrets}).encode())
+        given = [
+            one.model_dump(include={"environment", "secrets", "entry_point", "commands"})
+            for one in job.sidecars.values()
+        ]
+        given.append({**job.variables, **job.secrets})
+        size = sum(len(json.dumps(one).encode()) for one in given)
         if size > TASK_DEFINITION_BYTES - 4096:
             yield (
                 f"{PROJECT}:jobs.{name}.environment: takes {size} bytes, a task definition has "

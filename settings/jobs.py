@@ -11,11 +11,13 @@ from .ingest import IngestSettings
 from .network import JobNetworkSettings
 from .outcomes import EXIT_CODES
 from .rights import ManagedPolicyArn, StatementSettings
+from .sidecars import Dependencies, Sidecars, disagreement
 from .values import (
     EnvironmentName,
     Image,
     KeyArn,
     Seconds,
+    SecretArn,
     Section,
     Text,
     each_once,
@@ -49,13 +51,6 @@ def _retryable(exit_code: int) -> int:
     return exit_code
 
 
-SecretArn = Annotated[
-    str,
-    matching(
-        r"arn:[a-z-]+:(secretsmanager|ssm):[^:]+:\d{12}:.+",
-        "must be the ARN of a Secrets Manager secret or an SSM parameter",
-    ),
-]
 RepositoryCredentials = Annotated[
     str,
     matching(
@@ -89,6 +84,8 @@ class JobSettings(Section):
     stop_timeout: StopTimeout = defaults.STOP_TIMEOUT
     logs: LogSettings = LogSettings()
     repository_credentials: RepositoryCredentials | None = None
+    sidecars: Sidecars = Field(default_factory=dict)
+    depends_on: Dependencies = Field(default_factory=dict)
     retries: Annotated[int, Field(ge=0, le=20)] = defaults.RETRIES
     retry_exit_codes: tuple[
         Annotated[int, Field(ge=1, le=255), AfterValidator(_retryable)], ...
@@ -128,8 +125,12 @@ class JobSettings(Section):
             raise ValueError(
                 "INGEST is how the container is told ingest: name a variable otherwise"
             )
-        if self.secrets_key and not (self.secrets or self.repository_credentials):
+        secrets = [self.secrets, *(one.secrets for one in self.sidecars.values())]
+        if self.secrets_key and not (any(secrets) or self.repository_credentials):
             raise ValueError("secretsKey decrypts secrets, and there are none")
         if self.repository_credentials and self.image is None:
             raise ValueError("repositoryCredentials are for the registry of the job's image")
+        problem = disagreement(self.sidecars, self.depends_on, self.cpu, self.memory)
+        if problem is not None:
+            raise ValueError(problem)
         return self

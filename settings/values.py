@@ -105,3 +105,10 @@ KeyArn = Annotated[
     str,
     matching(r"arn:[a-z-]+:kms:[^:]+:\d{12}:key/\S+", "must be the ARN of a KMS key"),
 ]
+SecretArn = Annotated[
+    str,
+    matching(
+        r"arn:[a-z-]+:(secretsmanager|ssm):[^:]+:\d{12}:.+",
+        "must be the ARN of a Secrets Manager secret or an SSM parameter",
+    ),
+]

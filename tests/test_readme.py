@@ -38,7 +38,7 @@ def test_a_default_in_the_configuration_table_is_the_default(key: str, field: Fi
     default = _rows("configuration")[key][1] if len(_rows("configuration")[key]) > 1 else ""
     if field.is_required():
         assert default == "required"
-    elif key.endswith(".timeout"):
+    elif key == "jobs.NAME.timeout":
         assert (default, field.default) == ("`1h`", 3600)
     elif default.startswith("`"):
         value = field.default

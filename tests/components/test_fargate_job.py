@@ -335,6 +335,85 @@ def test_the_container_may_do_what_the_job_says_besides() -> None:
     }
 
 
+def test_sidecars_run_beside_the_jobs_container_and_have_streams_of_their_own() -> None:
+    recording = job(
+        {
+            **FULL,
+            "secrets": {},
+            "stop_timeout": 60,
+            "log_multiline_pattern": "^INFO",
+            "sidecars": {
+                "proxy": {
+                    "image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/proxy:1",
+                    "repository_arn": f"{REPOSITORY}-proxy",
+                    "essential": True,
+                    "cpu": 128,
+                    "memory": 256,
+                    "environment": {"B": "2", "A": "1"},
+                    "secrets": {"KEY": f"{SECRET}:key::"},
+                    "entry_point": ["envoy"],
+                    "commands": ["-c", "x"],
+                    "depends_on": {"fetch": "SUCCESS"},
+                    "health_check": {"command": ["curl", "-f", "http://localhost:1/"]},
+                },
+                "fetch": {"image": "public.ecr.aws/fetch:1"},
+            },
+            "depends_on": {"proxy": "HEALTHY"},
+        }
+    )
+    own, fetch, proxy = one(recording.resources, type="TaskDefinition").document(
+        "containerDefinitions"
+    )
+    assert own["essential"] is True
+    assert own["dependsOn"] == [{"containerName": "proxy", "condition": "HEALTHY"}]
+    log = {
+        "logDriver": "awslogs",
+        "options": {
+            "awslogs-group": LOG,
+            "awslogs-region": REGION,
+            "awslogs-stream-prefix": "ingest",
+            "mode": "blocking",
+        },
+    }
+    assert fetch == {
+        "name": "fetch",
+        "image": "public.ecr.aws/fetch:1",
+        "essential": False,
+        "environment": [],
+        "secrets": [],
+        "stopTimeout": 60,
+        "logConfiguration": log,
+    }
+    assert proxy == {
+        "name": "proxy",
+        "image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/proxy:1",
+        "essential": True,
+        "cpu": 128,
+        "memory": 256,
+        "environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
+        "secrets": [{"name": "KEY", "valueFrom": f"{SECRET}:key::"}],
+        "entryPoint": ["envoy"],
+        "command": ["-c", "x"],
+        "dependsOn": [{"containerName": "fetch", "condition": "SUCCESS"}],
+        "healthCheck": {
+            "command": ["CMD", "curl", "-f", "http://localhost:1/"],
+            "interval": 30,
+            "timeout": 5,
+            "retries": 3,
+            "startPeriod": 0,
+        },
+        "stopTimeout": 60,
+        "logConfiguration": log,
+    }
+    execution = one(recording.resources, type="RolePolicy", name="ingest-execution")
+    by_action = {
+        str(it["Action"]): it["Resource"] for it in execution.document("policy")["Statement"]
+    }
+    assert by_action["secretsmanager:GetSecretValue"] == [SECRET]
+    pulls = next(resource for action, resource in by_action.items() if "BatchGetImage" in action)
+    assert pulls == [REPOSITORY, f"{REPOSITORY}-proxy"]
+
+
 def test_it_puts_out_the_revision_the_log_and_the_role() -> None:
     assert outputs(job(FULL), "FargateJob") == {
         "task_definition_arn": (

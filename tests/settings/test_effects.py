@@ -3,6 +3,7 @@
 import copy
 import re
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ BASE: dict[str, Any] = {
 }
 ENTRIES = {
     "buckets": "more",
+    "sidecars": "router",
     "jobs": "a",
     "uploads": "in",
     "pipelines": "nightly",
@@ -125,10 +127,21 @@ VALUES: dict[str, Any] = {
     "mode": "non-blocking",
     "bufferSize": "25m",
     "multilinePattern": "^x",
+    "sidecars.NAME.memory": 256,
+    "dependsOn": {"other": "START"},
+    "healthCheck.command": ["check"],
+    "healthCheck.interval": 60,
+    "healthCheck.timeout": 9,
+    "healthCheck.retries": 5,
+    "healthCheck.startPeriod": 9,
+    "essential": True,
     "repositoryCredentials": f"arn:aws:secretsmanager:ap-northeast-1:{ACCOUNT}:secret:r-1a2b3c",
 }
 # What a key takes to be there as well, or instead, before it is set.
 B = BASE["jobs"]["b"]
+SIDECAR = {"image": "ghcr.io/team/router:1"}
+SIDECARS = {"router": SIDECAR, "other": SIDECAR}
+HEALTHY = {**SIDECAR, "healthCheck": {"command": ["true"]}}
 BEFORE: dict[str, dict[str, Any]] = {
     "network.securityGroupIds": {"network": EXISTING},
     "uploadsBucket.notifications": {"uploadsBucket": {"bucket": "existing"}},
@@ -142,6 +155,12 @@ BEFORE: dict[str, dict[str, Any]] = {
     },
     "jobs.NAME.logs.bufferSize": {"jobs": {"a": {"logs": {"mode": "non-blocking"}}, "b": B}},
     "jobs.NAME.repositoryCredentials": {"jobs": {"a": B, "b": B}},
+    "jobs.NAME.dependsOn": {"jobs": {"a": {"sidecars": SIDECARS}, "b": B}},
+    **{
+        key: {"jobs": {"a": {"sidecars": {"router": HEALTHY, "other": SIDECAR}}, "b": B}}
+        for key in KEYS
+        if key.startswith("jobs.NAME.sidecars.NAME.")
+    },
     "network.vpcId": {"network": EXISTING},
     "network.subnetIds": {"network": EXISTING},
     "jobs.NAME.secretsKey": {"jobs": {"a": {"secrets": SECRETS}, "b": B}},
@@ -171,11 +190,11 @@ def _set(config: dict[str, Any], key: str) -> dict[str, Any]:
     config = copy.deepcopy(config)
     place: Any = config
     *path, last = re.sub(r"\[\]", ".0", key).split(".")
-    for part in path:
+    for before, part in pairwise(["", *path]):
         if isinstance(place, list):
             place = place[int(part)]
         elif part == "NAME":
-            place = place[ENTRIES[path[0]]]
+            place = place[ENTRIES[before]]
         else:
             place = place.setdefault(part, {})
     place[last] = _value(key)

@@ -678,6 +678,65 @@ def test_what_a_job_may_not_say_of_its_container_is_refused(config: Config, reas
     assert reason in refusal(config)
 
 
+def beside(depends_on: Config | None = None, **sidecars: Config) -> Config:
+    made = {name: {"image": "ghcr.io/team/x:1", **keys} for name, keys in sidecars.items()}
+    return job(sidecars=made, dependsOn=depends_on or {})
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (job(sidecars={"a": {}}), "jobs.ingest.sidecars.a.image: missing"),
+        (beside(a={"healthCheck": {}}), "sidecars.a.healthCheck.command: missing"),
+        (
+            beside(ingest={}),
+            "jobs.ingest.sidecars.ingest: the job's own container has that name",
+        ),
+        (
+            beside({"b": "START"}, a={}),
+            "jobs.ingest: dependsOn: there is no sidecar 'b'; there is a",
+        ),
+        (
+            beside(a={"dependsOn": {"b": "START"}}),
+            "sidecars.a.dependsOn: there is no sidecar 'b'; there is a",
+        ),
+        (
+            beside({"a": "SUCCESS"}, a={"essential": True}),
+            "dependsOn.a: SUCCESS of what is essential would end the task",
+        ),
+        (beside({"a": "HEALTHY"}, a={}), "dependsOn.a: HEALTHY needs sidecars.a.healthCheck"),
+        (
+            beside(a={"dependsOn": {"b": "START"}}, b={"dependsOn": {"a": "START"}}),
+            "jobs.ingest: sidecars wait for each other in a circle",
+        ),
+        (
+            beside(a={"memory": 512}, b={"memory": 512}),
+            "jobs.ingest: sidecars take memory 1024 of the job's 1024, and leave its own none",
+        ),
+        (beside(a={"cpu": 512}), "sidecars take cpu 512 of the job's 512"),
+        (
+            beside(
+                a={
+                    "environment": {"K": "v"},
+                    "secrets": {"K": "arn:aws:ssm:r:123456789012:parameter/a"},
+                }
+            ),
+            "jobs.ingest.sidecars.a: K is in both environment and secrets",
+        ),
+        (beside(**{f"s{n}": {} for n in range(10)}), "jobs.ingest.sidecars: "),
+    ],
+)
+def test_sidecars_that_ecs_would_refuse_are_refused(config: Config, reason: str) -> None:
+    assert reason in refusal(config)
+
+
+def test_the_key_of_a_sidecars_secrets_may_be_said() -> None:
+    secret = {"K": "arn:aws:ssm:r:123456789012:parameter/a"}
+    key = "arn:aws:kms:r:123456789012:key/a"
+    config = job(secretsKey=key, sidecars={"a": {"image": "x:1", "secrets": secret}})
+    assert load(config).jobs["ingest"].secrets_key == key
+
+
 def test_rights_that_name_what_is_used_are_taken() -> None:
     passed = {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
     for config in (

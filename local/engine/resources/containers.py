@@ -74,7 +74,10 @@ def task_definition(context: Context, registration: Registration) -> Created:
     runtime = inputs.get("runtimePlatform")
     storage: Properties | None = inputs.get("ephemeralStorage")
     for container in json.loads(inputs["containerDefinitions"]):
-        for limit in (*context.image_limits(container["image"]), *_container_limits(container)):
+        lacking = context.image_limits(
+            container["image"], essential=container.get("essential", True)
+        )
+        for limit in (*lacking, *_container_limits(container)):
             context.not_honoured(limit, registration)
     answer = context.ecs.register_task_definition(
         family=inputs["family"],
@@ -148,8 +151,10 @@ def _container_limits(container: Properties) -> list[str]:
         "ulimits": "Limits on open files are this machine's",
         "linuxParameters": "No init process runs in a container",
         "repositoryCredentials": "No registry is asked for an image",
+        "cpu": "No sidecar is held to its share of cpu and memory",
+        "memory": "No sidecar is held to its share of cpu and memory",
     }
-    found = [line for key, line in limits.items() if container.get(key)]
+    found = list(dict.fromkeys(line for key, line in limits.items() if container.get(key)))
     options: Properties = (container.get("logConfiguration") or {}).get("options") or {}
     if "awslogs-multiline-pattern" in options:
         found.append("Each line of a log is an event, whatever its pattern says")

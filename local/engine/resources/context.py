@@ -156,12 +156,14 @@ class Context:
         """The ARN of a resource of this account and Region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
 
-    def image_limits(self, uri: str) -> tuple[str, ...]:
+    def image_limits(self, uri: str, *, essential: bool = True) -> tuple[str, ...]:
         """What a container of the image lacks on this machine, a line each."""
         try:
             image = self._cloud.images.find(uri)
         except UnknownImage:
             unless = f"unless {COMMANDS_FILE} maps it to a command"
+            if not essential:
+                return (f"The sidecars of {uri} are left out {unless}",)
             return (f"The image {uri} is not on this machine: its tasks fail to start {unless}",)
         except ImageError as error:
             return (f"The image cannot be run, its tasks fail to start: {error}",)

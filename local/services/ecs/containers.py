@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from local.ministack import internals
 from local.services.ecs.build import Image, ImageError
-from local.services.ecs.images import Images
+from local.services.ecs.images import Images, UnknownImage
 from local.services.ecs.processes import Line
 from local.services.iam import iam
 
@@ -24,6 +24,10 @@ _SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 class StartError(Exception):
     """A container cannot start; the message is the task's stopped reason as ECS words it."""
+
+
+class NotHere(StartError):  # noqa: N818 - says what happened
+    """Nothing on this machine stands for the container's image."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def prepare(
     try:
         image = images.find(definition["image"])
     except ImageError as error:
-        raise StartError(
+        raise (NotHere if isinstance(error, UnknownImage) else StartError)(
             "CannotPullContainerError: pull image manifest has been retried 1 time(s): "
             f"failed to resolve ref {definition['image']}: {error}"
         ) from None

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-expla
 
 import asyncio
 import copy
+import functools
 import itertools
 import json
 import logging
@@ -23,7 +24,7 @@ from typing import Any, cast
 from local import faults
 from local.ministack import internals, seam
 from local.runtime import Runtime
-from local.services.ecs import containers
+from local.services.ecs import containers, dependencies
 from local.services.ecs.containers import Launch, Place, StartError
 from local.services.ecs.placement import EcsError, Placement, address, check_started_by, place
 from local.services.ecs.processes import CannotStart, Process
@@ -77,12 +78,19 @@ class _Task:
 
     def ended(self) -> bool:
         """Whether an essential container, or every container, has exited, or a stop was asked."""
+        return self.ending() or self.exited == {found["name"] for found in self.definitions}
+
+    def ending(self) -> bool:
+        """Whether an essential container has exited, or a stop was asked."""
         essential = {found["name"] for found in self.definitions if found.get("essential", True)}
-        return (
-            self.stop_code is not None
-            or bool(essential & self.exited)
-            or self.exited == set(self.processes)
+        return self.stop_code is not None or bool(essential & self.exited)
+
+    def left_out(self, name: str, reason: str) -> None:
+        """A container that is not essential, and not on this machine, is as if it had ended."""
+        self.container(name).update(
+            lastStatus="STOPPED", exitCode=0, reason=reason, healthStatus="HEALTHY"
         )
+        self.exited.add(name)
 
 
 class _Supervisor:
@@ -257,14 +265,60 @@ class _Supervisor:
                 launches[name] = containers.prepare(
                     definition, override, credentials, self._cloud.images, task.place
                 )
+            except containers.NotHere as error:
+                if definition.get("essential", True):
+                    task.container(name)["reason"] = str(error)
+                    raise
+                task.left_out(name, str(error))
             except StartError as error:
                 if str(error).startswith("CannotPullContainerError"):
                     task.container(name)["reason"] = str(error)
                 raise
         task.record["pullStoppedAt"] = _now()
-        for name, launch in launches.items():
-            self._launch(task, name, launch)
+        for definition in dependencies.in_order(task.definitions):
+            if (launch := launches.get(definition["name"])) is None:
+                continue
+            with task.changed:
+                if not self._wait_for_others(task, definition):
+                    return
+            self._launch(task, definition["name"], launch)
+            self._watch_health(task, definition)
         self._inject_faults(task)
+
+    def _wait_for_others(self, task: _Task, definition: dict[str, Any]) -> bool:
+        """Whether the container may start, once it may; False where the task ends before."""
+        for other, condition in dependencies.of(definition):
+            container = task.container(other)
+            met = functools.partial(dependencies.met, container, condition)
+            failed = functools.partial(dependencies.failed, container)
+            while not (task.ending() or met() or failed()):
+                task.changed.wait()
+            if task.ending():
+                return False
+            if not met():
+                container["reason"] = (
+                    f"dependency of {definition['name']}: {other} did not become {condition}"
+                )
+                raise StartError("Task failed to start")
+        return True
+
+    def _watch_health(self, task: _Task, definition: dict[str, Any]) -> None:
+        name = definition["name"]
+        process = task.processes.get(name)
+        if process is None or not definition.get("healthCheck"):
+            return
+
+        def tell(status: str) -> None:
+            with task.changed:
+                task.container(name)["healthStatus"] = status
+                task.changed.notify_all()
+
+        threading.Thread(
+            target=dependencies.watch,
+            args=(process, definition["healthCheck"], tell),
+            name="container-health",
+            daemon=True,
+        ).start()
 
     def _launch(self, task: _Task, name: str, launch: Launch) -> None:
         def exited(process: Process) -> None:

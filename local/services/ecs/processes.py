@@ -70,7 +70,8 @@ class Process:
         self._exited = exited
         self._directory = _make_directory(scratch)
         try:
-            self._process = _spawn(image, command, environment, self._directory)
+            self._container = _Container(image, environment, self._directory)
+            self._process = self._container.start(command, subprocess.PIPE)
         except BaseException:
             shutil.rmtree(self._directory, ignore_errors=True)
             raise
@@ -92,6 +93,22 @@ class Process:
         """Wait for the end of the process and of its log; whether it came."""
         self._waiter.join(timeout)
         return not self._waiter.is_alive()
+
+    def check(self, command: Sequence[str], seconds: float) -> bool:
+        """Whether another program of the container ends with 0 within that time."""
+        try:
+            checking = self._container.start(command, subprocess.DEVNULL)
+        except CannotStart:
+            return False
+        self._groups.began(checking.pid)
+        try:
+            return checking.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            os.killpg(checking.pid, signal.SIGKILL)
+            checking.wait()
+            return False
+        finally:
+            self._groups.ended(checking.pid)
 
     def _signal(self, number: signal.Signals, *, group: bool = False) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -180,37 +197,42 @@ def _make_directory(scratch: Path) -> Path:
     return directory
 
 
-def _spawn(
-    image: Image, command: Sequence[str], environment: Mapping[str, str], directory: Path
-) -> subprocess.Popen[bytes]:
-    folder, placed = _files(image, directory)
-    program, *arguments = map(placed, command)
-    named = Path(program).name
-    if re.fullmatch(r"python(3(\.\d+)?)?", named) and not Path(program).is_file():
-        program = str(image.programs / "python")
-    try:
+class _Container:
+    """A container's folder: where its programs start, and how they find the image's files."""
+
+    def __init__(self, image: Image, environment: Mapping[str, str], directory: Path) -> None:
+        self._image = image
+        self._folder, self._placed = _files(image, directory)
         home = {"HOME": str(directory), "TMPDIR": str(directory)}
-        variables = home | {name: placed(value) for name, value in environment.items()}
-        # Encoded here, not by the locale of this process: every byte arrives as it was given.
-        return subprocess.Popen(  # pyright: ignore[reportCallIssue] - the same
-            [word.encode() for word in (_found(program, variables), *arguments)],
-            env={name.encode(): value.encode() for name, value in variables.items()},  # pyright: ignore[reportArgumentType] - bytes are what POSIX takes
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        raise CannotStart(f'exec: "{command[0]}": executable file not found in $PATH') from None
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise CannotStart(f'exec: "{command[0]}": {reason}') from None
-    except ValueError:
-        raise CannotStart(
-            f'exec: "{command[0]}": an argument or variable has a NUL or an unpaired surrogate'
-        ) from None
+        self._variables = home | {name: self._placed(it) for name, it in environment.items()}
+
+    def start(self, command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+        """A program in a session of its own; raises `CannotStart`."""
+        program, *arguments = map(self._placed, command)
+        named = Path(program).name
+        if re.fullmatch(r"python(3(\.\d+)?)?", named) and not Path(program).is_file():
+            program = str(self._image.programs / "python")
+        try:
+            # Encoded here, not by the locale of this process: every byte arrives as it was given.
+            return subprocess.Popen(  # pyright: ignore[reportCallIssue] - the same
+                [word.encode() for word in (_found(program, self._variables), *arguments)],
+                env={name.encode(): value.encode() for name, value in self._variables.items()},  # pyright: ignore[reportArgumentType] - bytes are what POSIX takes
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise CannotStart(f'exec: "{command[0]}": executable file not found in $PATH') from None
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise CannotStart(f'exec: "{command[0]}": {reason}') from None
+        except ValueError:
+            raise CannotStart(
+                f'exec: "{command[0]}": an argument or variable has a NUL or an unpaired surrogate'
+            ) from None
 
 
 def _files(image: Image, directory: Path) -> tuple[Path, Callable[[str], str]]:

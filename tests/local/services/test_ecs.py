@@ -574,6 +574,138 @@ def test_a_task_outlives_a_container_that_is_not_essential(stack: Stack) -> None
     assert stack.task(task)["lastStatus"] == "RUNNING"
 
 
+def own_log(stack: Stack, name: str, task: str) -> list[str]:
+    answer = stack.cloud.client("logs").get_log_events(
+        logGroupName=LOG_GROUP, logStreamName=f"probe/{name}/{task.rpartition('/')[2]}"
+    )
+    return [event["message"] for event in answer["events"]]
+
+
+def test_a_container_starts_after_what_it_depends_on_has_succeeded(stack: Stack) -> None:
+    arn = stack.define(
+        containers=[
+            {
+                "name": "probe",
+                "command": ["say", "main"],
+                "dependsOn": [{"containerName": "init", "condition": "SUCCESS"}],
+            },
+            {"name": "init", "command": ["say", "first"], "essential": False},
+        ]
+    )
+    task = stack.stopped(stack.run(arn)["taskArn"])
+    assert exit_codes(task) == {"probe": 0, "init": 0}
+    assert own_log(stack, "init", task["taskArn"]) == ["first"]
+    assert own_log(stack, "probe", task["taskArn"]) == ["main"]
+
+
+def exit_codes(task: Mapping[str, Any]) -> dict[str, int | None]:
+    return {one["name"]: one.get("exitCode") for one in task["containers"]}
+
+
+@pytest.mark.parametrize(
+    ("condition", "more"),
+    [("SUCCESS", {}), ("HEALTHY", {"healthCheck": {"command": ["CMD", "/bin/false"]}})],
+)
+def test_a_task_whose_dependency_fails_never_starts(
+    stack: Stack, condition: str, more: dict[str, Any]
+) -> None:
+    arn = stack.define(
+        containers=[
+            {
+                "name": "probe",
+                "command": ["say", "main"],
+                "dependsOn": [{"containerName": "init", "condition": condition}],
+            },
+            {"name": "init", "command": ["exit", "4"], "essential": False, **more},
+        ]
+    )
+    task = stack.stopped(stack.run(arn)["taskArn"])
+    assert (task["stopCode"], task["stoppedReason"]) == (
+        "TaskFailedToStart",
+        "Task failed to start",
+    )
+    assert exit_codes(task) == {"probe": None, "init": 4}
+    reasons = {one["name"]: one.get("reason") for one in task["containers"]}
+    assert reasons["init"] == f"dependency of probe: init did not become {condition}"
+
+
+def test_a_container_starts_once_the_other_is_healthy(stack: Stack, tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    arn = stack.define(
+        containers=[
+            {
+                "name": "probe",
+                "command": ["exit", "0"],
+                "dependsOn": [{"containerName": "proxy", "condition": "HEALTHY"}],
+            },
+            {
+                "name": "proxy",
+                "command": ["wait"],
+                "essential": False,
+                "healthCheck": {"command": ["CMD-SHELL", f"test -f {ready}"], "interval": 5},
+            },
+        ]
+    )
+    task = stack.run(arn)["taskArn"]
+    eventually(lambda: own_log(stack, "proxy", task) or None)
+    assert stack.task(task)["lastStatus"] == "PENDING"
+    ready.touch()
+    done = stack.stopped(task)
+    assert exit_codes(done) == {"probe": 0, "proxy": 0}
+    assert {one["name"]: one["healthStatus"] for one in done["containers"]} == {
+        "probe": "UNKNOWN",
+        "proxy": "HEALTHY",
+    }
+
+
+def test_a_container_that_stays_unhealthy_is_given_up(stack: Stack) -> None:
+    check = {"command": ["CMD", "sleep", "60"], "interval": 1, "retries": 1, "timeout": 1}
+    arn = stack.define(
+        containers=[
+            {"name": "probe", "dependsOn": [{"containerName": "proxy", "condition": "HEALTHY"}]},
+            {"name": "proxy", "command": ["wait"], "essential": False, "healthCheck": check},
+        ]
+    )
+    task = stack.stopped(stack.run(arn)["taskArn"])
+    assert task["stopCode"] == "TaskFailedToStart"
+    assert {one["name"]: one["healthStatus"] for one in task["containers"]}["proxy"] == "UNHEALTHY"
+
+
+def test_a_task_that_is_stopped_while_it_waits_for_a_container_ends(stack: Stack) -> None:
+    arn = stack.define(
+        containers=[
+            {"name": "probe", "dependsOn": [{"containerName": "init", "condition": "COMPLETE"}]},
+            {"name": "init", "command": ["wait"], "essential": False},
+        ]
+    )
+    task = stack.run(arn)["taskArn"]
+    eventually(lambda: own_log(stack, "init", task) or None)
+    stack.cloud.client("ecs").stop_task(cluster="batch", task=task)
+    done = stack.stopped(task)
+    assert done["stopCode"] == "UserInitiated"
+    assert exit_codes(done) == {"probe": None, "init": 0}
+
+
+def test_a_sidecar_that_nothing_stands_for_is_left_out(stack: Stack) -> None:
+    arn = stack.define(
+        containers=[
+            {
+                "name": "probe",
+                "command": ["exit", "0"],
+                "dependsOn": [{"containerName": "agent", "condition": "HEALTHY"}],
+            },
+            {
+                "name": "agent",
+                "image": "public.ecr.aws/agent:1",
+                "essential": False,
+                "healthCheck": {"command": ["CMD", "x"]},
+            },
+        ]
+    )
+    task = stack.stopped(stack.run(arn)["taskArn"])
+    assert (task["stopCode"], exit_codes(task)["probe"]) == ("EssentialContainerExited", 0)
+
+
 def test_every_change_is_an_event_in_the_order_of_its_version(stack: Stack) -> None:
     arn = stack.run(stack.define(), "exit", "0")["taskArn"]
     task = stack.stopped(arn)

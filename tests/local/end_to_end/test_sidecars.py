@@ -1,0 +1,152 @@
+"""A job with sidecars, from its YAML to how its executions end."""
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from local.cloud import Cloud
+from local.engine.project import load
+from local.engine.resources import create_stack
+from tests.local.probe import IMAGE, REGION, eventually, write_image
+from tests.local.programs import ROOT
+
+AGENT = "public.ecr.aws/agent/agent:1"
+ROUTER = "public.ecr.aws/router/router:1"
+CONFIG: dict[str, Any] = {
+    "protect": False,
+    "image": IMAGE,
+    "jobs": {
+        "load": {
+            "retries": 0,
+            "sidecars": {
+                # It has no handler of SIGTERM, and is killed as the job's container ends.
+                "router": {"image": IMAGE, "entryPoint": ["sleep"], "commands": ["60"]},
+                "agent": {"image": AGENT},
+            },
+            "dependsOn": {"router": "START", "agent": "START"},
+        },
+        "served": {
+            "retries": 0,
+            "sidecars": {
+                "proxy": {
+                    "image": IMAGE,
+                    "commands": ["wait"],
+                    "healthCheck": {"command": ["true"]},
+                }
+            },
+            "dependsOn": {"proxy": "HEALTHY"},
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    cloud: Cloud
+    outputs: Any
+    limits: tuple[str, ...]
+
+    def run(self, job: str, *commands: str) -> dict[str, Any]:
+        """The execution, once it has ended."""
+        client = self.cloud.client("stepfunctions")
+        arn = client.start_execution(
+            stateMachineArn=self.outputs["jobs"][job]["stateMachineArn"],
+            input=json.dumps({"commands": commands, "environment": {"ONLY": "own"}}),
+        )["executionArn"]
+
+        def look() -> dict[str, Any] | None:
+            execution = client.describe_execution(executionArn=arn)
+            return None if execution["status"] == "RUNNING" else execution
+
+        return eventually(look, 30)
+
+    def task(self, execution: dict[str, Any]) -> dict[str, Any]:
+        """The task of an execution."""
+        ecs, cluster = self.cloud.client("ecs"), self.outputs["clusterArn"]
+        arns = ecs.list_tasks(cluster=cluster, desiredStatus="STOPPED")["taskArns"]
+        [found] = [
+            task
+            for task in ecs.describe_tasks(cluster=cluster, tasks=arns)["tasks"]
+            if task["group"] == f"execution:{execution['name']}"
+        ]
+        return found
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Deployed]:
+    context = tmp_path_factory.mktemp("image") / "probe"
+    write_image(context)
+    project = load(ROOT, "dev")
+    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
+    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
+    with Cloud(0, REGION, wait_scale=0.01) as cloud:
+        cloud.images.add(IMAGE, context)
+        made = create_stack(replace(project, config=config), cloud, cloud.images.add)
+        yield Deployed(cloud, made.outputs, made.not_honoured)
+
+
+def _codes(task: dict[str, Any]) -> dict[str, int | None]:
+    return {one["name"]: one.get("exitCode") for one in task["containers"]}
+
+
+def test_an_execution_succeeds_with_the_jobs_container_though_a_sidecar_was_killed(
+    deployed: Deployed,
+) -> None:
+    execution = deployed.run("load", "exit", "0")
+    codes = _codes(deployed.task(execution))
+    assert (codes["load"], codes["router"]) == (0, 143)
+    assert execution["status"] == "SUCCEEDED"
+    output = json.loads(execution["output"])
+    assert (output["exitCode"], output["attempts"]) == (0, 1)
+    task = output["taskArn"].rpartition("/")[2]
+    assert output["logStream"] == f"load/load/{task}"
+
+
+def test_an_execution_fails_with_the_jobs_container_and_not_its_sidecars(
+    deployed: Deployed,
+) -> None:
+    execution = deployed.run("served", "exit", "65")
+    assert (execution["status"], execution["error"]) == ("FAILED", "Batch.BadData")
+    assert _codes(deployed.task(execution)) == {"served": 65, "proxy": 0}
+
+
+def test_commands_and_variables_of_an_execution_are_the_jobs_containers_alone(
+    deployed: Deployed,
+) -> None:
+    execution = deployed.run("served", "show")
+    task = deployed.task(execution)
+    [override] = task["overrides"]["containerOverrides"]
+    assert override["name"] == "served"
+    streams = {
+        one["logStreamName"]
+        for one in deployed.cloud.client("logs").describe_log_streams(
+            logGroupName="/fargate-batch/dev/served"
+        )["logStreams"]
+    }
+    own = task["taskArn"].rpartition("/")[2]
+    assert {f"served/served/{own}", f"served/proxy/{own}"} <= streams
+
+
+def test_the_log_of_task_events_tells_of_the_jobs_container(deployed: Deployed) -> None:
+    execution = deployed.run("load", "exit", "65")
+    task = deployed.task(execution)["taskArn"].rpartition("/")[2]
+
+    def stopped() -> dict[str, Any] | None:
+        events = deployed.cloud.client("logs").filter_log_events(
+            logGroupName=deployed.outputs["taskEventLogGroup"], filterPattern=f'"{task}"'
+        )["events"]
+        lines = [json.loads(event["message"]) for event in events]
+        return next((line for line in lines if line["lastStatus"] == "STOPPED"), None)
+
+    line = eventually(stopped)
+    assert (line["job"], line["exitCode"], line["outcome"]) == ("load", 65, "failed")
+
+
+def test_a_sidecar_that_is_not_on_this_machine_is_listed(deployed: Deployed) -> None:
+    told = [line for line in deployed.limits if AGENT in line]
+    assert told == [
+        f"The sidecars of {AGENT} are left out unless local.yaml maps it to a command (load)"
+    ]
