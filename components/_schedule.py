@@ -29,6 +29,8 @@ class ScheduleArgs(TypedDict):
     """An IANA time zone. Default: UTC."""
     enabled: NotRequired[bool]
     """Whether the schedule fires. Default: True."""
+    paused: NotRequired[pulumi.Input[bool]]
+    """Whether a person paused it: then it does not fire. Default: False."""
     flexible_minutes: NotRequired[int | None]
     """Within how many minutes after its time it may fire, 1 to 1440. Default: at its time."""
     start: NotRequired[str | None]
@@ -88,7 +90,7 @@ def schedule(
         group_name=args["group_name"],
         schedule_expression=args["expression"],
         schedule_expression_timezone=args.get("timezone", defaults.TIMEZONE),
-        state="ENABLED" if args.get("enabled", defaults.ENABLED) else "DISABLED",
+        state=_state(args),
         flexible_time_window={"mode": "FLEXIBLE", "maximum_window_in_minutes": flexible}
         if flexible
         else {"mode": "OFF"},
@@ -98,6 +100,13 @@ def schedule(
         opts=opts,
     )
     return made.arn, queue
+
+
+def _state(args: ScheduleArgs) -> pulumi.Input[str]:
+    if not args.get("enabled", defaults.ENABLED):
+        return "DISABLED"
+    paused = pulumi.Output.from_input(args.get("paused", False))
+    return paused.apply(lambda it: "DISABLED" if it else "ENABLED")
 
 
 def over(args: ScheduleArgs, at: datetime) -> str | None:

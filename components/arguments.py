@@ -5,7 +5,7 @@ does not pass the type checker.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pulumi
 from pulumi_aws.scheduler import ScheduleGroup
@@ -24,6 +24,7 @@ Machines = Mapping[str, c.BatchStateMachine]
 Buckets = Mapping[str | None, c.UploadBucket]
 """`uploadsBucket`, as None, and the others by name."""
 Places = Mapping[str, c.PlacementArgs]
+Paused = pulumi.Output[Sequence[str]]
 
 
 def network(config: Settings) -> c.NetworkArgs:
@@ -146,6 +147,8 @@ def watcher(
     pipelines: Mapping[str, c.ScheduledPipeline],
     told: c.FailureAlertsArgs,
     alerts: c.FailureAlerts,
+    group: ScheduleGroup,
+    roles: c.TriggerRoles,
 ) -> c.WatcherArgs:
     """What is looked at every five minutes."""
     fires = {
@@ -167,6 +170,12 @@ def watcher(
         "machine_arns": told["machine_arns"],
         "timeouts": {name: job.timeout for name, job in config.jobs.items()},
         "schedules": fires,
+        "schedule_group_name": group.name,
+        "schedule_role_arns": [
+            arn
+            for arn in (roles.pipeline_schedule_role_arn, roles.task_schedule_role_arn)
+            if arn is not None
+        ],
         "runbook": config.alerts.runbook,
         "log_retention_days": config.log_retention_days,
     }
@@ -200,6 +209,10 @@ def stack_index(
             "alerts": alerts.dead_letter_queue_name,
         },
         "protect": config.protect,
+        "disabled_schedules": [
+            *(f"pipeline-{name}" for name, it in config.pipelines.items() if not it.enabled),
+            *(f"schedule-{name}" for name, it in config.schedules.items() if not it.enabled),
+        ],
     }
 
 
@@ -433,12 +446,20 @@ def upload(
 
 
 def pipeline(
-    config: Settings, name: str, group: ScheduleGroup, machines: Machines, roles: c.TriggerRoles
+    config: Settings,
+    name: str,
+    group: ScheduleGroup,
+    machines: Machines,
+    roles: c.TriggerRoles,
+    paused: Paused,
 ) -> c.ScheduledPipelineArgs:
     """The pipeline `name` and when it starts."""
     pipeline, role_arn = config.pipelines[name], roles.pipeline_schedule_role_arn
     return {
-        "schedule": _schedule(pipeline, pipeline.schedule, group, role_arn)
+        "schedule": {
+            **_schedule(pipeline, pipeline.schedule, group, role_arn),
+            "paused": _contains(paused, f"pipeline-{name}"),
+        }
         if pipeline.schedule
         else None,
         "steps": [[_step(step, machines) for step in members] for members in pipeline.steps],
@@ -467,11 +488,15 @@ def scheduled_task(
     jobs: Jobs,
     places: Places,
     roles: c.TriggerRoles,
+    paused: Paused,
 ) -> c.ScheduledTaskArgs:
     """The schedule `name` and the task it starts."""
     schedule = config.schedules[name]
     return {
-        "schedule": _schedule(schedule, schedule.schedule, group, roles.task_schedule_role_arn),
+        "schedule": {
+            **_schedule(schedule, schedule.schedule, group, roles.task_schedule_role_arn),
+            "paused": _contains(paused, f"schedule-{name}"),
+        },
         "task": jobs[schedule.job].task,
         "placement": places[schedule.job],
         "count": schedule.count,
@@ -479,6 +504,10 @@ def scheduled_task(
         "environment": schedule.environment,
         "protect": config.protect,
     }
+
+
+def _contains(paused: Paused, label: str) -> pulumi.Output[bool]:
+    return paused.apply(lambda labels: label in labels)
 
 
 def _schedule(

@@ -13,6 +13,7 @@ from ._here import Component
 from ._keys import as_configured
 from ._settings import Settings, validated
 from .iam_path import bounded, place_roles
+from .pauses import paused_schedules
 from .platform_args import BatchPlatformArgs, JobOutputs, PipelineOutputs, UploadOutputs
 
 
@@ -142,8 +143,11 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         machines[name] = c.BatchStateMachine(name, machine, child)
 
     roles = c.TriggerRoles("roles", args.trigger_roles(config, cluster, group, jobs), child)
+    paused = paused_schedules(child.parent)
     pipelines = {
-        name: c.ScheduledPipeline(name, args.pipeline(config, name, group, machines, roles), child)
+        name: c.ScheduledPipeline(
+            name, args.pipeline(config, name, group, machines, roles, paused), child
+        )
         for name in config.pipelines
     }
     triggers = {
@@ -156,7 +160,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
     }
     schedules = {
         name: c.ScheduledTask(
-            name, args.scheduled_task(config, name, group, jobs, places, roles), child
+            name, args.scheduled_task(config, name, group, jobs, places, roles, paused), child
         )
         for name in config.schedules
     }
@@ -164,7 +168,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         config, cluster, events, reaper, group, machines, triggers, pipelines, schedules
     )
     alerts = c.FailureAlerts("alerts", watched, child)
-    watcher = args.watcher(config, cluster, events, pipelines, watched, alerts)
+    watcher = args.watcher(config, cluster, events, pipelines, watched, alerts, group, roles)
     c.Watcher("watcher", watcher, child)
 
     outputs = {

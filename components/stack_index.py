@@ -27,14 +27,16 @@ class StackIndexArgs(TypedDict):
     """The queue of each trigger, by kind and name: `upload-NAME`. Default: none."""
     protect: NotRequired[bool]
     """Whether the stack is one to be careful with. Default: True."""
+    disabled_schedules: NotRequired[list[str]]
+    """The schedules that never fire, by kind and name: `pipeline-NAME`. Default: none."""
 
 
 class StackIndex(Component):
     """The stack's outputs and the queues of its triggers, as SSM parameters.
 
     They are `/PROJECT/STACK/index/…`. Each is a JSON object with a part of the whole; together they
-    are the outputs by their names, `deadLetters` (trigger → queue name) and `protect`. Parameters
-    of up to 4 KB are free, larger ones 0.05 USD a month.
+    are the outputs by their names, `deadLetters` (trigger → queue name), `protect` and `disabled`
+    (schedule → true). Parameters of up to 4 KB are free, larger ones 0.05 USD a month.
     """
 
     path: pulumi.Output[str]
@@ -49,6 +51,7 @@ class StackIndex(Component):
             **args["outputs"],
             "deadLetters": args.get("dead_letter_queue_names", {}),
             "protect": args.get("protect", True),
+            "disabled": dict.fromkeys(args.get("disabled_schedules", []), True),
         }
         for number, part in enumerate(_parts(content)):
             aws.ssm.Parameter(

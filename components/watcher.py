@@ -1,7 +1,7 @@
 """A function that looks every five minutes for what no event tells of, and publishes it once."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -18,6 +18,7 @@ from ._here import Component
 from ._iam import allow, arn, instances_of, service_role, tasks_of
 from ._machine import machine_prefix
 from ._task import family
+from .pauses import pauses_path
 from .scheduled_pipeline import executions_of
 
 _CODE = Path(__file__).parent.parent / "lambdas" / "watch"
@@ -63,6 +64,10 @@ class WatcherArgs(TypedDict):
     """After how many seconds a run is too long, by the name of its job."""
     schedules: Mapping[str, WatchedScheduleArgs]
     """The schedules that fire, by name."""
+    schedule_group_name: NotRequired[pulumi.Input[str] | None]
+    """Their group. Default: none; then no pause is looked for."""
+    schedule_role_arns: NotRequired[Sequence[pulumi.Input[str]]]
+    """The roles that they start their targets with. Default: none."""
     runbook: NotRequired[str]
     """Where operations.md is read, for the links in messages. Default: docs/operations.md."""
     log_retention_days: NotRequired[int]
@@ -74,7 +79,8 @@ class Watcher(Component):
 
     It tells, once each: dead letters, runs of schedules that did not happen or were skipped three
     times in a row, and runs that go on for too long; and once that things are well again. What it
-    looks at is in its code, what it has told in a table, an item a subject.
+    looks at is in its code, what it has told in a table, an item a subject. It ends the pauses of
+    schedules whose time has come.
 
     100 triggers take it some 20 seconds each time: about 1 USD a month.
     """
@@ -159,6 +165,7 @@ def _statements(
     machines = [arn("states", f"stateMachine:{prefix}{kind}-*") for kind in ("job", "pipeline")]
     chat = args.get("chat_topic_arn")
     return [
+        *_of_pauses(args),
         allow(
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             pulumi.Output.concat(log_group_arn, ":log-stream:*"),
@@ -183,6 +190,35 @@ def _statements(
         allow("sns:Publish", args["topic_arn"] if chat is None else [args["topic_arn"], chat]),
         # https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
         allow(["kms:GenerateDataKey", "kms:Decrypt"], args["key_arn"]),
+    ]
+
+
+def _of_pauses(args: WatcherArgs) -> list[dict[str, Any]]:
+    group = args.get("schedule_group_name")
+    if group is None:
+        return []
+    path = pauses_path()
+    role_arns = args.get("schedule_role_arns", [])
+    return [
+        allow("ssm:GetParametersByPath", arn("ssm", f"parameter{path.rstrip('/')}")),
+        allow("ssm:DeleteParameter", arn("ssm", f"parameter{path}*")),
+        allow(
+            ["scheduler:GetSchedule", "scheduler:UpdateSchedule"],
+            arn("scheduler", pulumi.Output.concat("schedule/", group, "/*")),
+        ),
+        # UpdateSchedule passes the role again, whatever it changes:
+        # https://docs.aws.amazon.com/scheduler/latest/UserGuide/security_iam_id-based-policies.html
+        *(
+            [
+                allow(
+                    "iam:PassRole",
+                    role_arns,
+                    {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+                )
+            ]
+            if role_arns
+            else []
+        ),
     ]
 
 
@@ -215,6 +251,8 @@ def _code(
     }
     if chat is not None:
         stack["chat"] = chat
+    if args.get("schedule_group_name") is not None:
+        stack["pauses"] = pauses_path()
     code = {f"watch/{path.name}": path for path in sorted(_CODE.glob("*.py"))}
     return json_text(stack).apply(
         lambda text: pulumi.AssetArchive(

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from . import aws, commands, guarded, stack
 from .errors import WRONG_USE, OperateError
-from .options import count_of, duration_of, month_of, port_of, time_of, variable_of
+from .options import count_of, duration_of, later_of, month_of, port_of, time_of, variable_of
 from .output import Output
 from .runs import STATUSES
 from .stack import Stack
@@ -134,7 +134,8 @@ def add_commands(
 
     _add_actions(command)
 
-    command("schedules", commands.schedules, "list schedules: next times, last run, late ones")
+    schedules = command("schedules", commands.schedules, "list schedules; pause and resume them")
+    _add_schedules(schedules, common, shared)
     command("doctor", commands.doctor, "look for what would fail, and say the way out")
 
     cost = command("cost", commands.cost, "add up what runs have cost")
@@ -184,6 +185,32 @@ def _add_actions(command: Callable[[str, object, str], argparse.ArgumentParser])
     retry.add_argument("--failed", action="store_true", help="all that failed --since a time")
     retry.add_argument("--dry-run", action="store_true", help="only say what would be done")
     _add_times(retry)
+
+
+def _add_schedules(
+    parser: argparse.ArgumentParser,
+    common: argparse.ArgumentParser,
+    shared: argparse.ArgumentParser,
+) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+
+    def action(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = actions.add_parser(
+            name, help=text, description=text, parents=[common, shared]
+        )
+        made.set_defaults(run=run)
+        return made
+
+    action("list", commands.schedules, "list them: next times, last run, late ones; the default")
+    pause = action("pause", commands.schedules_pause, "keep them from firing, deployments included")
+    pause.add_argument(
+        "--until", type=later_of, metavar="TIME", help="2h, or a time; to within five minutes"
+    )
+    pause.add_argument("--reason", required=True, metavar="TEXT", help="why: it is kept")
+    resume = action("resume", commands.schedules_resume, "have them fire again")
+    for one in (pause, resume):
+        one.add_argument("names", nargs="+", metavar="SCHEDULE", help="a schedule or a pipeline")
+        one.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
 
 def _add_letters(

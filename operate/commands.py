@@ -16,6 +16,7 @@ from . import runs as runs_of
 from . import schedules as schedules_of
 from .errors import FAILED, STILL_RUNNING, OperateError, check, no_such
 from .output import Column, Output, duration, money
+from .pauses import Pause
 from .runs import Filter, Run
 from .stack import Job, Stack
 
@@ -37,6 +38,7 @@ _SCHEDULE_COLUMNS = (
     Column("last", drop=1),
     Column("began", drop=2),
     Column("late"),
+    Column("paused", drop=7, cut=True),
 )
 _LETTER_COLUMNS = (
     Column("letter"),
@@ -405,6 +407,7 @@ def schedules(options: Options, connect: Connect, out: Output) -> int:
                     "kind": one.kind,
                     "arn": one.arn,
                     "enabled": one.enabled,
+                    "paused": one.pause and pause_document(one.pause),
                     "expression": one.expression,
                     "timezone": one.timezone,
                     "next": list(one.next),
@@ -424,7 +427,7 @@ def schedules(options: Options, connect: Connect, out: Output) -> int:
             (
                 one.name,
                 one.kind,
-                "enabled" if one.enabled else "disabled",
+                one.state,
                 one.expression,
                 one.timezone,
                 out.time(one.next[0]) if one.next else "",
@@ -432,11 +435,65 @@ def schedules(options: Options, connect: Connect, out: Output) -> int:
                 "" if one.last is None else one.last.status,
                 "" if one.last is None else out.time(one.last.began),
                 out.time(one.late),
+                _why_paused(one.pause, out),
             )
             for one in found
         ],
     )
     return 0
+
+
+def _why_paused(pause: Pause | None, out: Output) -> str:
+    if pause is None:
+        return ""
+    until = f" until {out.time(pause.until)}" if pause.until else ""
+    return f"{pause.reason} ({pause.by}, since {out.time(pause.since)}{until})"
+
+
+def pause_document(pause: Pause) -> dict[str, Any]:
+    """A pause as `--json` prints it."""
+    return {
+        "by": pause.by,
+        "reason": pause.reason,
+        "since": pause.since,
+        "until": pause.until,
+    }
+
+
+def schedules_pause(options: Options, connect: Connect, out: Output) -> int:
+    """Keep schedules from firing."""
+    stack = connect(options)
+    for name in options.names:
+        check("schedule", name, stack.schedules)
+    for name in options.names:
+        if options.dry_run:
+            _say_done(out, options, name, "would be paused")
+            continue
+        made = schedules_of.pause(stack, name, options.reason, options.until)
+        until = f" until {out.time(made.until)}" if made.until else ""
+        _say_done(out, options, name, f"paused{until}")
+    return 0
+
+
+def schedules_resume(options: Options, connect: Connect, out: Output) -> int:
+    """Have schedules fire again."""
+    stack = connect(options)
+    for name in options.names:
+        check("schedule", name, stack.schedules)
+    for name in options.names:
+        if options.dry_run:
+            _say_done(out, options, name, "would be resumed")
+            continue
+        schedules_of.resume(stack, name)
+        _say_done(out, options, name, "resumed")
+    return 0
+
+
+def _say_done(out: Output, options: Options, name: str, done: str) -> None:
+    if options.json:
+        out.json({"schedule": name, "result": done})
+    else:
+        out.line(f"{name}  {done}")
 
 
 def _there(schedule: schedules_of.Schedule) -> str:

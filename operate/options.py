@@ -22,6 +22,16 @@ def time_of(text: str) -> datetime:
         ) from None
 
 
+def later_of(text: str) -> datetime:
+    """A time to come: so long from now, or a date or time as `time_of` takes it."""
+    if re.fullmatch(r"\d{1,6}[smhdw]", text):
+        return datetime.now(UTC) + duration_of(text)
+    found = time_of(text)
+    if found <= datetime.now(UTC):
+        raise argparse.ArgumentTypeError(f"{text} is over")
+    return found
+
+
 def duration_of(text: str) -> timedelta:
     """A number and a unit: 90s, 15m, 2h."""
     found = re.fullmatch(r"(\d{1,6})([smhdw])", text)

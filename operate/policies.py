@@ -60,6 +60,7 @@ def _machines(here: _Here, kind: str) -> list[str]:
 
 def _reading(here: _Here) -> list[Statement]:
     return [
+        # The index, and the pauses of schedules; a path is one without what ends it.
         _allow(
             "FindStack", ["ssm:GetParametersByPath"], here.arn("ssm", f"parameter/{here.path}/*")
         ),
@@ -145,12 +146,27 @@ def _acting(here: _Here) -> list[Statement]:
             here.arn("ecs", "task/*"),
             Condition={"StringEquals": {"ecs:CreateAction": "RunTask"}},
         ),
-        # The roles of the jobs, whose names end at random; they can be passed to tasks alone.
+        # The roles of the jobs and schedules, whose names end at random; they can be passed to
+        # what they are for alone.
         _allow(
             "PassRoles",
             ["iam:PassRole"],
             f"arn:{here.partition}:iam::{here.account}:role/*",
-            Condition={"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
+            Condition={
+                "StringEquals": {
+                    "iam:PassedToService": ["ecs-tasks.amazonaws.com", "scheduler.amazonaws.com"]
+                }
+            },
+        ),
+        _allow(
+            "PauseSchedules",
+            ["ssm:PutParameter", "ssm:DeleteParameter"],
+            here.arn("ssm", f"parameter/{here.path}/paused/*"),
+        ),
+        _allow(
+            "SwitchSchedules",
+            ["scheduler:UpdateSchedule"],
+            here.arn("scheduler", "schedule/schedules-*/*"),
         ),
         _allow(
             "StopTasks",

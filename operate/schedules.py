@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import due, events, runs, targets
+from .errors import FAILED, OperateError, check
+from .pauses import Pause, path_of, pauses, switch
 from .runs import Run
 from .stack import Stack, Trigger
 
@@ -35,15 +37,79 @@ class Schedule:
     """The newest run that it started."""
     late: datetime | None
     """When it was due and nothing ran, if that is so."""
+    pause: Pause | None = None
+    """Why it does not fire, if a person paused it."""
+
+    @property
+    def state(self) -> str:
+        """enabled, disabled, or paused and until when."""
+        return "paused" if self.pause else "enabled" if self.enabled else "disabled"
 
 
 def every(stack: Stack, now: datetime | None = None) -> list[Schedule]:
     """All schedules, by name: a call for each, and one reading of the log."""
     moment = now or datetime.now(UTC)
     started = _last_runs(stack, moment)
+    paused = _pauses(stack)
     triggers = sorted(stack.schedules.values(), key=lambda one: (one.kind, one.name))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(lambda one: _schedule(stack, one, started, moment), triggers))
+        found = pool.map(lambda one: _schedule(stack, one, started, moment), triggers)
+        return [
+            replace(one, pause=paused.get(trigger.label))
+            for one, trigger in zip(found, triggers, strict=True)
+        ]
+
+
+def pause(stack: Stack, name: str, reason: str, until: datetime | None = None) -> Pause:
+    """Keep a schedule from firing until it is resumed, or a time; a pause of before is changed.
+
+    Raises:
+        OperateError: there is no such schedule, or its configuration has disabled it.
+    """
+    trigger = _named(stack, name)
+    if trigger.label in stack.disabled:
+        raise OperateError(f"{name} does not fire: its configuration has it disabled", FAILED)
+    arn = trigger.schedule_arn or ""
+    made = Pause(arn, stack.aws.caller(), reason, datetime.now(UTC), until)
+    # First what a deployment looks at.
+    stack.aws.client("ssm").put_parameter(
+        Name=f"{path_of(stack.project, stack.name)}{trigger.label}",
+        Value=made.text,
+        Type="String",
+        Overwrite=True,
+    )
+    switch(stack.aws.client("scheduler"), arn, "DISABLED")
+    return made
+
+
+def resume(stack: Stack, name: str) -> Pause:
+    """Have a schedule that was paused fire again, unless its configuration has disabled it since.
+
+    Raises:
+        OperateError: there is no such schedule, or it is not paused.
+    """
+    trigger = _named(stack, name)
+    found = _pauses(stack).get(trigger.label)
+    if found is None:
+        raise OperateError(f"{name} is not paused", FAILED)
+    if trigger.label not in stack.disabled:
+        switch(stack.aws.client("scheduler"), trigger.schedule_arn or "", "ENABLED")
+    stack.aws.client("ssm").delete_parameter(
+        Name=f"{path_of(stack.project, stack.name)}{trigger.label}"
+    )
+    return found
+
+
+def _named(stack: Stack, name: str) -> Trigger:
+    schedules = stack.schedules
+    check("schedule", name, schedules)
+    if not schedules[name].schedule_arn:
+        raise OperateError(f"{name} has no schedule", FAILED)
+    return schedules[name]
+
+
+def _pauses(stack: Stack) -> dict[str, Pause]:
+    return pauses(stack.aws.client("ssm"), path_of(stack.project, stack.name))
 
 
 def _schedule(

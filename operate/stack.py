@@ -42,8 +42,8 @@ class Trigger:
 class Stack:
     """A deployed stack.
 
-    `index` has the stack's outputs by their names, `deadLetters` (trigger → queue name) and
-    `protect`.
+    `index` has the stack's outputs by their names, `deadLetters` (trigger → queue name), `protect`
+    and `disabled`.
     """
 
     def __init__(self, aws: Aws, project: str, name: str, index: Index) -> None:
@@ -112,6 +112,11 @@ class Stack:
             if label not in known
         }
         return known | own
+
+    @property
+    def disabled(self) -> frozenset[str]:
+        """The labels of the schedules that never fire, as the stack's configuration has it."""
+        return frozenset(self.index.get("disabled") or ())
 
     @property
     def cluster(self) -> str:

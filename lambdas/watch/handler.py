@@ -16,7 +16,7 @@ from typing import Any
 
 import boto3
 
-from . import letters, runs
+from . import letters, pauses, runs
 from .tell import Message, chat, mail
 
 Json = Any
@@ -58,6 +58,7 @@ class Watch:
         self._clients: dict[str, Json] = {}
         self._memory: dict[str, dict[str, Json]] = {}
         self._published = 0
+        self._paused: set[str] = set()
 
     def look(self, now: datetime) -> int:
         """Look at everything; the number of messages that were published."""
@@ -76,7 +77,8 @@ class Watch:
                 look(name, now)
             except Exception as error:  # noqa: BLE001 - one that fails must not hide the others
                 failures.append(error)
-        for of_many in (self._schedules, self._tasks):
+        # Pauses first: what is paused is not missed.
+        for of_many in (self._pauses, self._schedules, self._tasks):
             try:
                 of_many(since, now)
             except Exception as error:  # noqa: BLE001
@@ -219,6 +221,24 @@ class Watch:
         )
         return [one for page in found for one in page["executions"]]
 
+    def _pauses(self, since: datetime, now: datetime) -> None:  # noqa: ARG002 - as every look
+        """Lift the pauses whose time has come; keep what is paused from firing."""
+        if "pauses" not in self._stack:
+            return
+        ssm, scheduler = self._client("ssm"), self._client("scheduler")
+        known = [runs.schedule_of(name, one) for name, one in self._stack["schedules"].items()]
+        fire = {f"{one.kind}-{one.name}": one.name for one in known}
+        for label, pause in pauses.pauses(ssm, self._stack["pauses"]).items():
+            if not pause.over(now):
+                pauses.switch(scheduler, pause.schedule_arn, "DISABLED")
+                self._paused.add(fire.get(label, ""))
+                continue
+            # What its configuration has disabled since stays so.
+            if label in fire:
+                pauses.switch(scheduler, pause.schedule_arn, "ENABLED")
+            ssm.delete_parameter(Name=f"{self._stack['pauses']}{label}")
+            print(json.dumps({"resumed": label}))  # noqa: T201
+
     def _schedules(self, since: datetime, now: datetime) -> None:
         schedules = self._stack["schedules"]
         of_tasks = [name for name, one in schedules.items() if "machine" not in one]
@@ -226,6 +246,10 @@ class Watch:
         for name, one in schedules.items():
             schedule = runs.schedule_of(name, one)
             subject = f"schedule/{name}"
+            if name in self._paused:
+                # Nothing is due; once it is resumed, what is due from then on.
+                self._keep(subject, {})
+                continue
             found = (
                 self._started_executions(one["machine"], since)
                 if "machine" in one

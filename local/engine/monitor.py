@@ -91,6 +91,7 @@ def forget_program(root: Path) -> None:
 
 
 AUTHORIZATION = "aws:ecr/getAuthorizationToken:getAuthorizationToken"
+PARAMETERS = "aws:ssm/getParametersByPath:getParametersByPath"
 MADE_UP_ACCOUNT = "123456789012"
 
 
@@ -152,6 +153,8 @@ class DryProvider:
         """Answer the calls that say where the program runs."""
         if token == AUTHORIZATION:
             return {"userName": "AWS", "password": "none"}
+        if token == PARAMETERS:
+            return {"names": [], "id": "none"}
         return who_and_where(token, MADE_UP_ACCOUNT, self._region)
 
     def not_honoured(self) -> tuple[str, ...]:

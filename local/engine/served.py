@@ -38,7 +38,7 @@ class ServedDeployment:
         Raises:
             UpdateError: the program, or the cloud, refused something.
         """
-        return self._update(self._project)
+        return self.update(self._project)
 
     def begin(self, stack: str) -> Answer:
         """Begin to make the stack what its edited program declares: 202, or why not."""
@@ -85,7 +85,7 @@ class ServedDeployment:
                 evaluate_dry(project)
             except UpdateError as error:
                 raise EvaluationError(str(error)) from error
-            evaluation = self._update(project)
+            evaluation = self.update(project)
         self._project = project
         return 200, {
             "counts": dataclasses.asdict(evaluation.counts),
@@ -93,7 +93,12 @@ class ServedDeployment:
             "outputs": evaluation.outputs,
         }
 
-    def _update(self, project: Project) -> Evaluation:
+    def update(self, project: Project) -> Evaluation:
+        """Make the stack what a project declares.
+
+        Raises:
+            UpdateError: the program, or the cloud, refused something.
+        """
         context = Context(
             self._cloud,
             project.root,

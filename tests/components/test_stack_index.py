@@ -36,6 +36,7 @@ def test_the_index_has_every_output_and_the_queue_of_every_trigger() -> None:
         }.items()
     }
     assert found.pop("protect") is False
+    assert found.pop("disabled") == {"pipeline-nightly": True, "schedule-hello": True}
     assert found == {name: value for name, value in recording.exports.items() if value != {}}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from botocore.exceptions import ClientError
 
 from local.engine.deployment import Deployment, Evaluation
-from local.engine.monitor import AUTHORIZATION, update, who_and_where
+from local.engine.monitor import AUTHORIZATION, PARAMETERS, update, who_and_where
 from local.engine.project import Project
 from local.engine.resources import (
     containers,
@@ -134,13 +134,21 @@ class CloudProvider:
             raise _unknown(registration.type, registration.urn)
         return component(self.context, registration, make)
 
-    def invoke(self, token: str, arguments: Properties) -> Properties:  # noqa: ARG002 -- as Provider has it
+    def invoke(self, token: str, arguments: Properties) -> Properties:
         """Answer a function call."""
         if token == AUTHORIZATION:
             answer = self.context.ecr.get_authorization_token()["authorizationData"][0]
             both = base64.b64decode(answer["authorizationToken"]).decode()
             user, _, password = both.partition(":")
             return {"userName": user, "password": password}
+        if token == PARAMETERS:
+            pages = self.context.ssm.get_paginator("get_parameters_by_path")
+            found = [
+                one.get("Name", "")
+                for page in pages.paginate(Path=arguments["path"])
+                for one in page["Parameters"]
+            ]
+            return {"names": found, "id": arguments["path"]}
         return who_and_where(token, self.context.account, self.context.region)
 
     def not_honoured(self) -> tuple[str, ...]:

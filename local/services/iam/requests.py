@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
+from urllib.parse import unquote
 
 from local.ministack import front, internals
 from local.services.iam import keys
@@ -122,6 +123,26 @@ def _ssm(action: str, body: Mapping[str, Any], prefix: str) -> list[Permission]:
     return [Permission("ssm:GetParametersByPath", f"{prefix}:parameter/{path}")]
 
 
+def _scheduler(
+    path: str, query: Mapping[str, Any], body: Mapping[str, Any], prefix: str
+) -> list[Permission]:
+    """A call on a schedule, which is of a group, and of the role that it passes on.
+
+    https://docs.aws.amazon.com/scheduler/latest/UserGuide/security_iam_service-with-iam.html
+    """
+    kind, _, name = path.strip("/").partition("/")
+    if kind != "schedules" or not name:
+        return []
+    asked = query.get("groupName") or ["default"]
+    group = body.get("GroupName") or (asked if isinstance(asked, str) else asked[0])
+    schedule = Permission("scheduler:*", f"{prefix}:schedule/{group}/{unquote(name)}")
+    role = (body.get("Target") or {}).get("RoleArn")
+    if not role:
+        return [schedule]
+    service = {"iam:PassedToService": "scheduler.amazonaws.com"}
+    return [schedule, Permission("iam:PassRole", role, service)]
+
+
 _NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events, "states": _states, "ssm": _ssm}
 
 
@@ -192,7 +213,7 @@ def _resource_arn(
         service, method, path, headers, body, query_params, region, account_id
     )
     permissions_of = _NAMED_HERE.get(service)
-    if permissions_of is None:
+    if permissions_of is None and service != "scheduler":
         return named
     try:
         parsed: object = json.loads(body or b"{}")
@@ -201,8 +222,11 @@ def _resource_arn(
     if not isinstance(parsed, dict):
         return named
     action = headers.get("x-amz-target", "").rpartition(".")[2]
-    permissions = permissions_of(
-        action, cast("dict[str, Any]", parsed), f"arn:aws:{service}:{region}:{account_id}"
+    document, prefix = cast("dict[str, Any]", parsed), f"arn:aws:{service}:{region}:{account_id}"
+    permissions = (
+        permissions_of(action, document, prefix)
+        if permissions_of
+        else _scheduler(path, query_params, document, prefix)
     )
     if not permissions:
         return named

@@ -664,6 +664,41 @@ def test_a_request_that_runs_a_task_must_be_allowed_to_pass_its_roles(
     assert f"ecs:RunTask on resource: {run_task['taskDefinition']} because" in message
 
 
+def test_a_schedule_is_of_its_group_and_a_change_of_it_passes_its_role(
+    cloud: Cloud, as_role: Callable[..., Any], role: Callable[..., str]
+) -> None:
+    scheduler = cloud.client("scheduler")
+    scheduler.create_schedule_group(Name="ours")
+    for name, group in (("nightly", "ours"), ("another", "default")):
+        scheduler.create_schedule(
+            Name=name,
+            GroupName=group,
+            ScheduleExpression="rate(1 day)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            State="DISABLED",
+            Target={
+                "Arn": "arn:aws:sqs:us-east-1:1:x",
+                "RoleArn": role(trust=trusting("scheduler.amazonaws.com")),
+            },
+        )
+    found = scheduler.get_schedule(Name="nightly", GroupName="ours")
+    whole = {name: found[name] for name in ("ScheduleExpression", "FlexibleTimeWindow", "Target")}
+    update = {"Name": "nightly", "GroupName": "ours", **whole}
+    grant = allow(
+        ["scheduler:GetSchedule", "scheduler:UpdateSchedule"],
+        f"arn:aws:scheduler:{HERE}:schedule/ours/*",
+    )
+    passing = allow("iam:PassRole", found["Target"]["RoleArn"])
+    theirs = as_role("scheduler", grant, passing)
+    theirs.get_schedule(Name="nightly", GroupName="ours")
+    theirs.update_schedule(**update)
+    code, message = refusal(theirs.get_schedule, Name="another")
+    assert code == "AccessDeniedException"
+    assert f"scheduler:{HERE}:schedule/default/another because" in message
+    code, message = refusal(as_role("scheduler", grant).update_schedule, **update)
+    assert f"iam:PassRole on resource: {found['Target']['RoleArn']} because" in message
+
+
 def test_tasks_are_listed_and_stopped_in_the_cluster_a_condition_names(
     cloud: Cloud, as_role: Callable[..., Any]
 ) -> None:
