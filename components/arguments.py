@@ -395,6 +395,7 @@ def state_machine(
     return {
         "task": jobs[name].task,
         "placement": places[name],
+        "exclusions": config.exclusions(job=name),
         "timeout_seconds": job.timeout,
         "retries": job.retries,
         "retry_exit_codes": job.retry_exit_codes,
@@ -422,6 +423,7 @@ def upload(
         "suffix": upload.suffix,
         "key": upload.key,
         "wildcard": upload.wildcard,
+        "exclude": upload.exclude,
         "min_size": upload.min_size,
         "max_size": upload.max_size,
     }
@@ -464,6 +466,7 @@ def pipeline(
         else None,
         "steps": [[_step(step, machines) for step in members] for members in pipeline.steps],
         "overlap": pipeline.overlap,
+        "exclusions": config.exclusions(pipeline=name),
         "timezone": pipeline.timezone,
         "role_arn": roles.pipeline_role_arn,
         "log_retention_days": config.log_retention_days,

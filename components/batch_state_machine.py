@@ -1,6 +1,6 @@
 """A state machine that runs one job's task to its end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -35,6 +35,9 @@ class BatchStateMachineArgs(TypedDict):
     max_concurrency: NotRequired[int | None]
     """How many executions may run the task at once, 1 to 1000: see `ConcurrencyLimit`. Default: as
     many as there are."""
+    exclusions: NotRequired[Mapping[str, Sequence[str]]]
+    """Keys, with * for any characters, that are not to be run, by the name of the `UploadTrigger`
+    whose `exclude` they are. Default: none."""
     stop_timeout: NotRequired[int]
     """Within how many seconds a task that is told to stop has stopped, as its container says.
     Default: 30."""
@@ -59,7 +62,10 @@ class BatchStateMachine(Component):
     `Batch.NoPermit` (a week without one of `max_concurrency`);
     `Batch.NeverStarted`, `Batch.Interrupted`, `Batch.Stopped`, `Batch.TimedOut`; or ECS's own.
 
-    An execution without retries takes three state transitions, 0.000075 USD.
+    One of an upload that `exclusions` has ends well at once, with the output `{"skipped": true,
+    "upload": name}`.
+
+    An execution without retries takes three state transitions, 0.000075 USD, as a skipped one does.
     """
 
     state_machine_arn: pulumi.Output[str]
@@ -105,6 +111,7 @@ class BatchStateMachine(Component):
                 timeout_seconds=timeout_seconds,
                 retries=retries,
                 permits=None if most is None else Permits(known["table"], most),
+                exclusions=args.get("exclusions"),
             )
 
         machine = state_machine(

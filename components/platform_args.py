@@ -250,14 +250,16 @@ class PlatformUploadArgs(TypedDict):
     via: NotRequired[str]
     """`stateMachine`, or `task`: straight from the rule, without retries of the container. Default:
     stateMachine."""
-    prefix: NotRequired[str]
-    """What the key begins with. Default: anything."""
-    suffix: NotRequired[str]
-    """What the key ends with. Default: anything."""
-    key: NotRequired[str]
-    """The whole key. Default: any."""
-    wildcard: NotRequired[str]
-    """The whole key, with `*` for any characters. Default: any."""
+    prefix: NotRequired[Sequence[str]]
+    """What the key begins with, one of these. Default: anything."""
+    suffix: NotRequired[Sequence[str]]
+    """What the key ends with, one of these. Default: anything."""
+    key: NotRequired[Sequence[str]]
+    """The whole key, one of these. Default: any."""
+    wildcard: NotRequired[Sequence[str]]
+    """The whole key, with `*` for any characters, one of these. Default: any."""
+    exclude: NotRequired[Sequence[str]]
+    """Keys that start nothing all the same, with `*` for any characters. Default: none."""
     min_size: NotRequired[int]
     """The least size in bytes; above 1 it needs `max_size`. Default: one byte where folder markers
     would match, else nothing."""

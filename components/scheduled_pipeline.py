@@ -45,6 +45,9 @@ class ScheduledPipelineArgs(TypedDict):
     Default: skip."""
     timezone: NotRequired[str]
     """The IANA time zone of the dates in what steps are given. Default: UTC."""
+    exclusions: NotRequired[Mapping[str, Sequence[str]]]
+    """Keys, with * for any characters, that are not to be run, by the name of the `UploadTrigger`
+    whose `exclude` they are. Default: none."""
     role_arn: NotRequired[pulumi.Input[str] | None]
     """The role that the steps are started with: `TriggerRoles`. Default: one of its own."""
     log_retention_days: NotRequired[int]
@@ -97,6 +100,7 @@ class ScheduledPipeline(Component):
                     [[_step(member) for member in step] for step in steps],
                     skip_overlap=skip_overlap,
                     timezone=args.get("timezone", defaults.TIMEZONE),
+                    exclusions=args.get("exclusions"),
                 )
             ),
             statements=_statements(name, args["steps"], skip_overlap=skip_overlap),

@@ -219,12 +219,13 @@ def _quotas(settings: Settings) -> Iterable[str]:
         )
     for name, upload in settings.uploads.items():
         # A bucket's name has at most 63 characters, the pattern around it about 120.
-        parts = (upload.prefix, upload.suffix, upload.key, upload.wildcard)
-        characters = 250 + len(json.dumps([part for part in parts if part]))
+        keys = list(upload.alternatives)
+        characters = 230 + len(json.dumps([{"wildcard": key} for key in keys]))
         if characters > PATTERN_CHARACTERS:
             yield (
                 f"{PROJECT}:uploads.{name}: its event pattern takes about {characters} characters, "
-                f"EventBridge allows {PATTERN_CHARACTERS}; use a shorter prefix, suffix or key"
+                f"EventBridge allows {PATTERN_CHARACTERS}; use fewer or shorter prefixes, suffixes "
+                "or keys"
             )
     for name, job in settings.jobs.items():
         given = [

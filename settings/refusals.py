@@ -81,8 +81,10 @@ def _is_whole(value: object) -> bool:
 
 
 def _as_written(path: list[int | str], values: Mapping[str, Any]) -> list[int | str]:
-    """The path without the index of a step's only member, which nobody wrote as a list."""
+    """The path without the index of an only member, which nobody wrote as a list."""
     match path:
+        case ["uploads", name, "prefix" | "suffix" | "key" | "wildcard" | "exclude" as key, int()]:
+            return path if isinstance(values["uploads"][name][key], list) else path[:3]
         case ["pipelines", name, "steps", int(number), int(), *rest]:
             step = values["pipelines"][name]["steps"][number]
             return path if isinstance(step, list) else [*path[:4], *rest]

@@ -70,6 +70,16 @@ class Settings(Section):
         steps = pipeline.steps if pipeline else ()
         return list(dict.fromkeys(step.job for members in steps for step in members))
 
+    def exclusions(
+        self, *, job: str | None = None, pipeline: str | None = None
+    ) -> dict[str, tuple[str, ...]]:
+        """What its state machine leaves out of the uploads that start it, by the upload's name."""
+        return {
+            name: it.exclude
+            for name, it in self.uploads.items()
+            if it.exclude and not it.pattern_excludes and (it.job, it.pipeline) == (job, pipeline)
+        }
+
     def bucket_of(self, upload: UploadSettings) -> UploadsSettings:
         """The bucket that an upload arrives in."""
         if upload.bucket is None:

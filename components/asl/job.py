@@ -19,7 +19,7 @@ from ..outcomes import (
 from .limit import Permits, acquire_permit
 from .states import PARENT_EXECUTION, Definition, States, catch, definition, expression, retry
 from .timeout import stop_own_task
-from .upload import IS_UPLOAD, NUL, variables
+from .upload import IS_UPLOAD, NUL, Exclusions, excluded, is_excluded, variables
 
 # RunTask refuses longer overrides, the JSON around them included:
 # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
@@ -67,6 +67,7 @@ def run_job(
     timeout_seconds: int,
     retries: RetryPolicy,
     permits: Permits | None = None,
+    exclusions: Exclusions | None = None,
 ) -> Definition:
     """A definition that runs one task to its end and says in its error why it failed.
 
@@ -74,7 +75,7 @@ def run_job(
     `BatchStateMachine`.
     """
     states: States = {
-        **_read_input(task, "RunTask" if permits is None else "AcquirePermit"),
+        **_read_input(task, "RunTask" if permits is None else "AcquirePermit", exclusions or {}),
         **({} if permits is None else acquire_permit(permits, "RunTask", otherwise=_FAILURE)),
         "RunTask": _run_task(task, place, timeout_seconds, retries),
         **_diagnose(task, retries),
@@ -117,7 +118,7 @@ def run_job(
     return definition(f"Runs the job {task.name} to its end", "ReadInput", states)
 
 
-def _read_input(task: Task, then: str) -> States:
+def _read_input(task: Task, then: str, exclusions: Exclusions) -> States:
     name = json.dumps(task.name)
 
     def read(condition: str, override: str) -> dict[str, Any]:
@@ -131,11 +132,13 @@ def _read_input(task: Task, then: str) -> States:
         "ReadInput": {
             "Type": "Choice",
             "Choices": [
+                *is_excluded(exclusions, "Excluded"),
                 read(IS_UPLOAD, _upload_override(name)),
                 read(_IS_REQUEST, _request_override(name)),
             ],
             "Default": "RefuseInput",
         },
+        **excluded(exclusions, "Excluded"),
         "RefuseInput": {
             "Type": "Fail",
             "Error": "Input.Invalid",

@@ -17,7 +17,7 @@ from .states import (
     literal,
     retry,
 )
-from .upload import IS_UPLOAD, variables
+from .upload import IS_UPLOAD, Exclusions, excluded, is_excluded, variables
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,12 @@ class Step:
 
 
 def run_pipeline(
-    name: str, steps: Sequence[Sequence[Step]], *, skip_overlap: bool, timezone: str = "UTC"
+    name: str,
+    steps: Sequence[Sequence[Step]],
+    *,
+    skip_overlap: bool,
+    timezone: str = "UTC",
+    exclusions: Exclusions | None = None,
 ) -> Definition:
     """A definition that runs `steps` in series, the members of each side by side.
 
@@ -42,7 +47,9 @@ def run_pipeline(
     states: States = {
         **_read_input(steps, timezone, skip_overlap=skip_overlap),
         **(_skip_overlap(len(steps)) if skip_overlap else {}),
+        **excluded(exclusions or {}, "Excluded"),
     }
+    states["Begin"]["Choices"][:0] = is_excluded(exclusions or {}, "Excluded")
     if len(steps) > 1:
         states["FromStep"] = {
             "Type": "Choice",

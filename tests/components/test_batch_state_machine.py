@@ -114,6 +114,39 @@ def test_what_s3_does_not_say_of_an_object_is_empty() -> None:
     assert (told["OBJECT_VERSION"], told["OBJECT_KEY"]) == ("", "k")
 
 
+EXCLUDED = ["tmp/*", "*.tmp", "a  b/\\*", "取\u3000/*", "x+(y).[z]", "c:\\\\*"]
+
+
+@pytest.mark.parametrize(
+    ("key", "excluded"),
+    [
+        ("tmp/a\nb", True),
+        ("in/x.tmp", True),
+        ("in/x.tmp\n", False),
+        ("in/x.tmp.csv", False),
+        ("in/tmp/x", False),
+        ("a  b/*", True),
+        ("a b/*", False),
+        ("a  b/x", False),
+        ("取\u3000/x", True),
+        ("取 /x", False),
+        ("x+(y).[z]", True),
+        ("xx(y).[z]", False),
+        ("c:\\d", True),
+        ("😀", False),
+    ],
+)
+def test_an_upload_that_is_excluded_ends_well_at_once(key: str, *, excluded: bool) -> None:
+    found = states(exclusions={"in": EXCLUDED, "other": ["other/*"]})
+    upload = {"upload": "in", **event(key)}
+    assert (choose(found["ReadInput"], input=upload)[0] == "Excluded") is excluded
+    assert found["Excluded"]["Type"] == "Succeed"
+    assert evaluate(found["Excluded"]["Output"], input=upload) == {"skipped": True, "upload": "in"}
+    # What started it otherwise is not meant.
+    for other in ({"upload": "other", **event(key)}, event(key)):
+        assert choose(found["ReadInput"], input=other)[0] == "RunTask"
+
+
 PARENT = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 
 

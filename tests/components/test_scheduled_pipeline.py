@@ -117,6 +117,15 @@ def test_a_run_that_no_upload_started_tells_of_none(given: object) -> None:
     assert begun == {"results": [], "upload": {}, "fromStep": 1, "kept": []}
 
 
+def test_a_run_of_an_upload_that_is_excluded_ends_well_at_once() -> None:
+    found = definition([[LOAD]], exclusions={"in": ["*.csv"]}, overlap="allow")
+    begin = found["States"]["Begin"]
+    assert choose(begin, input={"upload": "in", **UPLOAD})[0] == "Excluded"
+    assert choose(begin, input={"upload": "other", **UPLOAD})[0] == "Step1"
+    assert choose(begin, input=UPLOAD)[0] == "Step1"
+    check_structure(found)
+
+
 def test_a_pipeline_without_a_schedule_has_none_and_no_queue_for_it() -> None:
     recording = pipeline([[LOAD]], schedule=None)
     assert names(recording, "ScheduledPipeline") == {

@@ -112,6 +112,23 @@ def starts(filter_: UploadFilterArgs, key: str, size: int, *, bucket: str = "upl
         ({}, "x", 5_000_000_001, True),
         ({"prefix": "t/", "min_size": 1}, "t/x", 5 * 1024**4, True),
         ({}, "x/", 0, False),
+        ({"prefix": ["a/", "b/"]}, "b/x", 9, True),
+        ({"prefix": ["a/", "b/"]}, "c/x", 9, False),
+        ({"prefix": ["a/", "b/"]}, "b/", 0, False),
+        ({"suffix": [".csv", ".tsv"]}, "x.tsv", 0, True),
+        ({"prefix": ["a/", "b/"], "suffix": [".csv", ".tsv"]}, "b/x.csv", 9, True),
+        ({"prefix": ["a/", "b/"], "suffix": [".csv", ".tsv"]}, "b/x.gz", 9, False),
+        ({"key": ["a", "b"]}, "b", 0, True),
+        ({"key": ["a", "b"]}, "c", 9, False),
+        ({"wildcard": ["a/*.csv", "b/*"]}, "a/x.csv", 9, True),
+        ({"wildcard": ["a/*.csv", "b/*"]}, "a/x.tsv", 9, False),
+        ({"wildcard": ["a/*.csv", "b/*"]}, "b/", 0, False),
+        ({"wildcard": "*", "exclude": ["tmp/*", "*.tmp"]}, "in/x.csv", 9, True),
+        ({"wildcard": "*", "exclude": ["tmp/*", "*.tmp"]}, "tmp/x.csv", 9, False),
+        ({"wildcard": "*", "exclude": ["tmp/*", "*.tmp"]}, "in/x.tmp", 9, False),
+        ({"wildcard": "*", "exclude": ["tmp/*"]}, "in/", 0, False),
+        # The state machine looks at these.
+        ({"prefix": "in/", "exclude": ["*.tmp"]}, "in/x.tmp", 9, True),
     ],
 )
 def test_an_upload_starts_what_its_filter_says(
@@ -154,6 +171,28 @@ def test_a_state_machine_gets_the_event_as_it_is() -> None:
     assert policy.document("policy") == allows(
         {"Effect": "Allow", "Action": "states:StartExecution", "Resource": MACHINE}
     )
+
+
+def test_a_state_machine_is_told_by_whom_where_it_looks_at_what_is_excluded() -> None:
+    recording = trigger(filter={"prefix": ["target/"], "exclude": ["*.tmp"]})
+    given = one(recording.resources, type="EventTarget").inputs["inputTransformer"]
+    transformer = {"InputPathsMap": given["inputPaths"], "InputTemplate": given["inputTemplate"]}
+    event = {
+        "version": "0",
+        "id": "1",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": ACCOUNT,
+        "time": "2030-01-01T00:00:00Z",
+        "region": REGION,
+        "resources": ["arn:aws:s3:::uploads"],
+        "detail": {"bucket": {"name": "uploads"}, "object": {"key": '取"}], <id>\\', "size": 9}},
+    }
+    filled = transformed(transformer, {"Arn": RULE, "Name": "target"}, event, {})
+    assert json.loads(filled) == {"upload": "target", **event}
+
+    whole = trigger(filter={"wildcard": ["*"], "exclude": ["*.tmp"]})
+    assert "inputTransformer" not in one(whole.resources, type="EventTarget").inputs
 
 
 def test_a_task_gets_bucket_and_key_as_environment() -> None:

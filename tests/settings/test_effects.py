@@ -94,6 +94,7 @@ VALUES: dict[str, Any] = {
     "via": "task",
     "uploads.NAME.prefix": "other/",
     "suffix": ".csv",
+    "exclude": "in/tmp/*",
     "key": "in/one",
     "wildcard": "in/*/x",
     "minSize": 5,

@@ -26,7 +26,7 @@ A_CIDR = "must be an IPv4 range from /16 to /24, such as 10.0.0.0/16"
 A_MOMENT = "a moment is at(yyyy-mm-ddThh:mm:ss), and one that exists"
 A_UTC_TIME = "must be a UTC time that exists, as yyyy-mm-ddThh:mm:ssZ"
 SIX_FIELDS = "AWS counts minutes hours day-of-month month day-of-week year"
-ESCAPES = "wildcard: a \\ only stands before * or \\, to mean that character itself"
+ESCAPES = "a \\ only stands before * or \\, to mean that character itself"
 NO_FILTER = "give prefix, suffix, key or wildcard; wildcard: '*' matches every upload"
 RETENTIONS = (
     "1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, "
@@ -326,14 +326,34 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     # Uploads
     (upload(), f"uploads.in: {NO_FILTER}"),
-    (upload(prefix=""), f"uploads.in: {NO_FILTER}"),
+    (upload(prefix=""), 'uploads.in.prefix: must not be empty (is: "")'),
+    (upload(prefix=[]), "uploads.in.prefix: must have at least one entry"),
+    (upload(prefix=["a", 1]), "uploads.in.prefix[1]: must be text; put it in quotes (is: 1)"),
+    (
+        upload(suffix=[".csv", ".csv"]),
+        'uploads.in.suffix: .csv is listed twice (is: [".csv", ".csv"])',
+    ),
+    (
+        upload(key=["a", "b"], exclude="b"),
+        "uploads.in: exclude: leave what is not to start anything out of key",
+    ),
+    (
+        upload(prefix="in/", exclude="*.tmp", via="task"),
+        (
+            "uploads.in: exclude is looked at by a state machine, unless wildcard is '*', as no "
+            "pattern can say 'this and not that' of a key: leave via: task out"
+        ),
+    ),
     (
         upload(prefix="a/", key="b"),
         "uploads.in: give key, or wildcard, or prefix and suffix, not several of them",
     ),
-    (upload(wildcard="a**"), "uploads.in: wildcard: EventBridge allows no two * in a row"),
-    (upload(wildcard="a\\b*"), f"uploads.in: {ESCAPES}"),
-    (upload(wildcard="a\\"), f"uploads.in: {ESCAPES}"),
+    (
+        upload(wildcard="a**"),
+        'uploads.in.wildcard: EventBridge allows no two * in a row (is: "a**")',
+    ),
+    (upload(wildcard="a\\b*"), f'uploads.in.wildcard: {ESCAPES} (is: "a\\\\b*")'),
+    (upload(wildcard=["a", "a\\"]), f'uploads.in.wildcard[1]: {ESCAPES} (is: "a\\\\")'),
     (upload(key="a/"), "uploads.in: key 'a/' is a folder marker, which starts nothing"),
     (upload(key=""), 'uploads.in.key: must not be empty (is: "")'),
     (upload(prefix="a/", minSize=2, maxSize=1), "uploads.in: minSize 2 is above maxSize 1"),
@@ -409,8 +429,8 @@ REFUSALS: list[tuple[Config, str]] = [
     (
         upload(prefix="x" * 1000, suffix="y" * 1000),
         (
-            "uploads.in: its event pattern takes about 2258 characters, EventBridge allows 2048; use a "
-            "shorter prefix, suffix or key"
+            "uploads.in: its event pattern takes about 2249 characters, EventBridge allows 2048; use "
+            "fewer or shorter prefixes, suffixes or keys"
         ),
     ),
     (
@@ -752,6 +772,11 @@ def test_uploads_may_hand_on_to_one_another_without_a_circle() -> None:
     config = circle("a", "b")
     config["uploads"]["b"]["prefix"] = "other/"
     assert load(config).uploads["b"].pipeline == "nightly"
+
+
+def test_a_task_may_be_started_by_all_uploads_but_some() -> None:
+    loaded = load(upload(wildcard="*", exclude=["tmp/*", "*.tmp"], via="task")).uploads["in"]
+    assert loaded.pattern_excludes
 
 
 def test_japanese_text_counts_as_it_is_sent() -> None:

@@ -59,7 +59,7 @@ def configuration(secret_arn: str, key_arns: Sequence[str]) -> Mapping[str, Json
             }
         },
         "uploads": {
-            "through": {**job, "prefix": "through/"},
+            "through": {**job, "prefix": ["through/", "also/"], "exclude": "*.skip"},
             "straight": {**job, "prefix": "straight/", "via": "task"},
             "partner": {**job, "bucket": "partner", "suffix": ".csv"},
             "piped": {"pipeline": "nightly", "prefix": "piped/"},
@@ -423,6 +423,14 @@ def an_upload_becomes_a_result(on: Deployed) -> None:
     key = on.upload("through")
     assert on.ended(on.started(on.machine, before))["status"] == "SUCCEEDED"
     assert len(results(on, key)) == 2
+
+
+def an_upload_that_is_excluded_starts_no_task(on: Deployed) -> None:
+    before, tasks = on.executions(on.machine), on.tasks()
+    on.client("s3").put_object(Bucket=on.outputs["uploadBucket"], Key="also/x.skip", Body=b"x")
+    ended = on.ended(on.started(on.machine, before))
+    assert json.loads(ended["output"]) == {"skipped": True, "upload": "through"}
+    assert on.tasks().keys() == tasks.keys()
 
 
 def an_upload_to_another_bucket_becomes_a_result(on: Deployed) -> None:
@@ -817,6 +825,7 @@ def _drain(on: Deployed, name: str) -> None:
 Scenario = Callable[[Deployed], None]
 SCENARIOS: tuple[Scenario, ...] = (
     an_upload_becomes_a_result,
+    an_upload_that_is_excluded_starts_no_task,
     an_upload_to_another_bucket_becomes_a_result,
     an_object_that_is_gone_is_told_from_a_forbidden_one,
     an_upload_starts_an_execution,
