@@ -2,10 +2,9 @@
 
 from batch.exits import BadDataError
 
-EXPECTED = "expected CSV or JSON Lines"
+EXPECTED = "expected CSV, JSON Lines or an Excel workbook (.xlsx)"
 _MAGIC = (
     (b"%PDF-", "a PDF"),
-    (b"PK\x03\x04", "a ZIP archive or an Office file"),
     (b"PAR1", "a Parquet file"),
     (b"\xd0\xcf\x11\xe0", "an old Office file, or an encrypted one"),
     (b"BZh", "bzip2-compressed"),

@@ -69,6 +69,11 @@ class Conversion:
 
     def _table(self, text: Text) -> Table:
         options = self._options
+        if text.workbook:
+            # Few files are one.
+            from batch.sheet import SheetTable  # noqa: PLC0415
+
+            return SheetTable(text, options)
         sample = bytearray()
         blocks = text.blocks()
         while len(sample) <= SAMPLE and (block := next(blocks, None)) is not None:

@@ -101,11 +101,47 @@ def dialect(text: str, *, whole: bool, declared: Declared) -> Csv:
     lines, start, best, returns = found.lines, found.start, found.guess, found.returns
     if best.width < 2 and declared.delimiter is None:
         _refuse_columns_of_spaces(lines[start:])
-    first = _table(best)
-    table = [record for record in best.found[first:] if record.cells != [] or best.width < 2]
+    found_head = head(best.found, best.width, declared, start)
+    cells = found_head.names
+    taken = found_head.begins + found_head.lines
+    if any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
+        raise BadDataError(
+            f"the header, at line {found_head.begins + 1}, has a character that is not valid in the"
+            f" file's encoding: correct it, or {declare('NAME')}"
+        )
+    return Csv(
+        best.delimiter,
+        unique_names(cells),
+        found_head.header,
+        best.quoting,
+        len("".join(lines[:taken]).encode(errors="surrogateescape")),
+        taken + 1,
+        found_head.begins,
+        returns,
+    )
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where a table begins, from line 0, and the lines of its header; names are empty without."""
+
+    begins: int
+    lines: int
+    header: bool
+    names: Sequence[str]
+
+
+def head(found: Sequence[Record], width: int, declared: Declared, start: int = 0) -> Head:
+    """Find the table of `width` columns among its first records, from line `start` on.
+
+    Raises:
+        BadDataError: it cannot be read, has too many columns, or a header of several rows.
+    """
+    first = _table(found, width)
+    table = [record for record in found[first:] if record.cells != [] or width < 2]
     if not table or table[0].cells is None:
         raise BadDataError(
-            f"the first row cannot be read, at line {start + best.found[0].first + 1}:"
+            f"the first row cannot be read, at line {start + found[0].first + 1}:"
             " a quote is never closed, or text follows a closing quote"
         )
     cells = table[0].cells or [""]
@@ -119,22 +155,7 @@ def dialect(text: str, *, whole: bool, declared: Declared) -> Csv:
         header = _is_header(cells, rest)
         if header and (begins or len(set(cells)) < width):
             _refuse_more_headers(cells, rest, begins + 1)
-    taken = begins + (table[0].lines if header else 0)
-    if header and any("\udc80" <= character <= "\udcff" for cell in cells for character in cell):
-        raise BadDataError(
-            f"the header, at line {begins + 1}, has a character that is not valid in the file's"
-            f" encoding: correct it, or {declare('NAME')}"
-        )
-    return Csv(
-        best.delimiter,
-        unique_names(cells if header else [""] * width),
-        header,
-        best.quoting,
-        len("".join(lines[:taken]).encode(errors="surrogateescape")),
-        taken + 1,
-        begins,
-        returns,
-    )
+    return Head(begins, table[0].lines if header else 0, header, cells if header else [""] * width)
 
 
 def _read(text: str, *, whole: bool, declared: Declared, returns: bool) -> _Reading:
@@ -194,13 +215,12 @@ def _sampled(
     return found
 
 
-def _table(guess: _Guess) -> int:
+def _table(found: Sequence[Record], width: int) -> int:
     """Return the index of the record that the table begins with, behind titles and conditions.
 
     Only lines that cannot be a row are left out: of one cell, comments, what a blank line sets
     apart. A row of another width that is none of these is the first one, and the others misfit.
     """
-    found, width = guess.found, guess.width
     if width < 2:
         return next((i for i, record in enumerate(found) if record.cells != []), 0)
     fits = [record.cells is not None and len(record.cells) == width for record in found]

@@ -154,6 +154,13 @@ def _number(text: Values) -> Values:
     return numbers
 
 
+def _finite(text: Values) -> Values:
+    """The number of a cell is a DOUBLE where it comes from, whatever digits are written of it."""
+    numbers = pc.cast(text, pa.float64())
+    _require(pc.is_finite(numbers))
+    return numbers
+
+
 def _exact(text: Values) -> Values:
     if _longest(text) > DIGITS:
         if _longest(text) > DIGITS * 3:
@@ -314,6 +321,20 @@ OF_JSON = {
     frozenset({"string"}): (EMPTY, *_DATES, TEXT),
 }
 """What a JSON key may turn out to be: strings stay strings, but for dates."""
+
+_LONG = (EMPTY, BIGINT, DIGITS_ONLY, DECIMAL, TEXT)
+OF_CELLS = {
+    frozenset({"number"}): (EMPTY, BIGINT, replace(DOUBLE, cast=_finite), TEXT),
+    frozenset({"long number"}): _LONG,
+    frozenset({"number", "long number"}): _LONG,
+    frozenset({"boolean"}): (EMPTY, BOOLEAN, TEXT),
+    frozenset({"date"}): (EMPTY, DATE, TEXT),
+    frozenset({"moment"}): (EMPTY, TIMESTAMP, TEXT),
+    frozenset({"date", "moment"}): (EMPTY, TIMESTAMP, TEXT),
+    frozenset({"time"}): (EMPTY, TIME, TEXT),
+    frozenset({"text"}): (EMPTY, *_DATES, TEXT),
+}
+"""What a column of cells of these kinds may turn out to be: a number that is text stays text."""
 
 
 def fixed(name: str, made: pa.DataType) -> Kind:

@@ -17,3 +17,12 @@ EXPANDED_BYTES = 50 << 30
 
 PREAMBLE_LINES = 100
 """Before the table begins: titles, conditions, comments."""
+
+SHEET_BYTES = 1 << 30
+"""Of a workbook's sheet, as XML: some ten million cells."""
+
+STRINGS_BYTES = 64 << 20
+"""Of a workbook's different texts, as XML."""
+
+STRINGS = 1_000_000
+"""Different texts of a workbook."""

@@ -25,6 +25,7 @@ else:
 BLOCK = 1 << 20
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 # Frames that carry no data: https://www.rfc-editor.org/rfc/rfc8878#name-skippable-frames
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18", re.DOTALL)
@@ -35,7 +36,7 @@ class Text:
     """A file on scratch disk, how it was compressed, and how its characters are encoded.
 
     `whole` says that all of its characters are valid UTF-8, `marked` that it begins with a mark;
-    `check` is called with the size of each block that is read.
+    `check` is called with the size of each block that is read. A `workbook` is no text itself.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Text:
     encoding: str
     whole: bool
     marked: bool
+    workbook: bool = False
     check: Callable[[int], None] = lambda _: None
 
     def blocks(self) -> Iterator[bytes]:
@@ -79,11 +81,14 @@ def prepare(
     """
     watch = Watch()
     size = 0
+    workbook = False
     try:
         compression, plain = _decompressed(stream)
         with path.open("wb") as file:
             while block := plain.read(BLOCK):
-                if not size:
+                if not size and (workbook := block.startswith(_ZIP)):
+                    encoding = "utf-8"
+                elif not size:
                     wide = (encoding or "").startswith("utf-16") or block.startswith(_WIDE_MARKS)
                     refuse_binary(block, wide=wide)
                 size += len(block)
@@ -92,7 +97,8 @@ def prepare(
                         f"the file expands to over {EXPANDED_BYTES >> 30} GiB: split it"
                     )
                 received(len(block))
-                watch.see(block)
+                if not workbook:
+                    watch.see(block)
                 file.write(block)
     except (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:
         raise BadDataError(f"the compressed data is damaged: {error}") from error
@@ -109,6 +115,7 @@ def prepare(
         found,
         whole=found == "utf-8" and seen.utf8,
         marked=seen.mark == found,
+        workbook=workbook,
     )
 
 

@@ -135,7 +135,10 @@ def test_the_key_may_come_in_the_environment(buckets: Buckets) -> None:
     ("body", "reason"),
     [
         (b"", "the file is empty"),
-        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "the file is a PDF: expected CSV or JSON Lines"),
+        (
+            b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+            "the file is a PDF: expected CSV, JSON Lines or an Excel workbook (.xlsx)",
+        ),
         (
             b"a,b\n1\n",
             "not one row can be read; 1 rejected, the first at line 2: expected 2 columns, found 1",

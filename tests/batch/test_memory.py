@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.batch.s3 import ROOT, environment
+from tests.batch.workbooks import MAIN, cell, row, workbook
 
 pytestmark = pytest.mark.slow
 
@@ -20,13 +21,25 @@ NOTE = b"a line of text\n" * 550_000
 
 def wide(columns: int, rows: int) -> Iterator[bytes]:
     yield b",".join(b"c%d" % n for n in range(columns)) + b"\n"
-    for row in range(rows):
-        yield b",".join(b"%d" % (row * n % 9973) for n in range(columns)) + b"\n"
+    for number in range(rows):
+        yield b",".join(b"%d" % (number * n % 9973) for n in range(columns)) + b"\n"
 
 
 def keys(count: int, rows: int) -> Iterator[bytes]:
-    for row in range(rows):
-        yield json.dumps({f"k{n}": row * n % 97 for n in range(count)}).encode() + b"\n"
+    for number in range(rows):
+        yield json.dumps({f"k{n}": number * n % 97 for n in range(count)}).encode() + b"\n"
+
+
+def texts() -> bytes:
+    strings = [f"<si><t>東京都{number}</t></si>" for number in range(900_000)]
+    rows = (row(n, *(cell(f"{c}{n}", n * 7, kind="s") for c in "ABCD")) for n in range(1, 50_000))
+    return workbook("".join(rows), strings=strings)
+
+
+def sheet(content: bytes) -> bytes:
+    """A workbook whose sheet is broken off behind this."""
+    begin = f'<worksheet xmlns="{MAIN}"><sheetData>'.encode()
+    return workbook(parts={"xl/worksheets/sheet1.xml": begin + content})
 
 
 SHAPES: dict[str, tuple[Iterable[bytes], int]] = {
@@ -39,6 +52,9 @@ SHAPES: dict[str, tuple[Iterable[bytes], int]] = {
     "one row of commas": ((b"a,b\n1,2\n", b"," * 30_000_000, b"\n3,4\n"), 0),
     "one row of quotes": ((b"a,b\n1,2\n", b'"' * 30_000_001, b"\n3,4\n"), 65),
     "one line without an end": ((b"x" * 60_000_000,), 65),
+    "a workbook of many texts": ((texts(),), 0),
+    "a workbook of one text": ((sheet(b'<row r="1"><c t="str"><v>' + b"x" * 200_000_000),), 65),
+    "a workbook of deep elements": ((sheet(b"<a>" * 8_000_000),), 65),
     "blank lines": ((b"a,b\n1,2\n", b"\n" * 10_000_000), 0),
 }
 

@@ -1,0 +1,225 @@
+"""Workbooks of Excel: cells in their types, one visible sheet, and what is refused."""
+
+import datetime as dt
+import gzip
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from batch import workbook as reader
+from batch.exits import BadDataError
+from tests.batch.test_convert import Ingest, convert_bytes
+from tests.batch.workbooks import cell, row, workbook
+
+NAMES = row(1, "id", "code", "at")
+
+
+@pytest.fixture(name="ingest")
+def fixture_ingest(tmp_path: Path) -> Ingest:
+    return lambda body, **declared: convert_bytes(body, tmp_path, **declared)
+
+
+def test_cells_come_out_in_their_types_and_text_as_it_was_stored(ingest: Ingest) -> None:
+    done = ingest(
+        workbook(
+            row(1, "id", "code", "amount", "ok", "yen", "zip", "size")
+            + row(2, 1, "00123", 0.1, cell("D2", 1, kind="b"), cell("E2", -5, style=6))
+            + row(3, 2, "1E5", "<c r='C3'><v>3.3000000000000003</v></c>", cell("D3", 0, kind="b"))
+            + row(4, 3, "12", 1e20, None, cell("E4", 7, style=6), cell("F4", 123, style=7), 8)
+        )
+    )
+    assert done.types == {
+        "id": "BIGINT",
+        "code": "VARCHAR",
+        "amount": "DOUBLE",
+        "ok": "BOOLEAN",
+        "yen": "BIGINT",
+        "zip": "BIGINT",
+        "size": "BIGINT",
+    }
+    assert done.rows == [
+        (1, "00123", 0.1, True, -5, None, None),
+        (2, "1E5", 3.3000000000000003, False, None, None, None),
+        (3, "12", 1e20, None, 7, 123, 8),
+    ]
+    assert (done.converted.detected.format, done.converted.detected.header) == ("xlsx", True)
+
+
+@pytest.mark.parametrize(
+    ("since_1904", "day"), [(False, dt.date(2025, 4, 1)), (True, dt.date(2029, 4, 2))]
+)
+def test_dates_are_those_of_the_workbooks_date_system(
+    ingest: Ingest,
+    since_1904: bool,  # noqa: FBT001 - a case
+    day: dt.date,
+) -> None:
+    rows = [
+        row(
+            number,
+            cell(f"A{number}", 45748, style=1),
+            cell(f"B{number}", serial, kind="n", style=2),
+            cell(f"C{number}", 0.378472222222222, style=3),
+            cell(f"D{number}", 1.0625, style=4),
+            cell(f"E{number}", 45748, style=5),
+        )
+        for number, serial in ((2, 45748), (3, "45748.378472222219"))
+    ]
+    done = ingest(
+        workbook(row(1, "day", "at", "time", "took", "era") + "".join(rows), since_1904=since_1904)
+    )
+    assert list(done.types.values()) == ["DATE", "TIMESTAMP", "TIME", "VARCHAR", "DATE"]
+    clock = dt.time(9, 5)
+    assert done.rows == [
+        (day, dt.datetime.combine(day, dt.time()), clock, "25:30:00", day),
+        (day, dt.datetime.combine(day, clock), clock, "25:30:00", day),
+    ]
+
+
+def test_a_cell_that_holds_no_value_of_its_column_rejects_its_row(ingest: Ingest) -> None:
+    rows = [row(number, number, "x", cell(f"C{number}", 45748, style=1)) for number in range(2, 40)]
+    bad = [
+        row(40, 1, cell("B40", "#N/A", kind="e")),
+        row(41, 1, "x", cell("C41", 60, style=1)),
+        row(42, 1, "x", cell("C42", -1, style=1)),
+        row(43, cell("A43", "#DIV/0!", kind="e", formula="1/0")),
+    ]
+    body = workbook(NAMES + "".join([*rows, *bad]))
+    done = ingest(body)
+    assert (len(done.rows), done.types["at"]) == (38, "DATE")
+    assert done.rejected == [
+        (40, "code: #N/A"),
+        (41, "at: 60 is no date"),
+        (42, "at: -1 is no date"),
+        (43, "id: #DIV/0!"),
+    ]
+    done = ingest(body, null_values=("#N/A",))
+    assert (len(done.rows), done.rows[-1]) == (39, (1, None, None))
+
+
+def test_texts_are_those_that_are_shown(ingest: Ingest) -> None:
+    strings = (
+        "<si><t>東京</t><rPh sb='0' eb='2'><t>トウキョウ</t></rPh></si>",
+        "<si><r><t>a</t></r><r><rPr/><t xml:space='preserve'> b </t></r></si>",
+        "<si><t>x_x000D_\ny_x005F_x000D_ _xD83D_</t></si>",
+    )
+    texts = [cell(f"A{n}", n - 2, kind="s") for n in range(2, 5)]
+    rows = "".join(row(n, text) for n, text in enumerate(texts, start=2))
+    body = workbook(row(1, "name") + rows + row(5, cell("A5", "<&>", kind="str")), strings=strings)
+    assert [value for (value,) in ingest(body).rows] == [
+        "東京",
+        "a b ",
+        "x_x000D_\ny_x005F_x000D_ _xD83D_",
+        "<&>",
+    ]
+
+
+def test_numbers_with_more_digits_than_excel_has_keep_them(ingest: Ingest) -> None:
+    done = ingest(
+        workbook(
+            row(1, "a", "b")
+            + row(2, 123456789012345678, "<c r='B2'><v>12345678901234567.125</v></c>")
+            + row(3, 1, 2)
+        )
+    )
+    assert done.types == {"a": "BIGINT", "b": "DECIMAL(38,3)"}
+    assert [str(value) for value in done.rows[0]] == ["123456789012345678", "12345678901234567.125"]
+
+
+def test_the_table_begins_behind_titles_and_ends_where_its_values_do(ingest: Ingest) -> None:
+    done = ingest(
+        workbook(
+            row(2, "売上一覧")
+            + row(4, "開始日", "2026/04/01")
+            + row(6, None, "id", "name", "n")
+            + row(7, None, 1, "a", 2)
+            + row(9, None, 3, "b", None, "note")
+        )
+    )
+    assert (list(done.types), done.converted.detected.preamble) == (
+        ["id", "name", "n", "column_4"],
+        5,
+    )
+    assert done.rows == [(1, "a", 2, None), (3, "b", None, "note")]
+
+
+def test_a_first_row_that_is_data_is_no_header(ingest: Ingest) -> None:
+    assert len(ingest(workbook(row(1, 1, "a") + row(2, 2, "b"))).rows) == 2
+    assert len(ingest(workbook(row(1, "x", cell("B1", 1, kind="b")))).rows) == 1
+    assert list(ingest(workbook(row(1, 1, 2) + row(2, 3, 4)), header=True).types) == ["1", "2"]
+
+
+def test_a_schema_holds_for_a_workbook(ingest: Ingest) -> None:
+    body = workbook(NAMES + row(2, 1, "5.50", cell("C2", 45748, style=1)) + row(3, "x", "1", None))
+    schema = {"id": "BIGINT", "code": "DECIMAL(5,2)", "at": "DATE"}
+    done = ingest(body, schema=schema)
+    assert [str(value) for value in done.rows[0]] == ["1", "5.50", "2025-04-01"]
+    assert done.rejected == [(3, "id: x is no whole number")]
+
+
+def test_hidden_and_empty_sheets_are_left_alone(ingest: Ingest) -> None:
+    sheets = (row(1, "secret"), "", NAMES + row(2, 1, "a"))
+    assert ingest(workbook(*sheets, states=("hidden",))).rows == [(1, "a", None)]
+    done = ingest(gzip.compress(workbook(*sheets, states=("veryHidden",))))
+    assert (done.compression, done.rows) == ("gzip", [(1, "a", None)])
+
+
+MANY = b"".join(b"<a%d/>" % number for number in range(30_000))
+NONE = io.BytesIO()
+with zipfile.ZipFile(NONE, "w") as archive:
+    archive.writestr("a.csv", "a,b\n1,2\n")
+SHEET = "xl/worksheets/sheet1.xml"
+ENTITY = b"<!DOCTYPE a [<!ENTITY b 'c'>]><worksheet><sheetData/></worksheet>"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (workbook(NAMES + row(2, 1), NAMES + row(2, 2)), "2 visible sheets, S1, S2: leave one"),
+        (workbook(NAMES, states=("hidden",)), "no visible sheet of the workbook has a value"),
+        (workbook(""), "no visible sheet"),
+        (workbook(NAMES + row(2, cell("A2", None, formula="1+1"))), "row 2 .* formula without a"),
+        (workbook(NAMES + row(2, cell("A2", "", kind="n", formula="1+1"))), "formula without a"),
+        (workbook(row(1, 1) + row(1, 2)), "damaged.*row 1 comes behind row 1"),
+        (workbook(row(1, "<c r='B1'><v>1</v></c><c r='A1'><v>1</v></c>")), "A1 comes behind"),
+        (workbook(row(1, "<c r='A1' t='s'><v>9</v></c>")), "damaged"),
+        (workbook(row(1, cell("A1", "x", kind="n"))), "damaged"),
+        (
+            workbook(row(1, *range(20)).replace("</row>", cell("BYA1", 1) + "</row>")),
+            "2,003 columns",
+        ),
+        (workbook(NAMES, parts={SHEET: ENTITY}), "declares a document type"),
+        (workbook(NAMES, parts={SHEET: b"<a>" * 101}), "nested deeper than 100"),
+        (workbook(NAMES, parts={SHEET: b"<a b='" + b"x" * 9_000_000}), "makes no sense"),
+        (workbook(NAMES, parts={SHEET: b"<worksheet>" + MANY}), "makes no sense"),
+        (workbook(row(1, f"<c r='{'Z' * 9}1'><v>1</v></c>")), "no cell has the reference ZZZ"),
+        (workbook(NAMES + row(2, 1))[:-30], "damaged ZIP archive"),
+        (workbook(NAMES, parts={"xl/workbook.bin": b""}), "binary workbook"),
+        (NONE.getvalue(), "a ZIP archive: expected CSV, JSON Lines or an Excel workbook"),
+        (b"PK\x03\x04....", "damaged ZIP archive"),
+        (b"\xd0\xcf\x11\xe0" + bytes(600), "an old Office file, or an encrypted one"),
+    ],
+    ids=lambda value: "file" if isinstance(value, bytes) else None,
+)
+def test_what_is_no_table_of_one_sheet_is_refused_with_its_reason(
+    ingest: Ingest, body: bytes, reason: str
+) -> None:
+    with pytest.raises(BadDataError, match=reason):
+        ingest(body)
+
+
+def test_a_workbook_that_expands_beyond_the_limit_is_refused(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = workbook(
+        NAMES + "".join(row(n, n) for n in range(2, 5000)), strings=["<si><t>x</t></si>"] * 9
+    )
+    monkeypatch.setattr(reader, "STRINGS", 8)
+    with pytest.raises(BadDataError, match="more than 8 different texts"):
+        ingest(body)
+    monkeypatch.setattr(reader, "STRINGS", 9)
+    assert len(ingest(body).rows) == 4998
+    monkeypatch.setattr(reader, "SHEET_BYTES", 100_000)
+    with pytest.raises(BadDataError, match="expands to over 0 MiB of cells"):
+        ingest(body)
