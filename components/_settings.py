@@ -7,6 +7,7 @@ try:
         SidecarSettings,
         StepSettings,
         WhenSettings,
+        advice,
         validated,
     )
 except ImportError:
@@ -16,6 +17,7 @@ except ImportError:
         SidecarSettings,
         StepSettings,
         WhenSettings,
+        advice,
         validated,
     )
 
@@ -25,5 +27,6 @@ __all__ = [
     "SidecarSettings",
     "StepSettings",
     "WhenSettings",
+    "advice",
     "validated",
 ]

@@ -26,6 +26,15 @@ class TaskArgs(TypedDict):
     """The log group of the container's output; the stream is NAME/NAME/TASK_ID."""
 
 
+class ExitCodesArgs(TypedDict):
+    """The exit codes of a job that are no failures, beside 0."""
+
+    success: Sequence[int]
+    """Those of a run that went well."""
+    warning: Sequence[int]
+    """Those of a run that went well, but of which somebody is told."""
+
+
 class PlacementArgs(TypedDict):
     """Where tasks run."""
 

@@ -78,7 +78,20 @@ def task_events(config: Settings, cluster: c.BatchCluster) -> c.TaskEventLoggerA
     return {
         "cluster_arn": cluster.cluster_arn,
         "keep_event": config.task_events.keep_event,
+        "exit_codes": _exit_codes(config),
         "log_retention_days": config.log_retention_days,
+    }
+
+
+def _exit_codes(config: Settings) -> Mapping[str, c.ExitCodesArgs]:
+    """Of the jobs that say so, the exit codes that are no failures."""
+    return {
+        name: {
+            "success": job.exit_codes.codes("success"),
+            "warning": job.exit_codes.codes("warning"),
+        }
+        for name, job in config.jobs.items()
+        if job.exit_codes.success or job.exit_codes.warning
     }
 
 
@@ -132,6 +145,7 @@ def alerts(
         "schedule_group_name": group.name,
         "task_event_function_name": events.function_name,
         "task_event_log_group_name": events.log_group_name,
+        "exit_codes": _exit_codes(config),
         "emails": config.alerts.emails,
         "https_endpoints": config.alerts.https_endpoints,
         "chat": config.alerts.chat,
@@ -398,7 +412,9 @@ def state_machine(
         "exclusions": config.exclusions(job=name),
         "timeout_seconds": job.timeout,
         "retries": job.retries,
-        "retry_exit_codes": job.retry_exit_codes,
+        "retry_exit_codes": job.retried_exit_codes,
+        "success_exit_codes": job.exit_codes.codes("success"),
+        "warning_exit_codes": job.exit_codes.codes("warning"),
         "max_concurrency": job.max_concurrency,
         "stop_timeout": job.stop_timeout,
         "log_retention_days": config.log_retention_days,
@@ -481,6 +497,7 @@ def _step(step: StepSettings, machines: Machines) -> c.StepArgs:
         "commands": step.commands,
         "environment": step.environment,
         "on_failure": step.on_failure,
+        "on_warning": step.on_warning,
     }
 
 

@@ -11,7 +11,7 @@ from . import outputs as out
 from . import parts as c
 from ._here import Component
 from ._keys import as_configured
-from ._settings import Settings, validated
+from ._settings import Settings, advice, validated
 from .iam_path import bounded, place_roles
 from .pauses import paused_schedules
 from .platform_args import BatchPlatformArgs, JobOutputs, PipelineOutputs, UploadOutputs
@@ -58,12 +58,8 @@ class BatchPlatform(Component):
         config = validated(as_configured(args, BatchPlatformArgs))
         opts = bounded(opts, config.permissions_boundary)
         super().__init__("fargate-batch:index:BatchPlatform", name, args, opts)
-        if config.protect and config.alerts.nobody:
-            pulumi.log.warn(
-                "fargate-batch:alerts: nobody gets a message when something fails in this protected"
-                " stack; name emails, httpsEndpoints or chat",
-                self,
-            )
+        for line in advice(config):
+            pulumi.log.warn(line, self)
         with place_roles(config.role_path):
             self._outputs = _make(
                 config,

@@ -10,7 +10,7 @@ from ._here import Component
 from ._iam import allow, instances_of, managed_rule, tasks_of
 from ._machine import machine_prefix, state_machine
 from ._task import PlacementArgs, TaskArgs, known_place, known_task, may_run
-from .asl.job import RetryPolicy, run_job
+from .asl.job import Endings, RetryPolicy, run_job
 from .asl.limit import WAIT_SECONDS, Permits
 from .asl.states import Definition
 from .concurrency import ConcurrencyLimit
@@ -30,6 +30,10 @@ class BatchStateMachineArgs(TypedDict):
     `retry_exit_codes` is retried. Default: 5."""
     retry_exit_codes: NotRequired[Sequence[int]]
     """Exit codes that ask for another try. Default: 75."""
+    success_exit_codes: NotRequired[Sequence[int]]
+    """Exit codes of a run that went well, beside 0. Default: none."""
+    warning_exit_codes: NotRequired[Sequence[int]]
+    """Exit codes of a run that went well, but of which somebody is told. Default: none."""
     spot_interruptions: NotRequired[int]
     """After how many interruptions a Spot task is started on demand. Default: 2."""
     max_concurrency: NotRequired[int | None]
@@ -55,7 +59,8 @@ class BatchStateMachine(Component):
     that keeps none), OBJECT_SIZE (bytes), OBJECT_ETAG and OBJECT_SEQUENCER tell; or
     `{"commands": [text, ...], "environment": {name: text, ...}}`, both optional.
 
-    Output: `{"job", "taskArn", "exitCode", "attempts", "logGroup", "logStream"}`.
+    Output: `{"job", "taskArn", "exitCode", "attempts", "logGroup", "logStream"}`, and `"warning"`,
+    a text, after an exit code of `warning_exit_codes`.
 
     Errors: `Input.Invalid`; `Batch.BadData` (exit code 65), `Batch.ObjectGone` (66),
     `Batch.TryAgainLater` (75), `Batch.Misconfigured` (78), `Batch.Failed` (any other);
@@ -110,6 +115,10 @@ class BatchStateMachine(Component):
                 known_place(known["placement"]),
                 timeout_seconds=timeout_seconds,
                 retries=retries,
+                endings=Endings(
+                    success=args.get("success_exit_codes", ()),
+                    warning=args.get("warning_exit_codes", ()),
+                ),
                 permits=None if most is None else Permits(known["table"], most),
                 exclusions=args.get("exclusions"),
             )

@@ -29,6 +29,7 @@ MEMORY: Final = 1024
 NAT: Final = False
 NOTIFICATIONS: Final = "replace"
 ON_FAILURE: Final = "stop"
+ON_WARNING: Final = "continue"
 OVERLAP: Final = "skip"
 PLATFORM_VERSION: Final = "1.4.0"
 PROTECT: Final = True

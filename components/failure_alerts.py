@@ -14,6 +14,7 @@ from ._delivery import Rule, deliver, listen, start
 from ._here import Component, here
 from ._iam import account_id, allow, arn, document
 from ._machine import machine_prefix, state_machine
+from ._task import ExitCodesArgs
 from .asl.alerts import alert
 from .task_reaper import STARTED_DIRECTLY
 
@@ -35,6 +36,8 @@ class FailureAlertsArgs(TypedDict):
     """The function whose errors raise an alarm."""
     task_event_log_group_name: pulumi.Input[str]
     """The log group of task events, which the dashboard queries."""
+    exit_codes: NotRequired[Mapping[str, ExitCodesArgs]]
+    """The exit codes that are no failures, of the jobs that have any but 0. Default: none."""
     emails: NotRequired[Sequence[str]]
     """Addresses that get the messages once their owner has confirmed the subscription."""
     https_endpoints: NotRequired[Sequence[str]]
@@ -50,9 +53,9 @@ class FailureAlertsArgs(TypedDict):
 class FailureAlerts(Component):
     """An encrypted SNS topic that gets one message for each failure, alarms, and a dashboard.
 
-    Reported are executions that failed, timed out or were stopped, and tasks that a rule or a
-    schedule started directly and that did not succeed. A step of a pipeline is reported by its
-    pipeline alone: when it fails, or at its end when it went on.
+    Reported are executions that failed, timed out or were stopped, tasks that a rule or a
+    schedule started directly and that did not succeed, and warnings of either. A failed step of a
+    pipeline is reported by its pipeline alone: when it fails, or at its end when it went on.
 
     A state machine writes the messages, for an input transformer cannot quote a cause. It is a
     standard one: EventBridge starts it under the event's id, so a duplicate is reported once, which
@@ -114,6 +117,7 @@ class FailureAlerts(Component):
                     queue_url=known[0],
                     topic_arn=known[1],
                     chat_topic_arn=known[2] if chat is not None else None,
+                    exit_codes=args.get("exit_codes", {}),
                 )
             ),
             statements=[
@@ -190,7 +194,7 @@ _KINDS = ("job", "pipeline", "limit", "reaper")
 
 
 def _executions() -> dict[str, Any]:
-    """Failed executions, and pipelines that went on after a failed step.
+    """Failed executions, pipelines that went on after a failed step, and jobs' warnings.
 
     The ARNs one by one would not fit into a pattern of 100 jobs.
     """
@@ -211,6 +215,11 @@ def _executions() -> dict[str, Any]:
                     "stateMachineArn": [of("pipeline")],
                     "status": ["SUCCEEDED"],
                     "output": [{"wildcard": '*"FAILED"*'}],
+                },
+                {
+                    "stateMachineArn": [of("job")],
+                    "status": ["SUCCEEDED"],
+                    "output": [{"wildcard": '*"warning"*'}],
                 },
             ]
         },

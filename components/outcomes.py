@@ -67,6 +67,8 @@ ADVICE: Mapping[str, str] = {
     "Batch.TimedOut": "Give the job a longer timeout or smaller input, then start it again.",
     "Batch.NoPermit": "Raise the job's maxConcurrency or start it less often, then start it again.",
     "Input.Invalid": "Start it with an input as described above.",
+    "Batch.Warned": "It ended well all the same. See in its log what it warns of.",
+    "Pipeline.StepWarned": "See in its log what it warns of; to go on, begin with the next step.",
     "Pipeline.StepFailed": "Fix what made the step fail, then start the pipeline again.",
 }
 """What to do about an execution or task that ended with an error."""

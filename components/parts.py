@@ -2,7 +2,7 @@
 
 from ._schedule import ScheduleArgs
 from ._sidecars import HealthCheckArgs, SidecarArgs
-from ._task import PlacementArgs, TaskArgs
+from ._task import ExitCodesArgs, PlacementArgs, TaskArgs
 from .batch_image import BatchImage, BatchImageArgs
 from .batch_state_machine import BatchStateMachine, BatchStateMachineArgs
 from .cluster import BatchCluster, BatchClusterArgs
@@ -33,6 +33,7 @@ __all__ = [
     "ConcurrencyLimitArgs",
     "ExecutionRole",
     "ExecutionRoleArgs",
+    "ExitCodesArgs",
     "FailureAlerts",
     "FailureAlertsArgs",
     "FargateJob",

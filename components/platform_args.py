@@ -170,6 +170,17 @@ class PlatformIngestArgs(TypedDict):
     reason enough. Default: a tenth."""
 
 
+class PlatformExitCodesArgs(TypedDict):
+    """What exit codes mean: each a number of 1 to 255, or a range such as 10-19."""
+
+    success: NotRequired[Sequence[str]]
+    """Those of a run that went well, as 0 always is. Default: none."""
+    warning: NotRequired[Sequence[str]]
+    """Those of a run that went well, but of which somebody is told. Default: none."""
+    retry: NotRequired[Sequence[str]]
+    """Those after which a task is retried, beside 75. Default: none."""
+
+
 class PlatformJobArgs(TypedDict):
     """One container and how it is run."""
 
@@ -223,8 +234,10 @@ class PlatformJobArgs(TypedDict):
     HEALTHY. Default: none."""
     retries: NotRequired[int]
     """How often a task is retried, 0 to 20. Default: 5."""
+    exit_codes: NotRequired[PlatformExitCodesArgs]
+    """What its exit codes mean, where that is not what the contract says. Default: the contract."""
     retry_exit_codes: NotRequired[Sequence[int]]
-    """The exit codes after which it is, each 1 to 255. Default: 75."""
+    """The old name of `exit_codes.retry`. Default: 75."""
     max_concurrency: NotRequired[int]
     """How many of its executions may run their task at once, 1 to 1000; the others wait up to a
     week, first come, first served. Default: as many as there are."""
@@ -277,7 +290,10 @@ class PlatformStepArgs(TypedDict):
     environment: NotRequired[Mapping[str, str]]
     """Environment variables on top of the job's. Default: none."""
     on_failure: NotRequired[str]
-    """`stop` or `continue`. Default: stop."""
+    """`stop`, or `continue` with the next step; or of what runs side by side, `finish`: as `stop`,
+    once the others have ended. Default: stop."""
+    on_warning: NotRequired[str]
+    """`stop` or `continue`, when the job ends with a warning. Default: continue."""
 
 
 class PlatformPipelineArgs(TypedDict):

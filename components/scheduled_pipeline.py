@@ -30,7 +30,11 @@ class StepArgs(TypedDict):
     environment: NotRequired[Mapping[str, str] | None]
     """Environment variables in addition to the task definition's, with the same placeholders."""
     on_failure: NotRequired[str]
-    """stop: the pipeline fails when the step does; continue: it goes on. Default: stop."""
+    """stop: the pipeline fails when the step does, and what runs beside it is stopped; finish: it
+    fails once what runs beside it has ended; continue: it goes on. Default: stop."""
+    on_warning: NotRequired[str]
+    """stop: the pipeline fails when the job ends with a warning, as when it fails; continue: it
+    goes on. Default: continue."""
 
 
 class ScheduledPipelineArgs(TypedDict):
@@ -70,7 +74,7 @@ class ScheduledPipeline(Component):
     side by side, where a result is `{"job", "status", "execution", "output"}`, or with
     `on_failure` continue `{"job", "status": "FAILED", "error", "cause"}`, or `{"job", "status":
     "SKIPPED"}`. A run that was skipped ends with `{"skipped": true, "running": execution}`.
-    Errors: `Pipeline.StepFailed`, `Input.Invalid`.
+    Errors: `Pipeline.StepFailed`, `Pipeline.StepWarned`, `Input.Invalid`.
 
     A run of N steps takes N + 4 state transitions, at 0.000025 USD, beside those of its jobs; each
     member of those that run side by side takes one more.
@@ -149,7 +153,8 @@ def _step(args: StepArgs) -> Step:
         state_machine_arn=cast("str", args["state_machine_arn"]),
         commands=args.get("commands"),
         environment=args.get("environment"),
-        continue_on_failure=args.get("on_failure", defaults.ON_FAILURE) == "continue",
+        on_failure=args.get("on_failure", defaults.ON_FAILURE),
+        on_warning=args.get("on_warning", defaults.ON_WARNING),
     )
 
 

@@ -1,5 +1,7 @@
 """Each state change of a cluster's tasks, and of what runs them, is logged as one JSON line."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -13,7 +15,7 @@ from ._here import Component
 from ._iam import allow, arn, service_role
 from ._machine import machine_prefix
 from ._queries import QUERIES
-from ._task import family
+from ._task import ExitCodesArgs, family
 
 _HANDLER = Path(__file__).parent.parent / "lambdas" / "task_events" / "handler.py"
 
@@ -25,6 +27,8 @@ class TaskEventLoggerArgs(TypedDict):
     """The cluster: tasks of others are not logged."""
     keep_event: NotRequired[bool]
     """Whether a line has the whole event beside what is picked from it. Default: True."""
+    exit_codes: NotRequired[Mapping[str, ExitCodesArgs]]
+    """The exit codes that are no failures, of the jobs that have any but 0. Default: none."""
     log_retention_days: NotRequired[int]
     """For how many days the log is kept. Default: 30."""
 
@@ -83,14 +87,16 @@ class TaskEventLogger(Component):
             ],
             opts=child,
         )
+        exit_codes = json.dumps(args.get("exit_codes", {}))
+        told = {} if exit_codes == "{}" else {"exit_codes.json": pulumi.StringAsset(exit_codes)}
         function = aws.lambda_.Function(
             name,
             role=role_arn,
             runtime="python3.14",
             architectures=["arm64"],
             handler="handler.handler",
-            # Only this file: a folder would take __pycache__ along and change with every run.
-            code=pulumi.AssetArchive({"handler.py": pulumi.FileAsset(str(_HANDLER))}),
+            # Only these files: a folder would take __pycache__ along and change with every run.
+            code=pulumi.AssetArchive({"handler.py": pulumi.FileAsset(str(_HANDLER)), **told}),
             memory_size=128,
             timeout=10,
             environment={

@@ -13,6 +13,7 @@ from pulumi.runtime.config import CONFIG, get_config_env
 from pydantic import ValidationError
 
 from .across import disagreements
+from .advice import advice
 from .alerts import AlertSettings
 from .buckets import BucketSettings, ResultsSettings, UploadsSettings
 from .jobs import JobSettings
@@ -39,6 +40,7 @@ __all__ = [
     "UploadSettings",
     "UploadsSettings",
     "WhenSettings",
+    "advice",
     "load",
     "validated",
 ]

@@ -20,7 +20,7 @@ ROLE_POLICY_CHARACTERS = 10_240
 STATE_MACHINE_NAME_CHARACTERS = 80
 DEFINITION_BYTES = 1024 * 1024
 # The most that one step takes in a definition, beside its commands and environment.
-STEP_BYTES = 2700
+STEP_BYTES = 3300
 
 
 def disagreements(settings: Settings) -> Iterable[str]:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from . import defaults
 from .containers import LimitSettings, LogSettings, StopTimeout, User
+from .exit_codes import ExitCodeSettings
 from .ingest import IngestSettings
 from .network import JobNetworkSettings
 from .outcomes import EXIT_CODES
@@ -87,13 +88,23 @@ class JobSettings(Section):
     sidecars: Sidecars = Field(default_factory=dict)
     depends_on: Dependencies = Field(default_factory=dict)
     retries: Annotated[int, Field(ge=0, le=20)] = defaults.RETRIES
-    retry_exit_codes: tuple[
-        Annotated[int, Field(ge=1, le=255), AfterValidator(_retryable)], ...
-    ] = defaults.RETRY_EXIT_CODES
+    exit_codes: ExitCodeSettings = ExitCodeSettings()
+    retry_exit_codes: (
+        tuple[Annotated[int, Field(ge=1, le=255), AfterValidator(_retryable)], ...] | None
+    ) = None
     max_concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
     spot: bool = defaults.SPOT
     ingest: IngestSettings = IngestSettings()
     reads_ingest: bool = False
+
+    @property
+    def retried_exit_codes(self) -> tuple[int, ...]:
+        """The exit codes after which its task is retried."""
+        if self.retry_exit_codes is not None:
+            return self.retry_exit_codes
+        ends = {*self.exit_codes.codes("success"), *self.exit_codes.codes("warning")}
+        contract = [code for code in defaults.RETRY_EXIT_CODES if code not in ends]
+        return tuple(sorted({*contract, *self.exit_codes.codes("retry")}))
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -114,6 +125,8 @@ class JobSettings(Section):
                 f"memory {self.memory} does not go with cpu {self.cpu}; Fargate allows "
                 + ", ".join(map(str, allowed))
             )
+        if self.retry_exit_codes is not None and self.exit_codes.model_fields_set:
+            raise ValueError("retryExitCodes is exitCodes.retry by its old name: give exitCodes")
         if twice := sorted(self.environment.keys() & self.secrets.keys()):
             raise ValueError(f"{', '.join(twice)} is in both environment and secrets")
         if given := sorted(GIVEN_VARIABLES & (self.environment.keys() | self.secrets.keys())):

@@ -50,7 +50,8 @@ class StepSettings(Section):
     job: Name
     commands: tuple[StepText, ...] | None = None
     environment: dict[EnvironmentName, StepText] | None = None
-    on_failure: Literal["stop", "continue"] = defaults.ON_FAILURE
+    on_failure: Literal["stop", "continue", "finish"] = defaults.ON_FAILURE
+    on_warning: Literal["stop", "continue"] = defaults.ON_WARNING
 
     @model_validator(mode="after")
     def _fits_run_task(self) -> Self:
@@ -63,6 +64,14 @@ class StepSettings(Section):
         texts = (*(self.commands or ()), *(self.environment or {}).values())
         parts = (part for text in texts for part in placeholders.parts(text))
         return {part.name for part in parts if isinstance(part, placeholders.Placeholder)}
+
+
+def _finish_with_others(members: tuple[StepSettings, ...]) -> tuple[StepSettings, ...]:
+    if len(members) == 1 and members[0].on_failure == "finish":
+        raise ValueError(
+            "onFailure finish lets those side by side end, and this is alone; use stop or continue"
+        )
+    return members
 
 
 def _as_steps(value: object) -> object:
@@ -78,7 +87,11 @@ class PipelineSettings(WhenSettings):
     schedule: ScheduleExpression | None = None
     steps: Annotated[
         tuple[
-            Annotated[tuple[StepSettings, ...], Field(min_length=1, max_length=STEPS_SIDE_BY_SIDE)],
+            Annotated[
+                tuple[StepSettings, ...],
+                Field(min_length=1, max_length=STEPS_SIDE_BY_SIDE),
+                AfterValidator(_finish_with_others),
+            ],
             ...,
         ],
         BeforeValidator(_as_steps),

@@ -1,6 +1,7 @@
 """The definition that turns an event about a failure into one message that a person can read."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ..outcomes import ADVICE, ERRORS, MEANINGS, OTHERWISE, WHAT_TO_DO
@@ -30,22 +31,29 @@ def alert(
     topic_arn: str,
     queue_url: str,
     chat_topic_arn: str | None = None,
+    exit_codes: Mapping[str, Any] | None = None,
 ) -> Definition:
     """A definition that publishes one message for an event, and nothing for what is no failure.
 
     Input: an event "Step Functions Execution Status Change" or "ECS Task State Change". Output:
     `{"published": false}` or what SNS answered. `prefix` is what the names of the stack's state
     machines and task definition families begin with. An event of which nothing can be published
-    goes to the queue. A chat's topic gets a custom notification of Amazon Q Developer.
+    goes to the queue. `exit_codes` are those of each job that mean success or a warning. A chat's
+    topic gets a custom notification of Amazon Q Developer.
     """
+    read_task = _read_task(prefix, exit_codes or {})
+    of_task, of_execution = _task(read_task, project, stack), _execution(prefix, project, stack)
     keep = {"Output": expression("$states.input")}
     states: States = {
         "Read": {
             "Type": "Choice",
             "Choices": [
-                {"Condition": expression(_task_failed(prefix)), "Next": "ReadTask"},
+                {"Condition": expression(_task_failed(read_task)), "Next": "ReadTask"},
                 {"Condition": expression(_has_pipeline(prefix)), "Next": "AskPipeline"},
-                {"Condition": expression(_execution_failed()), "Next": "ReadExecution"},
+                {
+                    "Condition": expression(f"{_execution_failed()} or {_WARNED}"),
+                    "Next": "ReadExecution",
+                },
             ],
             "Default": "NothingToReport",
         },
@@ -69,12 +77,12 @@ def alert(
         ),
         "ReadExecution": {
             "Type": "Pass",
-            "Assign": _message(project, stack, runbook, _execution(prefix, project, stack)),
+            "Assign": _message(project, stack, runbook, of_execution),
             "Next": "Publish",
         },
         "ReadTask": {
             "Type": "Pass",
-            "Assign": _message(project, stack, runbook, _task(prefix, project, stack)),
+            "Assign": _message(project, stack, runbook, of_task),
             "Next": "Publish",
         },
         "Publish": {
@@ -122,11 +130,8 @@ def alert(
             "Retry": [_RETRY],
             "End": True,
         }
-        for read in ("ReadExecution", "ReadTask"):
-            of = _execution if read == "ReadExecution" else _task
-            states[read]["Assign"]["chat"] = _notification(
-                project, stack, of(prefix, project, stack)
-            )
+        for read, of in (("ReadExecution", of_execution), ("ReadTask", of_task)):
+            states[read]["Assign"]["chat"] = _notification(project, stack, of)
     return definition("Publishes a message about a failure", "Read", states)
 
 
@@ -153,6 +158,13 @@ def _execution_failed() -> str:
     )"""
 
 
+# Whether a job's execution ended well, but with a warning.
+_WARNED = """(
+    $states.input.source = "aws.states" and $states.input.detail.status = "SUCCEEDED"
+    and $contains($states.input.detail.stateMachineArn, "-job-")
+    and $exists($parse($states.input.detail.output).warning)
+)"""
+
 # Steps that a pipeline went on after, in series or side by side.
 _FAILED_STEPS = """(
     $states.input.detail.status = "SUCCEEDED"
@@ -162,7 +174,7 @@ _FAILED_STEPS = """(
 )"""
 
 
-def _read_task(prefix: str) -> str:
+def _read_task(prefix: str, exit_codes: Mapping[str, Any]) -> str:
     return f"""
         $detail := $states.input.detail;
         $family := $split($split($detail.taskDefinitionArn, "/")[-1], ":")[0];
@@ -171,33 +183,39 @@ def _read_task(prefix: str) -> str:
         $code := $exists($container.exitCode) ? $container.exitCode : null;
         $stop := $type($detail.stopCode) = "string" ? $detail.stopCode : "";
         $reason := $type($detail.stoppedReason) = "string" ? $detail.stoppedReason : "";
+        $exited := $stop = "" or $stop = "EssentialContainerExited";
+        $codes := $lookup({json.dumps(exit_codes)}, $job);
+        $succeeded := $exited and ($code = 0 or $code in $codes.success);
+        $warned := $exited and $code in $codes.warning;
     """
 
 
-def _task_failed(prefix: str) -> str:
+def _task_failed(read_task: str) -> str:
     """The rule lets a little more pass than what failed: a side container that did not exit 0."""
     return f"""(
         $states.input.source = "aws.ecs" and (
-            {_read_task(prefix)}
-            $not(($stop = "" or $stop = "EssentialContainerExited") and $code = 0)
+            {read_task}
+            $not($succeeded)
         )
     )"""
 
 
-def _task(prefix: str, project: str, stack: str) -> str:
+def _task(read_task: str, project: str, stack: str) -> str:
     """What, why, where the log is and what to do, of a task that was started directly."""
     return f"""
-        {_read_task(prefix)}
+        {read_task}
         $meaning := $lookup({json.dumps(MEANINGS)}, $string($code));
         $timedOut := $stop = "UserInitiated" and $substring($reason, 0, {len(REASON)}) = "{REASON}";
-        $error := $timedOut ? "Batch.TimedOut"
+        $error := $warned ? "Batch.Warned"
+            : $timedOut ? "Batch.TimedOut"
             : $stop = "UserInitiated" ? "Batch.Stopped"
             : $stop = "TaskFailedToStart" ? "Batch.NeverStarted"
             : $stop in ["SpotInterruption", "TerminationNotice", "InfrastructureHealth"]
                 ? "Batch.Interrupted"
             : $lookup({json.dumps(ERRORS)}, $string($code));
         $what := "Job " & $job & " "
-            & ($error = "Batch.TimedOut" ? "timed out"
+            & ($warned ? "ended with a warning: exit code " & $string($code)
+               : $error = "Batch.TimedOut" ? "timed out"
                : $error = "Batch.Stopped" ? "was stopped"
                : $error = "Batch.NeverStarted" ? "never started"
                : $error = "Batch.Interrupted" ? "was interrupted"
@@ -232,13 +250,18 @@ def _execution(prefix: str, project: str, stack: str) -> str:
         $title := $substringAfter($name, "-");
         $steps := {_FAILED_STEPS};
         $went := $count($steps) > 0;
-        $error := $went ? "Pipeline.StepFailed" : $exists($detail.error) ? $detail.error : null;
+        $output := $detail.status = "SUCCEEDED" ? $parse($detail.output) : {{}};
+        $warned := $exists($output.warning);
+        $error := $went ? "Pipeline.StepFailed" : $warned ? "Batch.Warned"
+            : $exists($detail.error) ? $detail.error : null;
         $what := ($kind = "job" ? "Job " : $kind = "pipeline" ? "Pipeline " : $kind & " ") & $title
-            & ($went ? " went on after steps that failed"
+            & ($warned ? " ended with a warning: " & $output.warning
+               : $went ? " went on after steps that failed"
                : $detail.status = "ABORTED" ? " was stopped"
                : $detail.status = "TIMED_OUT" ? " timed out" : " failed")
-            & ($went or $error = null ? "" : ": " & $error);
-        $why := $went ? $join($steps.(job & ": " & error & ": " & cause), "\\n")
+            & ($went or $warned or $error = null ? "" : ": " & $error);
+        $why := $warned ? "Its exit code means a warning, as jobs." & $title & ".exitCodes says."
+            : $went ? $join($steps.(job & ": " & error & ": " & cause), "\\n")
             : $exists($detail.cause) and $detail.cause != null
                 ? $substringBefore($detail.cause, "{WHAT_TO_DO}")
             : $detail.status = "ABORTED" ? "It was stopped on request, without a reason."

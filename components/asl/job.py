@@ -60,12 +60,22 @@ class RetryPolicy:
     """After how many interruptions a Spot task is started on demand."""
 
 
+@dataclass(frozen=True)
+class Endings:
+    """Exit codes, beside 0, of a run that went well."""
+
+    success: Sequence[int] = ()
+    warning: Sequence[int] = ()
+    """Those of which the output tells."""
+
+
 def run_job(
     task: Task,
     place: Place,
     *,
     timeout_seconds: int,
     retries: RetryPolicy,
+    endings: Endings = Endings(),
     permits: Permits | None = None,
     exclusions: Exclusions | None = None,
 ) -> Definition:
@@ -74,21 +84,31 @@ def run_job(
     With `permits` an execution acquires one before its task. Input and output: see
     `BatchStateMachine`.
     """
+    ended = _output(task, "$task.arn", "$task.exitCode")
     states: States = {
         **_read_input(task, "RunTask" if permits is None else "AcquirePermit", exclusions or {}),
         **({} if permits is None else acquire_permit(permits, "RunTask", otherwise=_FAILURE)),
         "RunTask": _run_task(task, place, timeout_seconds, retries),
-        **_diagnose(task, retries),
+        **_diagnose(task, retries, endings),
         "BackOff": {
             "Type": "Wait",
             # Full jitter below 10 s, 20 s, 40 s ... at most 5 minutes.
             "Seconds": expression("$ceil($random() * $min([300, 5 * $power(2, $attempt)]))"),
             "Next": "RunTask",
         },
-        "Succeeded": {
-            "Type": "Succeed",
-            "Output": expression(_output(task, "$task.arn", "$task.exitCode")),
-        },
+        "Succeeded": {"Type": "Succeed", "Output": expression(ended)},
+        **(
+            {
+                "Warned": {
+                    "Type": "Succeed",
+                    "Output": expression(
+                        f'$merge([{ended}, {{"warning": "exit code " & $string($task.exitCode)}}])'
+                    ),
+                }
+            }
+            if endings.warning
+            else {}
+        ),
         "Failed": {
             "Type": "Fail",
             "Error": expression(_ERROR),
@@ -286,7 +306,11 @@ def _stream(task: Task, task_arn: str) -> str:
     return f'{json.dumps(f"{task.name}/{task.name}/")} & $split({task_arn}, "/")[-1]'
 
 
-def _diagnose(task: Task, retries: RetryPolicy) -> States:
+def _diagnose(task: Task, retries: RetryPolicy, endings: Endings) -> States:
+    def exited_with(codes: Sequence[int]) -> str:
+        code = f"$task.exitCode in {json.dumps(sorted(codes))}"
+        return expression(f'$task.stopCode = "EssentialContainerExited" and {code}')
+
     return {
         "Diagnose": {
             "Type": "Choice",
@@ -313,7 +337,12 @@ def _diagnose(task: Task, retries: RetryPolicy) -> States:
             "Choices": [
                 # A state fails by any container's exit code, a sidecar's that is killed as the
                 # job's own ends, too.
-                {"Condition": expression(_ENDED_WELL), "Next": "Succeeded"},
+                {"Condition": exited_with([0, *endings.success]), "Next": "Succeeded"},
+                *(
+                    [{"Condition": exited_with(endings.warning), "Next": "Warned"}]
+                    if endings.warning
+                    else []
+                ),
                 {
                     "Condition": expression(
                         f"$attempt < {retries.attempts} and ({_may_succeed_later(retries)})"
@@ -343,7 +372,6 @@ def _task_of(name: str) -> str:
     )"""
 
 
-_ENDED_WELL = '$task.stopCode = "EssentialContainerExited" and $task.exitCode = 0'
 _INTERRUPTED = '$task.stopCode in ["SpotInterruption", "TerminationNotice"]'
 _NEVER_STARTED = '$task.stopCode = "TaskFailedToStart"'
 _OUT_OF_MEMORY = '$contains($task.reason & $task.containerReason, "OutOfMemory")'

@@ -28,7 +28,10 @@ class Step:
     state_machine_arn: str
     commands: Sequence[str] | None
     environment: Mapping[str, str] | None
-    continue_on_failure: bool
+    on_failure: str = "stop"
+    """stop, continue or finish."""
+    on_warning: str = "continue"
+    """stop or continue."""
 
 
 def run_pipeline(
@@ -61,17 +64,18 @@ def run_pipeline(
         }
     for number, members in enumerate(steps, start=1):
         after = f"Step{number + 1}" if number < len(steps) else "Done"
-        if len(members) == 1:
-            states[f"Step{number}"] = _step_in_series(members[0], number, after)
-        else:
-            states[f"Step{number}"] = _steps_side_by_side(members, number, after)
+        make = _step_in_series if len(members) == 1 else _steps_side_by_side
+        states |= make(members, number, after)
     states["Done"] = {"Type": "Succeed", "Output": {"steps": expression("$results")}}
     # AWS refuses a definition with a state that nothing leads to.
-    if any(len(members) > 1 or not members[0].continue_on_failure for members in steps):
+    if any(
+        len(members) > 1 or "stop" in {members[0].on_failure, members[0].on_warning}
+        for members in steps
+    ):
         states["StepFailed"] = {
             "Type": "Fail",
-            "Error": "Pipeline.StepFailed",
-            "Cause": expression("$failure"),
+            "Error": expression("$failure.error"),
+            "Cause": expression("$failure.cause"),
         }
     return definition(f"Runs the pipeline {name}", "Begin", states)
 
@@ -329,67 +333,147 @@ def _failed(step: Step) -> str:
     return f"""$merge([{{"job": {json.dumps(step.job)}, "status": "FAILED"}}, {_CHILD}])"""
 
 
-def _why(step: Step, number: int) -> str:
+def _failure(step: Step, number: int) -> str:
+    """Why the pipeline fails when the step does, of the state that catches it."""
     return f"""(
         $child := {_CHILD};
-        "Step {number} (job " & {json.dumps(step.job)} & ") failed with " & $child.error
-        & ", so the steps after it were not run. Its execution: " & $child.execution
-        & ". Its cause: " & $child.cause
+        {{"error": "Pipeline.StepFailed",
+          "cause": {_why(step, number, "$child.error", "$child.execution", "$child.cause")}}}
     )"""
 
 
-def _step_in_series(step: Step, number: int, after: str) -> dict[str, Any]:
-    if step.continue_on_failure:
+def _why(step: Step, number: int, error: str, execution: str, cause: str) -> str:
+    return f"""
+        "Step {number} (job " & {json.dumps(step.job)} & ") failed with " & {error}
+        & ", so the steps after it were not run. Its execution: " & {execution}
+        & ". Its cause: " & {cause}
+    """
+
+
+# As "output" it may be a text, of a job of another's.
+_WARNED = '$type({0}) = "object" and $exists({0}.warning)'
+
+
+def _warning(step: Step, number: int, result: str) -> str:
+    """Why the pipeline fails when the step ends with a warning."""
+    return f"""{{"error": "Pipeline.StepWarned",
+        "cause": "Step {number} (job " & {json.dumps(step.job)} & ") ended with a warning, "
+            & {result}.output.warning & ", so the steps after it were not run. Its execution: "
+            & {result}.execution}}"""
+
+
+def _step_in_series(members: Sequence[Step], number: int, after: str) -> States:
+    [step] = members
+    name = f"Step{number}"
+    if step.on_failure == "continue":
         results = expression(f"$append($results, [{_failed(step)}])")
         on_failure = catch(after, Assign={"results": results}, Output=expression(_failed(step)))
     else:
-        on_failure = catch("StepFailed", Assign={"failure": expression(_why(step, number))})
-    return {
+        on_failure = catch("StepFailed", Assign={"failure": expression(_failure(step, number))})
+    stops = step.on_warning == "stop"
+    state = {
         **_start_execution(step),
         "Assign": {"results": expression(f"$append($results, [{_succeeded(step)}])")},
         # By it a run that is to begin with a later step is told the results of this one.
         "Output": expression(_succeeded(step)),
         "Catch": [on_failure],
-        "Next": after,
+        "Next": f"{name}Ended" if stops else after,
     }
+    if not stops:
+        return {name: state}
+    ended = choice(
+        _WARNED.format("$states.input.output"),
+        "StepFailed",
+        after,
+        failure=expression(_warning(step, number, "$states.input")),
+    )
+    return {name: state, f"{name}Ended": ended}
 
 
-def _steps_side_by_side(members: Sequence[Step], number: int, after: str) -> dict[str, Any]:
-    branches: list[dict[str, Any]] = []
-    for member, step in enumerate(members, start=1):
-        start = f"Step{number}Member{member}"
-        end, kept = f"{start}Ended", f"{start}Kept"
-        if step.continue_on_failure:
-            last = {end: {"Type": "Pass", "End": True}}
-            on_failure = catch(end, Output=expression(_failed(step)))
-        else:
-            last = {
-                end: {
-                    "Type": "Fail",
-                    "Error": "Pipeline.StepFailed",
-                    "Cause": expression("$states.input.failure"),
+def _steps_side_by_side(members: Sequence[Step], number: int, after: str) -> States:
+    name = f"Step{number}"
+    # Without any that stops at once, the failure of the first that does is known at the end.
+    finishing = [(at, step) for at, step in enumerate(members) if step.on_failure == "finish"]
+    state = {
+        "Type": "Parallel",
+        "Branches": [_member(step, number, at) for at, step in enumerate(members, start=1)],
+        # [$array] is that array itself: only within [[ ]] does a list stay one entry.
+        "Assign": {"results": expression("$append($results, [[$states.result]])")},
+        "Catch": [
+            catch(
+                "StepFailed",
+                Assign={
+                    "failure": {
+                        "error": expression("$states.errorOutput.Error"),
+                        "cause": expression("$states.errorOutput.Cause"),
+                    }
+                },
+            )
+        ],
+        "Next": f"{name}Ended" if finishing else after,
+    }
+    if not finishing:
+        return {name: state}
+    rules = [
+        {
+            "Condition": expression(f'$states.input[{at}].status = "FAILED"'),
+            "Assign": {
+                "failure": {
+                    "error": "Pipeline.StepFailed",
+                    "cause": expression(
+                        _why(step, number, *(f"$states.input[{at}].{key}" for key in _TOLD))
+                    ),
                 }
-            }
-            on_failure = catch(end, Output={"failure": expression(_why(step, number))})
-        task = {
+            },
+            "Next": "StepFailed",
+        }
+        for at, step in finishing
+    ]
+    return {name: state, f"{name}Ended": {"Type": "Choice", "Choices": rules, "Default": after}}
+
+
+_TOLD = ("error", "execution", "cause")
+
+
+def _member(step: Step, number: int, member: int) -> dict[str, Any]:
+    """A branch that runs one of those side by side, unless it is kept of the run before."""
+    start = f"Step{number}Member{member}"
+    kept, stopped, ended = f"{start}Kept", f"{start}Stopped", f"{start}Ended"
+    result = f"$kept[{member - 1}]"
+    is_kept = choice(
+        f"""$fromStep = {number} and {result}.job = {json.dumps(step.job)}
+            and {result}.status = "SUCCEEDED\"""",
+        kept,
+        start,
+    )
+    if step.on_failure == "stop":
+        on_failure = catch(stopped, Assign={"reason": expression(_failure(step, number))})
+    else:
+        on_failure = catch(ended, Output=expression(_failed(step)))
+    warns = step.on_warning == "stop"
+    states: States = {
+        f"{start}IsKept": is_kept,
+        kept: {"Type": "Pass", "Output": expression(result), "End": True},
+        start: {
             **_start_execution(step),
             "Output": expression(_succeeded(step)),
             "Catch": [on_failure],
-            "End": True,
-        }
-        result = f"$kept[{member - 1}]"
-        done = f"""$fromStep = {number} and {result}.job = {json.dumps(step.job)}
-            and {result}.status = "SUCCEEDED\""""
-        first = {
-            f"{start}IsKept": choice(done, kept, start),
-            kept: {"Type": "Pass", "Output": expression(result), "End": True},
-        }
-        branches.append({"StartAt": f"{start}IsKept", "States": {**first, start: task, **last}})
-    return {
-        "Type": "Parallel",
-        "Branches": branches,
-        # [$array] is that array itself: only within [[ ]] does a list stay one entry.
-        "Assign": {"results": expression("$append($results, [[$states.result]])")},
-        "Catch": [catch("StepFailed", Assign={"failure": expression("$states.errorOutput.Cause")})],
-        "Next": after,
+            **({"Next": f"{start}IsWarned"} if warns else {"End": True}),
+        },
     }
+    if warns:
+        states[f"{start}IsWarned"] = choice(
+            _WARNED.format("$states.input.output"),
+            stopped,
+            ended,
+            reason=expression(_warning(step, number, "$states.input")),
+        )
+    if warns or step.on_failure != "stop":
+        states[ended] = {"Type": "Pass", "End": True}
+    if warns or step.on_failure == "stop":
+        states[stopped] = {
+            "Type": "Fail",
+            "Error": expression("$reason.error"),
+            "Cause": expression("$reason.cause"),
+        }
+    return {"StartAt": f"{start}IsKept", "States": states}

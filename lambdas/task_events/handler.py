@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypedDict, cast
 
 # CloudWatch Logs takes events of 1 MB since April 2025, but what forwards them (agents, older
@@ -54,6 +55,11 @@ EXIT_CODES = {
     137: "killed, or out of memory",
     143: "terminated by SIGTERM",
 }
+# What jobs say that their exit codes mean: {"JOB": {"success": [3], "warning": [4]}}.
+_DECLARED = Path(__file__).with_name("exit_codes.json")
+JOBS_EXIT_CODES: dict[str, dict[str, list[int]]] = (
+    json.loads(_DECLARED.read_text("utf-8")) if _DECLARED.exists() else {}
+)
 # With Runtime Monitoring on, GuardDuty adds a container of its own to the task.
 # https://docs.aws.amazon.com/guardduty/latest/ug/how-runtime-monitoring-works-ecs-fargate.html
 SIDECAR = "aws-guardduty-agent"
@@ -92,11 +98,12 @@ def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda pa
     """Print one JSON line for an EventBridge event; never raises.
 
     A task state change has `level` (ERROR for a task that failed, timed out or never started, INFO
-    otherwise, WARN for a status this program does not know), `message`, `time`, `taskId`,
-    `taskArn`, `cluster`, `family`, `revision`, `job`, `lastStatus`, `desiredStatus`, `version`,
-    `outcome`, `exitCode`, `stopCode`, `stoppedReason`, `containers`, `startedBy`, `trigger`,
-    `object`, `createdAt`, `stoppedAt`, `waitedSeconds`, `pulledSeconds`, `ranSeconds`, `cpu`,
-    `memory`, `architecture`, `capacityProvider` and, unless the environment has KEEP_EVENT=false,
+    otherwise, WARN for one that ended with a warning, and for a status this program does not know),
+    `message`, `time`, `taskId`, `taskArn`, `cluster`, `family`, `revision`, `job`, `lastStatus`,
+    `desiredStatus`, `version`, `outcome`, `exitCode`, `stopCode`, `stoppedReason`, `containers`,
+    `startedBy`, `trigger`, `object`, `createdAt`, `stoppedAt`, `waitedSeconds`, `pulledSeconds`,
+    `ranSeconds`, `cpu`, `memory`, `architecture`, `capacityProvider` and, unless the environment
+    has KEEP_EVENT=false,
     the whole `event`. A change of an execution's status has `level`, `message`, `time`, `execution`
     (its name), `executionArn`, `machine`, `status`, `error`, `cause`, `trigger`, `object`,
     `startedAt`, `stoppedAt`, and never its input or output. Anything else has `level` WARN,
@@ -267,8 +274,12 @@ def _execution(event: dict[str, object], detail: dict[str, object]) -> dict[str,
     why = ": ".join(text for text in (error, cause) if text)
     trigger, about = _origin(_text(detail.get("input")))
     happened = (status or "").lower().replace("_", " ")
+    warning = _warning(detail)
+    if warning is not None:
+        happened, why = "succeeded with a warning", warning
+    level = "INFO" if status in ("RUNNING", "SUCCEEDED") else "ERROR"
     return {
-        "level": "INFO" if status in ("RUNNING", "SUCCEEDED") else "ERROR",
+        "level": level if warning is None else "WARN",
         "message": f"Execution {name} ({machine}) {happened}{': ' if why else '.'}{why}",
         "time": _safe_or_none(event.get("time")),
         "execution": name,
@@ -282,6 +293,19 @@ def _execution(event: dict[str, object], detail: dict[str, object]) -> dict[str,
         "startedAt": _from_millis(detail.get("startDate")),
         "stoppedAt": _from_millis(detail.get("stopDate")),
     }
+
+
+def _warning(detail: dict[str, object]) -> str | None:
+    """Find what a job's execution warns of in its output, of which nothing else is kept."""
+    try:
+        output = json.loads(_text(detail.get("output")) or "")
+    except (ValueError, RecursionError):
+        return None
+    match output:
+        case {"job": str(), "warning": str(warning)}:
+            return _safe_or_none(warning)
+        case _:
+            return None
 
 
 def _safe_or_none(value: object) -> str | None:
@@ -356,6 +380,8 @@ def _record(
     if status == "STOPPED":
         started = detail.get("startedAt") is not None
         outcome = _outcome(stop_code, stopped_reason, exit_code, started=started)
+        if outcome == "failed":
+            outcome = _declared(_job(family), exit_code) or outcome
     record: dict[str, object] = {
         "level": _level(status, outcome),
         "message": "",
@@ -397,6 +423,8 @@ def _record(
 def _level(status: str, outcome: str | None) -> str:
     if outcome in ("failed", "timed-out", "never-started"):
         return "ERROR"
+    if outcome == "warned":
+        return "WARN"
     return "INFO" if status in STATUSES else "WARN"
 
 
@@ -417,6 +445,13 @@ def _outcome(
     return "succeeded" if exit_code == 0 else "failed"
 
 
+def _declared(job: str, exit_code: int | None) -> str | None:
+    """What the job says that the exit code means, if it says so."""
+    codes = JOBS_EXIT_CODES.get(job, {})
+    outcomes = {"success": "succeeded", "warning": "warned"}
+    return next((outcomes[key] for key in outcomes if exit_code in codes.get(key, [])), None)
+
+
 def _message(record: dict[str, object], essential: Container | None) -> str:
     outcome = record["outcome"]
     job = record["job"] or "of an unknown job"
@@ -428,6 +463,8 @@ def _message(record: dict[str, object], essential: Container | None) -> str:
         ran = record["ranSeconds"]
         return f"{subject} succeeded{'' if ran is None else f' after {ran} s'}."
     code = cast("int | None", record["exitCode"])
+    if outcome == "warned":
+        return f"{subject} ended with a warning: exit code {code}."
     if outcome == "failed":
         meaning = f" ({EXIT_CODES[code]})" if code in EXIT_CODES else ""
         happened = "failed without an exit code" if code is None else f"failed: exit code {code}"
@@ -488,10 +525,14 @@ def _essential(containers: list[Container], family: str | None) -> Container | N
     Events do not say which container is essential, and list them in any order. FAMILY_PREFIX is
     what the stack puts before a job's name.
     """
-    job = (family or "").removeprefix(os.environ.get("FAMILY_PREFIX", ""))
+    job = _job(family)
     own = [one for one in containers if not (one["name"] or "").startswith(SIDECAR)]
     named = [one for one in own if one["name"] == job]
     return next(iter(named or own), None)
+
+
+def _job(family: str | None) -> str:
+    return (family or "").removeprefix(os.environ.get("FAMILY_PREFIX", ""))
 
 
 def _family_and_revision(arn: str | None) -> tuple[str | None, int | None]:

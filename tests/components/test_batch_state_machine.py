@@ -415,6 +415,41 @@ def test_a_job_may_ask_for_a_retry_after_other_exit_codes() -> None:
     )
 
 
+OWN_CODES: dict[str, Any] = {"success_exit_codes": [3, 65], "warning_exit_codes": [4, 75]}
+
+
+@pytest.mark.parametrize(
+    ("task", "state"),
+    [
+        (ended(3), "Succeeded"),
+        (ended(65), "Succeeded"),
+        (ended(4), "Warned"),
+        (ended(75), "Warned"),
+        (ended(5), "Failed"),
+        (ended(78), "Failed"),
+        (ended(3, "UserInitiated"), "Failed"),
+        (ended(4, "SpotInterruption"), "BackOff"),
+        (ended(4, "TaskFailedToStart"), "Failed"),
+    ],
+    ids=lambda value: json.dumps(value)[-60:],
+)
+def test_a_job_says_which_of_its_exit_codes_are_no_failures(
+    task: dict[str, Any], state: str
+) -> None:
+    assert diagnose(failed(task), retry_exit_codes=[], **OWN_CODES)[0] == state
+
+
+def test_a_warning_is_told_in_the_output() -> None:
+    own = states(**OWN_CODES)
+    caught = evaluate(own["RunTask"]["Catch"][0]["Assign"], error=failed(ended(4)))
+    _, assigned = choose(own["Diagnose"], **caught, attempt=0, interruptions=0)
+    output = evaluate(own["Warned"]["Output"], **assigned, attempt=0)
+    succeeded = evaluate(own["Succeeded"]["Output"], **assigned, attempt=0)
+    assert output == {**succeeded, "warning": "exit code 4"}
+    assert output["exitCode"] == 4
+    assert "Warned" not in STATES
+
+
 def test_retries_come_to_an_end() -> None:
     assert diagnose(failed(ended(75)), attempt=4)[0] == "BackOff"
     assert diagnose(failed(ended(75)), attempt=5)[:2] == ("Failed", "Batch.TryAgainLater")

@@ -82,11 +82,11 @@ def task(exit_code: int | None, stop_code: str = "EssentialContainerExited", **d
     }
 
 
-def told(event: dict[str, Any]) -> tuple[str, str]:
+def told(event: dict[str, Any], states: dict[str, Any] = STATES) -> tuple[str, str]:
     """The subject and the message of an event that leads to one."""
-    state = choose(STATES["Read"], input=event)[0]
-    assert STATES[state]["Next"] == "Publish"
-    said = evaluate(STATES[state]["Assign"], input=event)
+    state = choose(states["Read"], input=event)[0]
+    assert states[state]["Next"] == "Publish"
+    said = evaluate(states[state]["Assign"], input=event)
     return said["subject"], said["message"]
 
 
@@ -95,7 +95,7 @@ def test_its_rules_take_failures_of_all_machines_but_its_own() -> None:
         rule.name: rule.document("eventPattern")
         for rule in every(RECORDED.resources, type="EventRule")
     }
-    first, second = rules["alerts-executions"]["detail"]["$or"]
+    first, second, third = rules["alerts-executions"]["detail"]["$or"]
     prefixes = [one["prefix"] for one in first["stateMachineArn"]]
     assert prefixes == [f"{MACHINES}{kind}-" for kind in ("job", "pipeline", "limit", "reaper")]
     own = one(RECORDED.resources, type="StateMachine").inputs["name"]
@@ -106,9 +106,26 @@ def test_its_rules_take_failures_of_all_machines_but_its_own() -> None:
         "status": ["SUCCEEDED"],
         "output": [{"wildcard": '*"FAILED"*'}],
     }
-    tasks = rules["alerts-tasks"]["detail"]
-    assert tasks["clusterArn"] == [CLUSTER]
-    assert tasks["startedBy"] == [{"prefix": "events-rule/"}, {"prefix": "chronos-schedule/"}]
+    assert third == {
+        "stateMachineArn": [{"prefix": f"{MACHINES}job-"}],
+        "status": ["SUCCEEDED"],
+        "output": [{"wildcard": '*"warning"*'}],
+    }
+    assert rules["alerts-tasks"] == {
+        "source": ["aws.ecs"],
+        "detail-type": ["ECS Task State Change"],
+        "detail": {
+            "clusterArn": [CLUSTER],
+            "lastStatus": ["STOPPED"],
+            "startedBy": [{"prefix": "events-rule/"}, {"prefix": "chronos-schedule/"}],
+            "$or": [
+                {"stopCode": [{"anything-but": ["EssentialContainerExited"]}]},
+                {"stopCode": [{"exists": False}]},
+                {"containers": {"exitCode": [{"anything-but": [0]}]}},
+                {"containers": {"exitCode": [{"exists": False}]}},
+            ],
+        },
+    }
 
 
 @pytest.mark.parametrize(
@@ -135,6 +152,37 @@ def test_its_rules_take_failures_of_all_machines_but_its_own() -> None:
 )
 def test_the_subject_says_what_happened(event: dict[str, Any], subject: str) -> None:
     assert told(event)[0] == f"{subject} (fargate-batch dev)"
+
+
+WITH_CODES: dict[str, Any] = one(
+    alerts(exit_codes={"ingest": {"success": [3], "warning": [4, 5]}}).resources,
+    type="StateMachine",
+).document("definition")["States"]
+
+
+def test_an_exit_code_that_a_job_calls_success_is_nothing_to_tell() -> None:
+    assert choose(WITH_CODES["Read"], input=task(3))[0] == "NothingToReport"
+    assert choose(WITH_CODES["Read"], input=task(3, "UserInitiated"))[0] == "ReadTask"
+    assert choose(WITH_CODES["Read"], input=task(6))[0] == "ReadTask"
+    assert choose(STATES["Read"], input=task(3))[0] == "ReadTask"
+
+
+def test_a_warning_is_told_of_a_task_and_of_an_execution() -> None:
+    subject, message = told(task(4), WITH_CODES)
+    assert subject == "Job ingest ended with a warning: exit code 4 (fargate-batch dev)"
+    assert f"What to do: {ADVICE['Batch.Warned']}" in message
+
+    output = json.dumps({"job": "ingest", "exitCode": 4, "warning": "exit code 4"})
+    subject, message = told(execution(status="SUCCEEDED", output=output))
+    assert subject == "Job ingest ended with a warning: exit code 4 (fargate-batch dev)"
+    assert "Its exit code means a warning, as jobs.ingest.exitCodes says." in message
+    assert f"What to do: {ADVICE['Batch.Warned']}" in message
+
+    for quiet in (
+        execution(status="SUCCEEDED", output='{"job": "warning"}'),
+        execution("pipeline-p", status="SUCCEEDED", output='{"warning": "1", "steps": []}'),
+    ):
+        assert choose(STATES["Read"], input=quiet)[0] == "NothingToReport"
 
 
 def test_a_side_containers_end_is_nothing_to_tell() -> None:

@@ -32,7 +32,7 @@ def place(*, spot: bool) -> Place:
 def step(job: str, *, on: bool = False, **more: Any) -> Step:  # noqa: ANN401 any of its fields
     arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{job}"
     given: dict[str, Any] = {"commands": None, "environment": None, **more}
-    return Step(job, arn, **given, continue_on_failure=on)
+    return Step(job, arn, **given, on_failure="continue" if on else "stop")
 
 
 DEFINITIONS = {

@@ -28,7 +28,7 @@ ZONES = (
 
 def given(text: str, input_: object, timezone: str = "UTC") -> str:
     """What a step of a run with that input is given for a text of its commands."""
-    step = Step("load", "arn:load", [text], {"V": text}, continue_on_failure=False)
+    step = Step("load", "arn:load", [text], {"V": text})
     states = run_pipeline("p", [[step]], skip_overlap=False, timezone=timezone)["States"]
     then, variables = choose(states["Begin"], input=input_)
     assert then == "Step1"
@@ -143,7 +143,7 @@ def test_a_step_is_given_the_values(text: str, input_: object, said: str) -> Non
     ids=str,
 )
 def test_a_time_that_is_none_is_refused(input_: object) -> None:
-    step = Step("load", "arn:load", ["<date:%Y>"], None, continue_on_failure=False)
+    step = Step("load", "arn:load", ["<date:%Y>"], None)
     states = run_pipeline("p", [[step]], skip_overlap=False)["States"]
     assert choose(states["Begin"], input=input_)[0] == "RefuseInput"
     assert states["RefuseInput"]["Error"] == "Input.Invalid"
@@ -154,7 +154,7 @@ def test_a_time_that_is_none_is_refused(input_: object) -> None:
 def test_a_pipeline_that_needs_an_object_starts_with_nothing_else(
     text: str, *, overlap: bool
 ) -> None:
-    step = Step("load", "arn:load", None, {"A": text}, continue_on_failure=False)
+    step = Step("load", "arn:load", None, {"A": text})
     states = run_pipeline("p", [[step]], skip_overlap=overlap)["States"]
     assert choose(states["Begin"], input=at(1.9e9))[0] == "RefuseInput"
     assert "Object Created" in states["RefuseInput"]["Cause"]
@@ -163,7 +163,7 @@ def test_a_pipeline_that_needs_an_object_starts_with_nothing_else(
 
 def test_a_table_of_a_zone_is_in_a_definition_once_and_only_for_dates() -> None:
     def written(text: str) -> str:
-        step = Step("load", "arn:load", [text] * 5, None, continue_on_failure=False)
+        step = Step("load", "arn:load", [text] * 5, None)
         return str(run_pipeline("p", [[step]] * 5, skip_overlap=True, timezone="Europe/Paris"))
 
     assert written("<date:%Y>").count(str(offsets("Europe/Paris")[1][-1])) == 1

@@ -296,7 +296,8 @@ def test_a_failed_step_is_told_as_its_execution_ended(
     stops = states["Step1"]["Catch"][0]
     assert stops["Next"] == "StepFailed"
     failure = evaluate(stops["Assign"], error=error)
-    assert failure == {"failure": why}
+    assert failure == {"failure": {"error": "Pipeline.StepFailed", "cause": why}}
+    assert evaluate(states["StepFailed"]["Error"], **failure) == "Pipeline.StepFailed"
     assert evaluate(states["StepFailed"]["Cause"], **failure) == why
 
     goes_on = states["Step2"]["Catch"][0]
@@ -307,12 +308,67 @@ def test_a_failed_step_is_told_as_its_execution_ended(
     }
 
     stopping, going_on = states["Step3"]["Branches"]
-    caught = evaluate(stopping["States"]["Step3Member1"]["Catch"][0]["Output"], error=error)
-    end = stopping["States"]["Step3Member1Ended"]
+    catches = stopping["States"]["Step3Member1"]["Catch"][0]
+    end = stopping["States"][catches["Next"]]
+    caught = evaluate(catches["Assign"], error=error)
     assert end["Type"] == "Fail"
-    assert evaluate(end["Cause"], input=caught) == why.replace("Step 1", "Step 3")
+    assert evaluate(end["Error"], **caught) == "Pipeline.StepFailed"
+    assert evaluate(end["Cause"], **caught) == why.replace("Step 1", "Step 3")
+    told_of = evaluate(states["Step3"]["Catch"][0]["Assign"], error={"Error": "E", "Cause": "C"})
+    assert told_of == {"failure": {"error": "E", "cause": "C"}}
     caught = evaluate(going_on["States"]["Step3Member2"]["Catch"][0]["Output"], error=error)
     assert caught == notified
+
+
+def test_those_beside_a_step_that_finishes_end_before_the_pipeline_fails() -> None:
+    finishing, going_on = step("finishing", on_failure="finish"), step("b", on_failure="continue")
+    states = definition([[finishing, going_on, finishing], [LOAD]])["States"]
+    [first, second, third] = states["Step1"]["Branches"]
+    for branch, member in ((first, 1), (second, 2), (third, 3)):
+        catches = branch["States"][f"Step1Member{member}"]["Catch"][0]
+        assert branch["States"][catches["Next"]] == {"Type": "Pass", "End": True}
+    failed = evaluate(
+        first["States"]["Step1Member1"]["Catch"][0]["Output"],
+        error={"Error": "States.TaskFailed", "Cause": json.dumps(CHILD)},
+    )
+    assert states["Step1"]["Next"] == "Step1Ended"
+    ended = states["Step1Ended"]
+    assert choose(ended, input=[LOADED, failed, LOADED])[0] == "Step2"
+    why = (
+        "Step 1 (job finishing) failed with Batch.BadData, so the steps after it were not run. "
+        f"Its execution: {EXECUTION}. Its cause: bad"
+    )
+    for results in ([failed, LOADED, LOADED], [LOADED, failed, failed]):
+        assert choose(ended, input=results) == (
+            "StepFailed",
+            {"failure": {"error": "Pipeline.StepFailed", "cause": why}},
+        )
+
+
+WARNED = {**LOADED, "output": {"exitCode": 4, "warning": "exit code 4"}}
+
+
+def test_a_pipeline_stops_at_a_warning_where_it_is_to() -> None:
+    heeding = step("load", on_warning="stop")
+    states = definition([[heeding], [LOAD], [heeding, LOAD]])["States"]
+    assert states["Step2"]["Next"] == "Step3"
+    why = (
+        "Step {} (job load) ended with a warning, exit code 4, so the steps after it were not run. "
+        f"Its execution: {EXECUTION}"
+    )
+    assert states["Step1"]["Next"] == "Step1Ended"
+    told = {"failure": {"error": "Pipeline.StepWarned", "cause": why.format(1)}}
+    assert choose(states["Step1Ended"], input=WARNED) == ("StepFailed", told)
+    for result in (LOADED, {**LOADED, "output": "warning"}):
+        assert choose(states["Step1Ended"], input=result)[0] == "Step2"
+
+    member = states["Step3"]["Branches"][0]["States"]
+    is_warned = member[member["Step3Member1"]["Next"]]
+    then, told = choose(is_warned, input=WARNED)
+    assert member[then]["Type"] == "Fail"
+    assert evaluate(member[then]["Error"], **told) == "Pipeline.StepWarned"
+    assert evaluate(member[then]["Cause"], **told) == why.format(3)
+    assert member[choose(is_warned, input=LOADED)[0]] == {"Type": "Pass", "End": True}
 
 
 def run(name: str, second: int) -> dict[str, str]:
@@ -365,8 +421,25 @@ def test_it_asks_for_runs_of_itself_only() -> None:
 @pytest.mark.parametrize("overlap", ["skip", "allow"])
 @pytest.mark.parametrize(
     "steps",
-    [[[LOAD]], [[NOTIFY]], [[EXTRACT], [LOAD, NOTIFY], [LOAD]], [[LOAD] * 40] * 3],
-    ids=["one", "continue", "side by side", "40 side by side"],
+    [
+        [[LOAD]],
+        [[NOTIFY]],
+        [[EXTRACT], [LOAD, NOTIFY], [LOAD]],
+        [[LOAD] * 40] * 3,
+        [[{**NOTIFY, "on_warning": "stop"}]],
+        [
+            [{**LOAD, "on_failure": failure, "on_warning": warning}]
+            for failure in ("stop", "continue")
+            for warning in ("stop", "continue")
+        ],
+        [
+            [{**LOAD, "on_failure": failure, "on_warning": warning}, LOAD]
+            for failure in ("stop", "continue", "finish")
+            for warning in ("stop", "continue")
+        ],
+        [[{**LOAD, "on_failure": "finish"}] * 2],
+    ],
+    ids=str,
 )
 def test_every_definition_holds_together(steps: list[list[StepArgs]], overlap: str) -> None:
     check_structure(definition(steps, overlap=overlap))

@@ -1,8 +1,11 @@
 """The task event logger: whose events reach the function, what it may do, where lines go."""
 
+import json
+from typing import Any
+
 import pytest
 
-from components import TaskEventLogger
+from components import TaskEventLogger, TaskEventLoggerArgs
 from tests.components.parts import CLUSTER, allows, outputs, queue_policy
 from tests.recorder import ACCOUNT, REGION, ROOT, Recording, deploy, every, one
 
@@ -13,13 +16,10 @@ FUNCTION_ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:events-1a2b3c4"
 RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/events-1a2b3c4"
 
 
-def logger(*, keep_event: bool = True) -> Recording:
-    return deploy(
-        lambda: TaskEventLogger(
-            "events",
-            {"cluster_arn": CLUSTER, "keep_event": keep_event, "log_retention_days": 7},
-        )
-    )
+def logger(*, keep_event: bool = True, **more: Any) -> Recording:  # noqa: ANN401 any key of the Args
+    args: TaskEventLoggerArgs = {"cluster_arn": CLUSTER, "keep_event": keep_event}
+    merged: Any = {**args, "log_retention_days": 7, **more}
+    return deploy(lambda: TaskEventLogger("events", merged))
 
 
 def test_only_tasks_of_this_cluster_and_executions_of_this_stack_are_logged() -> None:
@@ -30,6 +30,12 @@ def test_only_tasks_of_this_cluster_and_executions_of_this_stack_are_logged() ->
         "detail-type": ["ECS Task State Change", "Step Functions Execution Status Change"],
         "detail": {"$or": [{"clusterArn": [CLUSTER]}, {"stateMachineArn": machines}]},
     }
+
+
+def test_the_function_is_told_what_exit_codes_mean() -> None:
+    codes = {"load": {"success": [3], "warning": []}}
+    function = one(logger(exit_codes=codes).resources, type="Function").inputs
+    assert json.loads(function["code"]["exit_codes.json"]) == codes
 
 
 @pytest.mark.parametrize("keep_event", [True, False])

@@ -991,3 +991,52 @@ def test_every_field_of_a_saved_query_is_one_that_the_handler_writes(log: Log, n
 
 def test_there_is_a_saved_query_for_each_question() -> None:
     assert list(QUERIES) == ["failed-today", "task-waits", "never-started"]
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "level", "message"),
+    [
+        (3, "succeeded", "INFO", "succeeded after"),
+        (4, "warned", "WARN", "ended with a warning: exit code 4."),
+        (5, "failed", "ERROR", "failed: exit code 5"),
+    ],
+)
+def test_a_job_says_what_its_exit_codes_mean(
+    log: Log,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    outcome: str,
+    level: str,
+    message: str,
+) -> None:
+    event = ran("succeeded", code)
+    family = event["detail"]["taskDefinitionArn"].rpartition("/")[2].partition(":")[0]
+    name = event["detail"]["containers"][0]["name"]
+    monkeypatch.setenv("FAMILY_PREFIX", family.removesuffix(name))
+    declared = {name: {"success": [3], "warning": [4]}}
+    monkeypatch.setattr("lambdas.task_events.handler.JOBS_EXIT_CODES", declared)
+    line = log.line(event)
+    assert (line["outcome"], line["level"]) == (outcome, level)
+    assert message in line["message"]
+    event["detail"]["stopCode"] = "UserInitiated"
+    assert log.line(event)["outcome"] == "stopped"
+
+
+def test_an_execution_that_ended_with_a_warning_is_told_so(log: Log) -> None:
+    def ended(output: str | None) -> dict[str, Any]:
+        detail = {"executionArn": "a:m:e", "status": "SUCCEEDED", "output": output}
+        return log.line({"source": "aws.states", "detail": detail})
+
+    line = ended(json.dumps({"job": "a", "exitCode": 4, "warning": "exit code 4"}))
+    assert line["level"] == "WARN"
+    assert line["message"] == "Execution e (m) succeeded with a warning: exit code 4"
+    for output in (None, "{", '{"job": "a"}', '{"warning": "x"}', '{"job": "a", "warning": 4}'):
+        assert ended(output)["level"] == "INFO"
+
+
+def test_what_jobs_declare_is_read_from_beside_the_function(tmp_path: Path) -> None:
+    (tmp_path / "handler.py").write_bytes((ROOT / "lambdas/task_events/handler.py").read_bytes())
+    (tmp_path / "exit_codes.json").write_text('{"a": {"success": [3], "warning": []}}')
+    say = [sys.executable, "-c", "import handler; print(handler.JOBS_EXIT_CODES)"]
+    said = subprocess.run(say, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "{'a': {'success': [3], 'warning': []}}"

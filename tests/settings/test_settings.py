@@ -9,7 +9,7 @@ import pytest
 
 import settings
 from components.asl.pipeline import Step, run_pipeline
-from settings import Settings, SettingsError
+from settings import Settings, SettingsError, advice
 from settings.across import STEP_BYTES
 from tests.recorder import deploy, deploy_stack
 
@@ -300,6 +300,50 @@ REFUSALS: list[tuple[Config, str]] = [
         "jobs.ingest.retryExitCodes[1]: this exit code means that a retry cannot help (is: 65)",
     ),
     (job(retryExitCodes=[256]), "jobs.ingest.retryExitCodes[0]: must be at most 255 (is: 256)"),
+    (
+        job(retryExitCodes=[3], exitCodes={"success": [4]}),
+        "jobs.ingest: retryExitCodes is exitCodes.retry by its old name: give exitCodes",
+    ),
+    (
+        job(exitCodes={"success": [3], "warning": ["1-4"]}),
+        "jobs.ingest.exitCodes: 3 is in both success and warning",
+    ),
+    (
+        job(exitCodes={"warning": ["4-75"], "retry": [75]}),
+        "jobs.ingest.exitCodes: 75 is in both warning and retry",
+    ),
+    (
+        job(exitCodes={"success": ["0-9"]}),
+        'jobs.ingest.exitCodes.success[0]: 0 is success, whatever the job (is: "0-9")',
+    ),
+    (
+        job(exitCodes={"retry": ["9-3"]}),
+        (
+            "jobs.ingest.exitCodes.retry[0]: an exit code is 1 to 255, and a range goes up "
+            '(is: "9-3")'
+        ),
+    ),
+    (
+        job(exitCodes={"retry": [256]}),
+        "jobs.ingest.exitCodes.retry[0]: an exit code is 1 to 255, and a range goes up (is: 256)",
+    ),
+    *(
+        (
+            job(exitCodes={"retry": [code]}),
+            (
+                "jobs.ingest.exitCodes.retry[0]: must be an exit code, or a range of them such as "
+                f"10-19 (is: {json.dumps(code)})"
+            ),
+        )
+        for code in ("3..9", -1, 1.5, True)
+    ),
+    (
+        pipeline(steps=[{"job": "ingest"}, {"job": "ingest", "onFailure": "finish"}]),
+        (
+            "pipelines.nightly.steps[1]: onFailure finish lets those side by side end, and this is "
+            'alone; use stop or continue (is: [{"job": "ingest", "onFailure": "finish"}])'
+        ),
+    ),
     (job(retryExitCodes=75), "jobs.ingest.retryExitCodes: must be a list (is: 75)"),
     (job(ephemeralStorage=20), "jobs.ingest.ephemeralStorage: must be at least 21 (is: 20)"),
     (job(spot="maybe"), 'jobs.ingest.spot: must be true or false (is: "maybe")'),
@@ -529,7 +573,7 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     (
         pipeline(steps=[{"job": "ingest", "onFailure": "retry"}]),
-        "pipelines.nightly.steps[0].onFailure: must be 'stop' or 'continue' (is: \"retry\")",
+        "pipelines.nightly.steps[0].onFailure: must be 'stop', 'continue' or 'finish' (is: \"retry\")",
     ),
     (
         pipeline(overlap="queue"),
@@ -555,7 +599,7 @@ REFUSALS: list[tuple[Config, str]] = [
     (
         pipeline(steps=[[{"job": "ingest", "commands": ["x" * 8000]}] * 20] * 5),
         (
-            "pipelines.nightly.steps: take a definition of about 1072000 bytes, Step Functions allows "
+            "pipelines.nightly.steps: take a definition of about 1132000 bytes, Step Functions allows "
             "1048576; shorten their commands or split the pipeline"
         ),
     ),
@@ -907,7 +951,7 @@ def test_what_is_not_said_has_the_defaults_of_the_documentation() -> None:
     loaded = load({})
     ingest = loaded.jobs["ingest"]
     assert (ingest.cpu, ingest.memory, ingest.timeout, ingest.retries) == (512, 1024, 3600, 5)
-    assert (ingest.retry_exit_codes, ingest.spot, ingest.image) == ((75,), False, None)
+    assert (ingest.retried_exit_codes, ingest.spot, ingest.image) == ((75,), False, None)
     assert (loaded.protect, loaded.log_retention_days, loaded.architecture) == (True, 30, "X86_64")
     assert (loaded.network.cidr, loaded.network.nat, loaded.network.public_ip) == (
         "10.0.0.0/16",
@@ -917,13 +961,39 @@ def test_what_is_not_said_has_the_defaults_of_the_documentation() -> None:
     assert load({"network": {"nat": True}}).network.public_ip is False
 
 
+@pytest.mark.parametrize(
+    ("given", "retried"),
+    [
+        ({}, (75,)),
+        ({"retryExitCodes": [3]}, (3,)),
+        ({"retryExitCodes": []}, ()),
+        ({"exitCodes": {"retry": [3, "10-12"]}}, (3, 10, 11, 12, 75)),
+        ({"exitCodes": {"success": ["70-80"], "retry": [3]}}, (3,)),
+        ({"exitCodes": {"warning": [75]}}, ()),
+        ({"exitCodes": {"retry": [65]}}, (65, 75)),
+    ],
+    ids=str,
+)
+def test_what_exit_codes_are_silent_on_is_retried_as_the_contract_says(
+    given: dict[str, Any], retried: tuple[int, ...]
+) -> None:
+    assert load(job(**given)).jobs["ingest"].retried_exit_codes == retried
+
+
+def test_the_old_name_of_exit_codes_is_taken_with_advice() -> None:
+    [line] = advice(load({**job(retryExitCodes=[3]), "protect": False}))
+    assert line.startswith("fargate-batch:jobs.ingest.retryExitCodes: is exitCodes.retry from")
+    assert not list(advice(load({**job(exitCodes={"retry": [3]}), "protect": False})))
+
+
 @pytest.mark.parametrize("side_by_side", [1, 40])
-@pytest.mark.parametrize("continue_on_failure", [True, False])
+@pytest.mark.parametrize("on_failure", ["stop", "continue", "finish"])
+@pytest.mark.parametrize("on_warning", ["stop", "continue"])
 def test_no_step_takes_more_of_a_definition_than_is_counted_for_it(
-    side_by_side: int, *, continue_on_failure: bool
+    side_by_side: int, on_failure: str, on_warning: str
 ) -> None:
     machine = f"arn:aws:states:ap-northeast-1:123456789012:stateMachine:{'x' * 80}"
-    step = Step("x" * 40, machine, None, None, continue_on_failure)
+    step = Step("x" * 40, machine, None, None, on_failure, on_warning)
 
     def size(steps: int) -> int:
         definition = run_pipeline("nightly", [[step] * side_by_side] * steps, skip_overlap=True)

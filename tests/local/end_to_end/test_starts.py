@@ -23,7 +23,11 @@ TOLD = ["say", "<scheduledTime>", "<date:%Y-%m-%dT%H:%M%z>", "<executionName>", 
 CONFIG: dict[str, Any] = {
     "image": IMAGE,
     "protect": False,
-    "jobs": {"probe": {"retries": 0}, "other": {"retries": 0}},
+    "jobs": {
+        "probe": {"retries": 0},
+        "other": {"retries": 0},
+        "own": {"retries": 1, "exitCodes": {"success": ["3-5"], "warning": [8], "retry": [9]}},
+    },
     "uploads": {"in": {"pipeline": "of-object", "prefix": " "}},
     "pipelines": {
         "dated": {
@@ -34,6 +38,23 @@ CONFIG: dict[str, Any] = {
         "of-object": {
             "overlap": "allow",
             "steps": [{"job": "probe", "commands": ["say", "<key>", "s3://<bucket>/<key>"]}],
+        },
+        "heeding": {
+            **OFF,
+            "steps": [
+                {"job": "own", "commands": ["exit", "8"]},
+                {"job": "own", "commands": ["exit", "8"], "onWarning": "stop"},
+                {"job": "own"},
+            ],
+        },
+        "finishing": {
+            **OFF,
+            "steps": [
+                [
+                    {"job": "own", "commands": ["exit", "65"], "onFailure": "finish"},
+                    {"job": "own", "commands": ["exit", "4"]},
+                ]
+            ],
         },
         "broken": {
             **OFF,
@@ -48,7 +69,9 @@ CONFIG: dict[str, Any] = {
         },
     },
     "schedules": {
-        "hello": {**OFF, "job": "other", "commands": ["say", "<scheduledTime>", "<executionName>"]}
+        "well": {**OFF, "job": "own", "commands": ["exit", "4"]},
+        "warns": {**OFF, "job": "own", "commands": ["exit", "8"]},
+        "hello": {**OFF, "job": "other", "commands": ["say", "<scheduledTime>", "<executionName>"]},
     },
 }
 
@@ -166,3 +189,77 @@ def test_a_run_goes_on_with_the_step_that_failed_and_keeps_what_was_done(starts:
         [{"job": "other", "status": "SKIPPED"}, {"job": "probe", "status": "SKIPPED"}],
     ]
     assert last[2]["status"] == "SUCCEEDED"
+
+
+def told(starts: Starts, text: str) -> list[str]:
+    """What the messages are that have this text, once all failures so far are worked off."""
+    machine = f"arn:aws:states:{REGION}:111122223333:stateMachine:fargate-batch-dev-alerts-alerts"
+    found: list[str] = []
+    for execution in starts.executions(machine):
+        starts.ended(execution["executionArn"])
+        found += [
+            json.loads(event["taskScheduledEventDetails"]["parameters"])["Message"]
+            for event in starts.history(execution["executionArn"])
+            if "taskScheduledEventDetails" in event
+        ]
+    return [message for message in found if text in message]
+
+
+def test_an_exit_code_is_what_the_job_says_that_it_is(starts: Starts) -> None:
+    machine = starts.evaluation.outputs["jobs"]["own"]["stateMachineArn"]
+
+    def ended(code: int) -> dict[str, Any]:
+        return starts.run(machine, {"commands": ["exit", str(code)]})
+
+    well = ended(4)
+    assert well["status"] == "SUCCEEDED"
+    assert "warning" not in json.loads(well["output"])
+    warned = ended(8)
+    assert json.loads(warned["output"])["warning"] == "exit code 8"
+    failed = ended(9)
+    assert failed["error"] == "Batch.Failed"
+    assert "exit code 9, after 1 retry" in failed["cause"]
+
+    def message() -> list[str] | None:
+        return told(starts, warned["executionArn"]) or None
+
+    [text] = eventually(message)
+    assert text.startswith("Job own ended with a warning: exit code 8")
+    assert not told(starts, well["executionArn"])
+
+
+def test_a_task_without_a_state_machine_is_told_by_the_same_codes(starts: Starts) -> None:
+    for name in ("well", "warns"):
+        schedules.fire(starts.evaluation.outputs["schedules"][name])
+    [message] = eventually(lambda: told(starts, "Started by: schedule warns") or None)
+    assert message.startswith("Job own ended with a warning: exit code 8")
+    group = starts.evaluation.outputs["taskEventLogGroup"]
+    logs = starts.cloud.client("logs")
+
+    def outcomes() -> set[tuple[str, str]] | None:
+        events = logs.filter_log_events(logGroupName=group)["events"]
+        texts = [event["message"] for event in events]
+        lines = [json.loads(text) for text in texts if text.startswith("{")]
+        ends = {
+            (line["trigger"]["name"], line["outcome"])
+            for line in lines
+            if line.get("outcome") and line["trigger"]["name"] in {"well", "warns"}
+        }
+        return ends if len(ends) == 2 else None
+
+    assert eventually(outcomes) == {("well", "succeeded"), ("warns", "warned")}
+    assert not told(starts, "Started by: schedule well")
+
+
+def test_a_pipeline_stops_at_a_warning_that_it_heeds(starts: Starts) -> None:
+    ended = starts.run(starts.machine("heeding"))
+    assert ended["error"] == "Pipeline.StepWarned"
+    assert ended["cause"].startswith("Step 2 (job own) ended with a warning, exit code 8, so")
+
+
+def test_those_beside_a_failed_one_that_finishes_end(starts: Starts) -> None:
+    ended = starts.run(starts.machine("finishing"))
+    assert ended["error"] == "Pipeline.StepFailed"
+    assert ended["cause"].startswith("Step 1 (job own) failed with Batch.BadData")
+    [failed, done] = starts.outputs(ended["executionArn"])["Step1"]
+    assert (failed["status"], done["status"]) == ("FAILED", "SUCCEEDED")
