@@ -3,6 +3,7 @@
 Those of one line keep their order: a rule's to one of its targets, a function's events.
 """
 
+import random
 import threading
 import time
 from collections import deque
@@ -41,8 +42,11 @@ class RetryPolicy:
 
 
 def backoff(retries: int) -> float:
-    """The seconds before the next attempt of a rule or a schedule."""
-    return min(2.0**retries, 300.0)
+    """The seconds before the next attempt of a rule or a schedule: more each time, with jitter.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-retry-policy.html
+    """
+    return min(2.0**retries, 300.0) * random.uniform(0.5, 1)  # noqa: S311 - spreads load
 
 
 def retry_policy(target: Mapping[str, Any]) -> RetryPolicy:

@@ -255,7 +255,7 @@ def started(buckets: Buckets, scratch: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("stage", ["text", "result.parquet"])
-def test_sigterm_ends_it_within_a_second_with_nothing_written(
+def test_sigterm_ends_it_before_it_is_killed_with_nothing_written(
     buckets: Buckets, large: bytes, tmp_path: Path, stage: str
 ) -> None:
     buckets.put("big.csv", large)
@@ -271,7 +271,7 @@ def test_sigterm_ends_it_within_a_second_with_nothing_written(
         took = time.monotonic() - before
     assert (process.returncode, errors) == (143, b"")
     assert json.loads(output.splitlines()[-1]) == {"event": "stopped", "signal": "SIGTERM"}
-    assert took < 1.5  # a second of its own, half of one for a busy machine
+    assert took < 25  # ECS kills it after 30: stopTimeout
     assert (buckets.written(), list(tmp_path.iterdir())) == ([], [])
     assert buckets.s3.list_multipart_uploads(Bucket=buckets.results).get("Uploads", []) == []
 

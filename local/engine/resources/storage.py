@@ -80,9 +80,7 @@ def bucket_encryption(context: Context, registration: Registration) -> Created:
     context.s3.put_bucket_encryption(
         Bucket=inputs["bucket"], ServerSideEncryptionConfiguration={"Rules": rules}
     )
-    context.not_honoured(
-        "Objects are not encrypted: they are in this process's memory", registration
-    )
+    context.not_honoured("Objects are not encrypted: they are files of this user's", registration)
     return Created(inputs["bucket"], {})
 
 

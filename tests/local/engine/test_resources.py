@@ -77,7 +77,7 @@ def test_what_cannot_be_honoured_is_told_once_with_who_asks_for_it(made: Made) -
         "Logs are kept until the cloud stops, whatever their retention (logs)",
         "Messages to addresses outside this cloud are not sent (mail)",
         "NAT gateways are not created (net)",
-        "Objects are not encrypted: they are in this process's memory (files)",
+        "Objects are not encrypted: they are files of this user's (files)",
         "The image is not built: its folder runs in this Python (image)",
         "X-Ray traces nothing (machine)",
     )

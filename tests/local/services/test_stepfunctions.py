@@ -206,25 +206,30 @@ def test_retries_come_as_often_as_written_and_then_the_error(quick: Machines) ->
     assert len(quick.executions(child)) - before == 1
 
 
-def test_a_retry_waits_longer_each_time_up_to_what_the_definition_caps() -> None:
-    with Cloud(0, REGION, wait_scale=0.001) as cloud:
-        make_role(cloud)
-        machines = Machines(cloud)
-        retry = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 100, "BackoffRate": 4}
-        call = {
-            "Type": "Task",
-            "Resource": "arn:aws:states:::aws-sdk:sfn:describeExecution",
-            "Arguments": {"ExecutionArn": f"{STATES}:execution:none:none"},
-            "End": True,
-        }
-        seconds: list[float] = []
-        for more in ({"MaxAttempts": 2}, {"MaxAttempts": 2, "MaxDelaySeconds": 100}):
-            began = time.monotonic()
-            outcome = machines.outcome({"Call": call | {"Retry": [retry | more]}})
-            seconds.append(time.monotonic() - began)
-            assert outcome[1] == "Sfn.ExecutionDoesNotExistException"
-    assert seconds[0] >= 0.5
-    assert 0.2 <= seconds[1] < seconds[0]
+@pytest.mark.parametrize(
+    ("written", "waits"),
+    [
+        ({"MaxAttempts": 2}, [100, 400]),
+        ({"MaxAttempts": 3, "MaxDelaySeconds": 150}, [100, 150, 150]),
+        ({"MaxAttempts": 1, "BackoffRate": 1, "IntervalSeconds": 7}, [7]),
+    ],
+)
+def test_a_retry_waits_longer_each_time_up_to_what_the_definition_caps(
+    quick: Machines, monkeypatch: pytest.MonkeyPatch, written: dict[str, Any], waits: list[float]
+) -> None:
+    seconds: list[float] = []
+    name = "local.services.stepfunctions.asl._Visit._sleep"
+    monkeypatch.setattr(name, lambda _, waited: seconds.append(waited))
+    retry = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 100, "BackoffRate": 4}
+    call = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:sfn:describeExecution",
+        "Arguments": {"ExecutionArn": f"{STATES}:execution:none:none"},
+        "End": True,
+    }
+    outcome = quick.outcome({"Call": call | {"Retry": [retry | written]}})
+    assert outcome[1] == "Sfn.ExecutionDoesNotExistException"
+    assert seconds == waits
 
 
 def test_what_ends_an_execution_for_good_is_in_no_all() -> None:
