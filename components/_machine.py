@@ -16,7 +16,7 @@ def state_machine(
     name: str,
     *,
     kind: str,
-    definition: pulumi.Input[Definition],
+    definition: pulumi.Output[Definition],
     log_retention_days: int,
     opts: pulumi.ResourceOptions,
     protect: bool = False,
@@ -49,7 +49,8 @@ def state_machine(
         name,
         name=physical_name,
         role_arn=role_arn,
-        definition=pulumi.Output.from_input(definition).apply(json.dumps),
+        # Output.from_input would make an output of each of its parts: a thousand of some.
+        definition=definition.apply(json.dumps),
         logging_configuration={
             "level": "ALL",
             "include_execution_data": False,
