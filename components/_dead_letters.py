@@ -1,6 +1,6 @@
 """Queues for what could not be delivered, kept for 14 days: long enough for a long holiday."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pulumi
@@ -118,8 +118,24 @@ def fold_queue_policies(args: pulumi.StateMigrationArgs) -> pulumi.StateMigratio
     }
     if not successors:
         return None
-    kept = [one for one in args.old_state if one["urn"] not in successors]
+    there = {one["urn"] for one in args.old_state}
+    kept = [_within(there, one) for one in args.old_state if one["urn"] not in successors]
     return pulumi.StateMigrationResult(kept, successors)
+
+
+def _within(there: Collection[str], state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a resource without what it depends on elsewhere.
+
+    That may have been registered under another URN by now, and Pulumi knows it by none but that.
+    """
+    of = state.get("propertyDependencies") or {}
+    return {
+        **state,
+        "dependencies": [urn for urn in state.get("dependencies") or [] if urn in there],
+        "propertyDependencies": {
+            key: [urn for urn in urns or [] if urn in there] for key, urns in of.items()
+        },
+    }
 
 
 _QUEUE = "aws:sqs/queue:Queue"

@@ -59,6 +59,10 @@ class BatchImage(Component):
             ),
             opts=child,
         )
+        # An awsx.ecr.Image made it before, without a platform around it: deleting that would take
+        # its image away.
+        before = pulumi.create_urn(name, "awsx:ecr:Image", parent=self)
+        alone = before.apply(lambda urn: urn.replace("fargate-batch:index:BatchPlatform$", ""))
         token = aws.ecr.get_authorization_token_output(opts=pulumi.InvokeOutputOptions(parent=self))
         image = docker_build.Image(
             name,
@@ -87,12 +91,7 @@ class BatchImage(Component):
             ],
             opts=pulumi.ResourceOptions.merge(
                 child,
-                # Before, an awsx.ecr.Image made it: deleting that one would take its image away.
-                pulumi.ResourceOptions(
-                    aliases=[
-                        pulumi.Alias(parent=pulumi.create_urn(name, "awsx:ecr:Image", parent=self))
-                    ]
-                ),
+                pulumi.ResourceOptions(aliases=[pulumi.Alias(parent=it) for it in (before, alone)]),
             ),
         )
         self.image_uri = pulumi.Output.concat(repository.url, "@", image.digest)

@@ -125,6 +125,23 @@ def test_a_queues_policy_of_before_becomes_part_of_its_queue() -> None:
     assert fold_queue_policies(StateMigrationArgs("component", result.new_state)) is None
 
 
+def test_the_folded_state_names_nothing_outside_it_which_may_have_another_urn_by_now() -> None:
+    both = ["queue", "elsewhere"]
+    target = {"urn": "target", "type": "aws:cloudwatch/eventTarget:EventTarget"}
+    old = [
+        {"urn": "queue", "type": "aws:sqs/queue:Queue", "id": "url"},
+        {"urn": "policy", "type": "aws:sqs/queuePolicy:QueuePolicy", "id": "url"},
+        {**target, "dependencies": both, "propertyDependencies": {"arn": both, "rule": None}},
+    ]
+    result = fold_queue_policies(StateMigrationArgs("component", old))
+    assert result is not None
+    assert result.new_state[-1] == {
+        **target,
+        "dependencies": ["queue"],
+        "propertyDependencies": {"arn": ["queue"], "rule": []},
+    }
+
+
 @pytest.mark.parametrize(
     "url", ["https://hooks.slack.com/services/T/B/x", "https://hooks.slack-gov.com/x"]
 )
