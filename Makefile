@@ -40,10 +40,10 @@ browser: $(VENV)/.dev ## the tests that drive a Chromium
 	$(PYTEST) -m browser $(TESTS)
 
 engine: $(VENV)/.dev $(if $(shell command -v pulumi),,$(BUILT)/pulumi) ## the program on the real Pulumi engine: the one on PATH, or built once with Go
-	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -m engine tests/engine
+	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile -m engine tests/engine
 
 bench: $(VENV)/.dev ## measure this machine
-	$(BIN)/python -m benchmarks
+	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/python -m benchmarks
 
 # The policy pack first: pulumi-policy takes no newer protobuf, and the stack is tested with what it is
 # deployed with. Then all there is, and the others as a part of that. Extras stay, because pip before 24.1

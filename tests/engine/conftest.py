@@ -1,5 +1,6 @@
 """The real Pulumi command line, our plugins on its PATH, and the laptop's cloud behind them."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from local.cloud import Cloud
@@ -58,6 +60,8 @@ class Outcome:
     errors: list[str] = field(default_factory=list[str])
     inputs: dict[str, Any] = field(default_factory=dict[str, Any])
     """The inputs of each resource, by its URN."""
+    violations: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Each rule of a policy pack that was broken, and the name of what broke it."""
     seconds: float = 0
 
     def must(self) -> "Outcome":
@@ -173,15 +177,32 @@ class Engine:
             env=self.env,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
-        try:
+        with process:
             while process.poll() is None and not when():
                 pass
             assert process.poll() is None, "it ended before it was killed"
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            # Unlike its others, Pulumi's state in files is cut short by a kill while it is written.
+            process.send_signal(signal.SIGSTOP)
+            while not self._is_state_whole():
+                process.send_signal(signal.SIGCONT)
+                time.sleep(0.01)
+                process.send_signal(signal.SIGSTOP)
+            # Its plugins have process groups of their own, and would stay.
+            plugins = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            for plugin in plugins:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    plugin.kill()
+
+    def _is_state_whole(self) -> bool:
+        state = Path(self.env["PULUMI_BACKEND_URL"].removeprefix("file://"))
+        try:
+            for stack in state.glob(".pulumi/stacks/**/*.json"):
+                json.loads(stack.read_bytes())
+        except ValueError:
+            return False
+        return True
 
 
 def _read(outcome: Outcome, event: dict[str, Any]) -> None:
@@ -194,8 +215,9 @@ def _read(outcome: Outcome, event: dict[str, Any]) -> None:
                 outcome.inputs[metadata["urn"]] = metadata["new"]["inputs"]
         case {"diagnosticEvent": {"severity": "error", "message": message}}:
             outcome.errors.append(message.strip())
-        case {"policyEvent": {"policyName": name, "message": message}}:
+        case {"policyEvent": {"policyName": name, "message": message, **rest}}:
             outcome.errors.append(f"{name}: {message}")
+            outcome.violations.append((name, str(rest.get("resourceUrn")).rpartition("::")[2]))
         case {"summaryEvent": {"resourceChanges": counts, "durationSeconds": seconds}}:
             outcome.counts = counts
             outcome.seconds = seconds
@@ -219,13 +241,19 @@ def write_plugins(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Generator[Engine]:
     """An empty cloud, and a copy of the project with no stack yet."""
-    folder = tmp_path_factory.mktemp("engine")
+    with running(tmp_path_factory.mktemp("engine")) as engine:
+        yield engine
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Generator[Engine]:
+    """An empty cloud, and in `folder` a copy of the project with no stack yet."""
     copy_program(folder / "project")
     write_plugins(folder / "bin")
     (folder / "state").mkdir()
     images = folder / "images"
     images.touch()
-    with Cloud(0, REGION, images=Pushed(images)) as cloud:
+    with Cloud(0, REGION, images=Pushed(images), wait_scale=0.05, max_tasks=16) as cloud:
         env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("AWS_")},
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
