@@ -16,6 +16,7 @@ from ._settings import (
     Settings,
     SidecarSettings,
     StepSettings,
+    VolumeSettings,
     WhenSettings,
 )
 
@@ -292,6 +293,7 @@ def job(
         "repository_credentials": job.repository_credentials,
         "sidecars": {name: _sidecar(one) for name, one in job.sidecars.items()},
         "depends_on": job.depends_on,
+        "volumes": {name: _volume(one) for name, one in job.volumes.items()},
         "source_bucket_arns": [buckets[one].bucket_arn for one in sources],
         "source_key_arns": _keys(config, sources),
         "results_bucket_name": results.bucket_name,
@@ -325,6 +327,17 @@ def _sidecar(sidecar: SidecarSettings) -> c.SidecarArgs:
         "commands": sidecar.commands,
         "depends_on": sidecar.depends_on,
         "health_check": None if check is None else _health_check(check),
+    }
+
+
+def _volume(volume: VolumeSettings) -> c.VolumeArgs:
+    return {
+        "file_system_id": volume.file_system_id,
+        "access_point_id": volume.access_point_id,
+        "container_path": volume.container_path,
+        "read_only": volume.read_only,
+        "iam_authorization": volume.iam_authorization,
+        "transit_encryption": volume.transit_encryption,
     }
 
 

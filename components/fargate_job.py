@@ -6,13 +6,14 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from . import defaults
+from . import _volumes, defaults
 from ._documents import json_text
 from ._here import Component, here
 from ._iam import Statement, allow, arn, service_role
 from ._logs import log_group
 from ._sidecars import SidecarArgs, dependencies, pairs, secret_pairs, sidecar
 from ._task import TaskArgs, family
+from ._volumes import VolumeArgs
 from .batch_image import BatchImage
 
 
@@ -85,6 +86,8 @@ class FargateJobArgs(TypedDict):
     depends_on: NotRequired[Mapping[str, str]]
     """Sidecars that the job's container starts after, each with START, COMPLETE, SUCCESS or
     HEALTHY."""
+    volumes: NotRequired[Mapping[str, VolumeArgs]]
+    """File systems that the job's container mounts, by a name for each. Default: none."""
     source_bucket_arns: NotRequired[Sequence[pulumi.Input[str]]]
     """Buckets whose objects the job may list and read."""
     source_key_arns: NotRequired[Sequence[pulumi.Input[str]]]
@@ -206,7 +209,12 @@ class FargateJob(Component):
             )
             for other in sorted(sidecars)
         ]
-        read_only = args.get("readonly_root_filesystem", defaults.READONLY_ROOT_FILESYSTEM)
+        volumes = [
+            _volumes.definition(volume, it)
+            for volume, it in sorted(args.get("volumes", {}).items())
+        ]
+        if args.get("readonly_root_filesystem", defaults.READONLY_ROOT_FILESYSTEM):
+            volumes.append({"name": _WRITABLE})
         storage = args.get("ephemeral_storage")
         task_definition = aws.ecs.TaskDefinition(
             name,
@@ -222,7 +230,7 @@ class FargateJob(Component):
             ephemeral_storage={"size_in_gib": storage} if storage else None,
             execution_role_arn=execution_role_arn,
             task_role_arn=task_role_arn,
-            volumes=[{"name": _WRITABLE}] if read_only else None,
+            volumes=volumes or None,
             container_definitions=json_text([container, *others]),
             # An execution that is under way when the stack is updated still starts the revision
             # it was defined with; it must not have been deregistered.
@@ -277,9 +285,14 @@ def _container_options(args: FargateJobArgs) -> dict[str, Any]:
         options["entryPoint"] = list(entry_point)
     if (user := args.get("user")) is not None:
         options["user"] = user
+    mounts = [
+        _volumes.mount_point(volume, it) for volume, it in sorted(args.get("volumes", {}).items())
+    ]
     if args.get("readonly_root_filesystem", defaults.READONLY_ROOT_FILESYSTEM):
         options["readonlyRootFilesystem"] = True
-        options["mountPoints"] = [{"sourceVolume": _WRITABLE, "containerPath": "/tmp"}]  # noqa: S108 - the container's
+        mounts.append({"sourceVolume": _WRITABLE, "containerPath": "/tmp"})  # noqa: S108 - the container's
+    if mounts:
+        options["mountPoints"] = mounts
     if args.get("init_process", defaults.INIT_PROCESS):
         options["linuxParameters"] = {"initProcessEnabled": True}
     if (files := args.get("open_files")) is not None:
@@ -386,6 +399,7 @@ def _task_statements(name: str, args: FargateJobArgs) -> list[Statement]:
             ),
         ]
     statements += _key_statements(args)
+    statements += _volumes.statements(args.get("volumes", {}))
     statements += [
         allow(own["actions"], own["resources"], own.get("conditions") or None)
         for own in args.get("policies", [])

@@ -3,6 +3,7 @@
 from ._schedule import ScheduleArgs
 from ._sidecars import HealthCheckArgs, SidecarArgs
 from ._task import ExitCodesArgs, PlacementArgs, TaskArgs
+from ._volumes import VolumeArgs
 from .batch_image import BatchImage, BatchImageArgs
 from .batch_state_machine import BatchStateMachine, BatchStateMachineArgs
 from .cluster import BatchCluster, BatchClusterArgs
@@ -65,6 +66,7 @@ __all__ = [
     "UploadFilterArgs",
     "UploadTrigger",
     "UploadTriggerArgs",
+    "VolumeArgs",
     "WatchedScheduleArgs",
     "Watcher",
     "WatcherArgs",

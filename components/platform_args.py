@@ -144,6 +144,24 @@ class PlatformSidecarArgs(TypedDict):
     """When it is HEALTHY. Default: none."""
 
 
+class PlatformVolumeArgs(TypedDict):
+    """An Amazon EFS file system that exists, in the job's container."""
+
+    file_system_id: str
+    """The file system's id, of this account and Region."""
+    access_point_id: NotRequired[str]
+    """The access point that it is entered by; it says which folder and user is used. Default:
+    none."""
+    container_path: str
+    """Where the container has it."""
+    read_only: NotRequired[bool]
+    """Whether the container cannot write to it. Default: False."""
+    iam_authorization: NotRequired[bool]
+    """Whether the task's role is what lets it in, which is then granted that. Default: True."""
+    transit_encryption: NotRequired[bool]
+    """Whether what is on the way is encrypted, as an access point and IAM demand. Default: True."""
+
+
 class PlatformIngestArgs(TypedDict):
     """What a job's files are, where that is not to be guessed from each of them."""
 
@@ -232,6 +250,8 @@ class PlatformJobArgs(TypedDict):
     depends_on: NotRequired[Mapping[str, str]]
     """Sidecars that the job's container starts after, each with START, COMPLETE, SUCCESS or
     HEALTHY. Default: none."""
+    volumes: NotRequired[Mapping[str, PlatformVolumeArgs]]
+    """File systems that its container mounts, by a name for each. Default: none."""
     retries: NotRequired[int]
     """How often a task is retried, 0 to 20. Default: 5."""
     exit_codes: NotRequired[PlatformExitCodesArgs]

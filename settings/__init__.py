@@ -23,6 +23,7 @@ from .refusals import PROJECT, SettingsError, end_program, lines
 from .sidecars import HealthCheckSettings, SidecarSettings
 from .stack import Settings
 from .uploads import UploadSettings
+from .volumes import VolumeSettings
 
 __all__ = [
     "AlertSettings",
@@ -39,6 +40,7 @@ __all__ = [
     "StepSettings",
     "UploadSettings",
     "UploadsSettings",
+    "VolumeSettings",
     "WhenSettings",
     "advice",
     "load",

@@ -5,18 +5,19 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from . import defaults
+from . import defaults, sidecars, volumes
 from .containers import LimitSettings, LogSettings, StopTimeout, User
 from .exit_codes import ExitCodeSettings
 from .ingest import IngestSettings
 from .network import JobNetworkSettings
 from .outcomes import EXIT_CODES
 from .rights import ManagedPolicyArn, StatementSettings
-from .sidecars import Dependencies, Sidecars, disagreement
+from .sidecars import Dependencies, Sidecars
 from .values import (
     EnvironmentName,
     Image,
     KeyArn,
+    Name,
     Seconds,
     SecretArn,
     Section,
@@ -25,6 +26,7 @@ from .values import (
     matching,
     one_of,
 )
+from .volumes import VolumeSettings
 
 # CPU units to the MiB of memory Fargate pairs with them:
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html#fargate-tasks-size
@@ -87,6 +89,7 @@ class JobSettings(Section):
     repository_credentials: RepositoryCredentials | None = None
     sidecars: Sidecars = Field(default_factory=dict)
     depends_on: Dependencies = Field(default_factory=dict)
+    volumes: dict[Name, VolumeSettings] = Field(default_factory=dict)
     retries: Annotated[int, Field(ge=0, le=20)] = defaults.RETRIES
     exit_codes: ExitCodeSettings = ExitCodeSettings()
     retry_exit_codes: (
@@ -143,7 +146,9 @@ class JobSettings(Section):
             raise ValueError("secretsKey decrypts secrets, and there are none")
         if self.repository_credentials and self.image is None:
             raise ValueError("repositoryCredentials are for the registry of the job's image")
-        problem = disagreement(self.sidecars, self.depends_on, self.cpu, self.memory)
+        problem = sidecars.disagreement(
+            self.sidecars, self.depends_on, self.cpu, self.memory
+        ) or volumes.disagreement(self.volumes, read_only_root=self.readonly_root_filesystem)
         if problem is not None:
             raise ValueError(problem)
         return self

@@ -414,6 +414,77 @@ def test_sidecars_run_beside_the_jobs_container_and_have_streams_of_their_own() 
     assert pulls == [REPOSITORY, f"{REPOSITORY}-proxy"]
 
 
+def test_a_file_system_is_mounted_as_the_job_says() -> None:
+    recording = job(
+        {
+            "image": "python:3.13",
+            "readonly_root_filesystem": True,
+            "volumes": {
+                "shared": {
+                    "file_system_id": "fs-1",
+                    "access_point_id": "fsap-1",
+                    "container_path": "/mnt/shared",
+                },
+                "rates": {
+                    "file_system_id": "fs-2",
+                    "container_path": "/mnt/rates",
+                    "read_only": True,
+                },
+                "open": {
+                    "file_system_id": "fs-3",
+                    "container_path": "/mnt/open",
+                    "iam_authorization": False,
+                    "transit_encryption": False,
+                },
+            },
+        }
+    )
+    definition = one(recording.resources, type="TaskDefinition")
+
+    def efs(number: int, encryption: str, **authorization: str) -> dict[str, object]:
+        return {
+            "fileSystemId": f"fs-{number}",
+            "transitEncryption": encryption,
+            "authorizationConfig": authorization,
+        }
+
+    assert definition.inputs["volumes"] == [
+        {"name": "open", "efsVolumeConfiguration": efs(3, "DISABLED", iam="DISABLED")},
+        {"name": "rates", "efsVolumeConfiguration": efs(2, "ENABLED", iam="ENABLED")},
+        {
+            "name": "shared",
+            "efsVolumeConfiguration": efs(1, "ENABLED", iam="ENABLED", accessPointId="fsap-1"),
+        },
+        {"name": "tmp"},
+    ]
+    (container,) = definition.document("containerDefinitions")
+    assert container["mountPoints"] == [
+        {"sourceVolume": "open", "containerPath": "/mnt/open", "readOnly": False},
+        {"sourceVolume": "rates", "containerPath": "/mnt/rates", "readOnly": True},
+        {"sourceVolume": "shared", "containerPath": "/mnt/shared", "readOnly": False},
+        {"sourceVolume": "tmp", "containerPath": "/tmp"},  # noqa: S108 -- the container's
+    ]
+    prefix = f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}"
+    policy = one(recording.resources, type="RolePolicy", name="ingest-task")
+    assert policy.document("policy") == allows(
+        {
+            "Effect": "Allow",
+            "Action": ["elasticfilesystem:ClientMount"],
+            "Resource": f"{prefix}:file-system/fs-2",
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+            "Resource": f"{prefix}:file-system/fs-1",
+            "Condition": {
+                "StringEquals": {
+                    "elasticfilesystem:AccessPointArn": f"{prefix}:access-point/fsap-1"
+                }
+            },
+        },
+    )
+
+
 def test_it_puts_out_the_revision_the_log_and_the_role() -> None:
     assert outputs(job(FULL), "FargateJob") == {
         "task_definition_arn": (

@@ -56,6 +56,13 @@ def main(command, *arguments):
         if os.fork() == 0:
             time.sleep(60)
         print("parent gone", flush=True)
+    if command == "write":
+        os.makedirs(os.path.dirname(arguments[0]), exist_ok=True)
+        with open(arguments[0], "w") as file:
+            file.write(arguments[1])
+    if command == "read":
+        with open(arguments[0]) as file:
+            print(file.read())
     if command == "whoami":
         import urllib.request
         print(os.environ["AWS_ACCESS_KEY_ID"][:4])

@@ -38,6 +38,7 @@ BASE: dict[str, Any] = {
 ENTRIES = {
     "buckets": "more",
     "sidecars": "router",
+    "volumes": "shared",
     "jobs": "a",
     "uploads": "in",
     "pipelines": "nightly",
@@ -140,12 +141,19 @@ VALUES: dict[str, Any] = {
     "healthCheck.retries": 5,
     "healthCheck.startPeriod": 9,
     "essential": True,
+    "fileSystemId": "fs-11111111",
+    "accessPointId": "fsap-11111111",
+    "containerPath": "/mnt/other",
+    "readOnly": True,
+    "iamAuthorization": False,
+    "transitEncryption": False,
     "repositoryCredentials": f"arn:aws:secretsmanager:ap-northeast-1:{ACCOUNT}:secret:r-1a2b3c",
 }
 # What a key takes to be there as well, or instead, before it is set.
 B = BASE["jobs"]["b"]
 SIDECAR = {"image": "ghcr.io/team/router:1"}
 SIDECARS = {"router": SIDECAR, "other": SIDECAR}
+VOLUME = {"fileSystemId": "fs-00000000", "containerPath": "/mnt/shared"}
 HEALTHY = {**SIDECAR, "healthCheck": {"command": ["true"]}}
 BEFORE: dict[str, dict[str, Any]] = {
     "network.securityGroupIds": {"network": EXISTING},
@@ -160,6 +168,14 @@ BEFORE: dict[str, dict[str, Any]] = {
     },
     "jobs.NAME.logs.bufferSize": {"jobs": {"a": {"logs": {"mode": "non-blocking"}}, "b": B}},
     "jobs.NAME.repositoryCredentials": {"jobs": {"a": B, "b": B}},
+    **{
+        key: {"jobs": {"a": {"volumes": {"shared": VOLUME}}, "b": B}}
+        for key in KEYS
+        if key.startswith("jobs.NAME.volumes.NAME.")
+    },
+    "jobs.NAME.volumes.NAME.transitEncryption": {
+        "jobs": {"a": {"volumes": {"shared": {**VOLUME, "iamAuthorization": False}}}, "b": B}
+    },
     "jobs.NAME.dependsOn": {"jobs": {"a": {"sidecars": SIDECARS}, "b": B}},
     **{
         key: {"jobs": {"a": {"sidecars": {"router": HEALTHY, "other": SIDECAR}}, "b": B}}

@@ -794,6 +794,53 @@ def test_sidecars_that_ecs_would_refuse_are_refused(config: Config, reason: str)
     assert reason in refusal(config)
 
 
+def mounting(name: str = "data", **keys: object) -> Config:
+    usual = {"fileSystemId": "fs-12345678", "containerPath": "/mnt/data"}
+    return job(volumes={name: {**usual, **keys}})
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (job(volumes={"data": {}}), "jobs.ingest.volumes.data.fileSystemId: missing"),
+        (mounting(fileSystemId="efs"), "volumes.data.fileSystemId: must be a file system's id"),
+        (mounting(accessPointId="fs-1"), "data.accessPointId: must be an access point's id"),
+        (mounting(containerPath="mnt"), "containerPath: must be a path from the root"),
+        (mounting(containerPath="/mnt/"), "containerPath: must be a path from the root"),
+        (mounting(containerPath="/"), "containerPath: must be a path from the root"),
+        (
+            mounting(transitEncryption=False),
+            "jobs.ingest.volumes.data: transitEncryption: false goes neither with",
+        ),
+        (
+            mounting(
+                transitEncryption=False, iamAuthorization=False, accessPointId="fsap-12345678"
+            ),
+            "jobs.ingest.volumes.data: transitEncryption: false goes neither with",
+        ),
+        (mounting("tmp"), "jobs.ingest: volumes.tmp: readonlyRootFilesystem makes one"),
+        (
+            job(
+                readonlyRootFilesystem=True,
+                volumes={"a": {"fileSystemId": "fs-12345678", "containerPath": "/tmp"}},  # noqa: S108 -- the container's
+            ),
+            "jobs.ingest: volumes: two are at containerPath /tmp",
+        ),
+        (
+            job(
+                volumes={
+                    name: {"fileSystemId": "fs-12345678", "containerPath": "/mnt/a"}
+                    for name in ("a", "b")
+                }
+            ),
+            "jobs.ingest: volumes: two are at containerPath /mnt/a",
+        ),
+    ],
+)
+def test_volumes_that_no_container_could_have_are_refused(config: Config, reason: str) -> None:
+    assert reason in refusal(config)
+
+
 def test_the_key_of_a_sidecars_secrets_may_be_said() -> None:
     secret = {"K": "arn:aws:ssm:r:123456789012:parameter/a"}
     key = "arn:aws:kms:r:123456789012:key/a"

@@ -169,9 +169,18 @@ def _text(value: object) -> str | None:
 
 def _volumes(context: Context, registration: Registration) -> list[dict[str, Any]] | None:
     volumes: list[dict[str, Any]] = registration.inputs.get("volumes") or []
-    if any(set(volume) - {"name"} for volume in volumes):
-        context.not_honoured("Volumes other than the task's own disk are not mounted", registration)
-    return [{"name": volume["name"]} for volume in volumes] or None
+    if any(set(volume) - {"name", "efsVolumeConfiguration"} for volume in volumes):
+        context.not_honoured("Volumes other than of Amazon EFS are not mounted", registration)
+    if any(volume.get("efsVolumeConfiguration") for volume in volumes):
+        context.not_honoured(
+            "File systems are folders of this machine until the cloud stops, writable, and at their"
+            " path in commands and variables alone",
+            registration,
+        )
+    return [
+        given(name=volume["name"], efsVolumeConfiguration=volume.get("efsVolumeConfiguration"))
+        for volume in volumes
+    ] or None
 
 
 def repository(context: Context, registration: Registration) -> Created:

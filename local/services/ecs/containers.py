@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 from local.ministack import internals
@@ -53,6 +54,7 @@ class Launch:
     image: Image
     command: list[str]
     environment: dict[str, str]
+    mounts: dict[str, Path]
     write: Callable[[list[Line]], None]
 
 
@@ -88,11 +90,39 @@ def _denied(denied: iam.AccessDenied) -> str:
     )
 
 
+def volumes(
+    task_definition: Mapping[str, Any], task_role: str | None, folder: Path, place: Place
+) -> dict[str, Path]:
+    """The folder, below `folder`, of each file system of a task, by the volume's name.
+
+    Each access point has a folder of its own. Raises `StartError` where the task's role may not
+    mount one.
+    """
+    try:
+        iam.for_mounts(task_role, task_definition, task_id=place.task_id)
+    except iam.AccessDenied as denied:
+        raise StartError(
+            "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS "
+            "volumes: stderr: b'mount.nfs4: access denied by server while mounting "
+            f"127.0.0.1:/' : {denied}"
+        ) from None
+    found: dict[str, Path] = {}
+    for volume in cast("Sequence[Mapping[str, Any]]", task_definition.get("volumes") or []):
+        efs = cast("Mapping[str, Any] | None", volume.get("efsVolumeConfiguration"))
+        if efs is not None:
+            point = (efs.get("authorizationConfig") or {}).get("accessPointId")
+            path = folder / efs["fileSystemId"] / (point or "root")
+            path.mkdir(parents=True, exist_ok=True)
+            found[volume["name"]] = path
+    return found
+
+
 def prepare(
     definition: Mapping[str, Any],
     override: Mapping[str, Any],
     credentials: Mapping[str, str],
     images: Images,
+    mounted: Mapping[str, Path],
     place: Place,
 ) -> Launch:
     """Resolve everything one container definition names; raise `StartError` for what is not there.
@@ -131,7 +161,12 @@ def prepare(
     search = (str(image.programs), environment.get("PATH", "").strip(":"), _SEARCH_PATH)
     environment["PATH"] = own.get("PATH") or ":".join(filter(None, search))
     command = _command(definition, override, image)
-    return Launch(image, command, environment, _log(definition, place))
+    mounts = {
+        point["containerPath"]: mounted[point["sourceVolume"]]
+        for point in cast("Sequence[Mapping[str, str]]", definition.get("mountPoints") or [])
+        if point["sourceVolume"] in mounted
+    }
+    return Launch(image, command, environment, mounts, _log(definition, place))
 
 
 def _named_values(pairs: Sequence[Mapping[str, str]] | None) -> dict[str, str]:

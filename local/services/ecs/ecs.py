@@ -257,13 +257,19 @@ class _Supervisor:
             if placement.task_role
             else {}
         )
+        mounted = containers.volumes(
+            placement.task_definition,
+            placement.task_role,
+            self._cloud.instance.folder / "volumes",
+            task.place,
+        )
         launches: dict[str, Launch] = {}
         for definition in task.definitions:
             name = definition["name"]
             override = placement.container_overrides.get(name, {})
             try:
                 launches[name] = containers.prepare(
-                    definition, override, credentials, self._cloud.images, task.place
+                    definition, override, credentials, self._cloud.images, mounted, task.place
                 )
             except containers.NotHere as error:
                 if definition.get("essential", True):
@@ -342,6 +348,7 @@ class _Supervisor:
                     self._cloud.instance,
                     launch.write,
                     exited,
+                    mounts=launch.mounts,
                 )
             except CannotStart as error:
                 reason = (

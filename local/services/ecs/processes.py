@@ -50,6 +50,7 @@ class Groups(Protocol):
 class Process:
     """A container's process, in a session of its own, with a copy of its image's files.
 
+    `mounts` are folders of this machine by their path in the container.
     `groups` is told of its process group. `write` receives the lines of standard output and error,
     in order, from one thread; `exited` is called once, after the last line.
     """
@@ -63,6 +64,8 @@ class Process:
         groups: Groups,
         write: Callable[[list[Line]], None],
         exited: Callable[["Process"], None],
+        *,
+        mounts: Mapping[str, Path] | None = None,
     ) -> None:
         self.exit_code: int | None = None
         self._groups = groups
@@ -70,7 +73,7 @@ class Process:
         self._exited = exited
         self._directory = _make_directory(scratch)
         try:
-            self._container = _Container(image, environment, self._directory)
+            self._container = _Container(image, environment, mounts or {}, self._directory)
             self._process = self._container.start(command, subprocess.PIPE)
         except BaseException:
             shutil.rmtree(self._directory, ignore_errors=True)
@@ -200,9 +203,15 @@ def _make_directory(scratch: Path) -> Path:
 class _Container:
     """A container's folder: where its programs start, and how they find the image's files."""
 
-    def __init__(self, image: Image, environment: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self,
+        image: Image,
+        environment: Mapping[str, str],
+        mounts: Mapping[str, Path],
+        directory: Path,
+    ) -> None:
         self._image = image
-        self._folder, self._placed = _files(image, directory)
+        self._folder, self._placed = _files(image, mounts, directory)
         home = {"HOME": str(directory), "TMPDIR": str(directory)}
         self._variables = home | {name: self._placed(it) for name, it in environment.items()}
 
@@ -235,15 +244,33 @@ class _Container:
             ) from None
 
 
-def _files(image: Image, directory: Path) -> tuple[Path, Callable[[str], str]]:
-    """Where the program starts, and what makes a path of the image one of this machine."""
+def _files(
+    image: Image, mounts: Mapping[str, Path], directory: Path
+) -> tuple[Path, Callable[[str], str]]:
+    """Where the program starts, and what makes a path of the container one of this machine."""
+
+    def mounted(text: str) -> str:
+        for path, folder in mounts.items():
+            text = re.sub(rf"(?<![\w./@~-]){re.escape(path)}(?![\w.@~-])", str(folder), text)
+        return text
+
     if image.root is None:
-        return Path(image.workdir), str
+        return Path(image.workdir), mounted
     root = directory / "root"
     shutil.copytree(image.root, root, symlinks=True)
     folder = root / image.workdir.relative_to("/")
     folder.mkdir(parents=True, exist_ok=True)
-    return folder, lambda text: within(root, text)
+    for path, volume in mounts.items():
+        _link(root / path.lstrip("/"), volume)
+    return folder, lambda text: within(root, mounted(text))
+
+
+def _link(place: Path, volume: Path) -> None:
+    """A volume in the container's folder, in front of what the image has there."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(volume, target_is_directory=True)
 
 
 def _found(program: str, variables: Mapping[str, str]) -> str:

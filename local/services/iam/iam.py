@@ -49,6 +49,7 @@ __all__ = [
     "for_function_log",
     "for_invoke_function",
     "for_log_delivery",
+    "for_mounts",
     "for_publish",
     "for_run_task",
     "for_send_message",
@@ -458,6 +459,22 @@ def for_task_start(
             "because the task definition has no execution role",
         )
     _require(execution_role_arn, asked, task_id)
+
+
+def for_mounts(
+    task_role_arn: str | None, task_definition: Mapping[str, Any], *, task_id: str = "task"
+) -> None:
+    """Check that the role of a task may mount the file systems that ask IAM.
+
+    Raises:
+        AccessDenied: at the first that it may not.
+    """
+    asked = permissions.mounts(task_definition)
+    if asked and not task_role_arn:
+        raise AccessDenied(
+            "anonymous", asked[0].action, asked[0].resource, "because the task has no role"
+        )
+    _require(task_role_arn or "", asked, task_id)
 
 
 def install(cloud: Runtime) -> None:

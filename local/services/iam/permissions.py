@@ -234,6 +234,28 @@ def _log_stream(container: Mapping[str, Any], prefix: str, task_id: str) -> list
     return asked
 
 
+def mounts(task_definition: Mapping[str, Any]) -> list[Permission]:
+    """What mounting a task's file systems takes of its role, where IAM is asked."""
+    prefix = _prefix(cast("str", task_definition["taskDefinitionArn"]), "elasticfilesystem")
+    asked: list[Permission] = []
+    for volume in cast("Sequence[Mapping[str, Any]]", task_definition.get("volumes") or []):
+        efs = cast("Mapping[str, Any]", volume.get("efsVolumeConfiguration") or {})
+        authorization = cast("Mapping[str, str]", efs.get("authorizationConfig") or {})
+        if authorization.get("iam") != "ENABLED":
+            continue
+        # https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html
+        point = authorization.get("accessPointId")
+        through = {"elasticfilesystem:AccessPointArn": f"{prefix}:access-point/{point}"}
+        asked.append(
+            Permission(
+                "elasticfilesystem:ClientMount",
+                f"{prefix}:file-system/{efs['fileSystemId']}",
+                through if point else {},
+            )
+        )
+    return asked
+
+
 def task_start(task_definition: Mapping[str, Any], task_id: str) -> list[Permission]:
     """What Fargate does with the execution role before a task's containers run."""
     prefix = _prefix(cast("str", task_definition["taskDefinitionArn"]), "ecs")

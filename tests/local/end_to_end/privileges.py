@@ -56,6 +56,13 @@ def configuration(secret_arn: str, key_arns: Sequence[str]) -> Mapping[str, Json
                 "retries": 0,
                 "maxConcurrency": LIMIT,
                 "secrets": {"PASSWORD": secret_arn, "TOKEN": PARAMETER},
+                "volumes": {
+                    "shared": {
+                        "fileSystemId": "fs-12345678",
+                        "accessPointId": "fsap-12345678",
+                        "containerPath": "/mnt/shared",
+                    }
+                },
             }
         },
         "uploads": {

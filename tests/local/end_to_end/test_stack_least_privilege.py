@@ -20,6 +20,10 @@ DEMANDED_BY_AWS = {
     ("/watcher-", "kms:Decrypt"): (
         "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html"
     ),
+    # Who may mount a file system is asked here, and who writes to one is not.
+    ("/ingest-task-", "elasticfilesystem:ClientWrite"): (
+        "https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html"
+    ),
     # The watcher is invoked at its rate, which no scenario waits for; the log's function is proved.
     (":function:watcher-", "lambda:InvokeFunction"): (
         "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html"

@@ -706,6 +706,63 @@ def test_a_sidecar_that_nothing_stands_for_is_left_out(stack: Stack) -> None:
     assert (task["stopCode"], exit_codes(task)["probe"]) == ("EssentialContainerExited", 0)
 
 
+def mounting(stack: Stack, *names: str, **authorization: str) -> str:
+    """A task definition whose containers, of these names, have one file system at /mnt/shared."""
+    efs = {
+        "fileSystemId": "fs-12345678",
+        "transitEncryption": "ENABLED",
+        "authorizationConfig": authorization,
+    }
+    point = {"sourceVolume": "shared", "containerPath": "/mnt/shared"}
+    return stack.define(
+        containers=[{"name": name, "mountPoints": [point]} for name in names],
+        volumes=[{"name": "shared", "efsVolumeConfiguration": efs}],
+    )
+
+
+def test_what_one_task_writes_to_a_file_system_another_reads(stack: Stack) -> None:
+    definition = mounting(stack, "probe", iam="ENABLED", accessPointId="fsap-1")
+    file = "/mnt/shared/a/b.txt"
+    written = stack.stopped(stack.run(definition, "write", file, "hello")["taskArn"])
+    assert exit_codes(written) == {"probe": 0}
+    read = stack.stopped(stack.run(definition, "read", file)["taskArn"])
+    assert exit_codes(read) == {"probe": 0}
+    assert own_log(stack, "probe", read["taskArn"]) == ["hello"]
+    # By another access point it is another folder.
+    other = mounting(stack, "probe", iam="ENABLED", accessPointId="fsap-2")
+    gone = stack.stopped(stack.run(other, "read", file)["taskArn"])
+    assert exit_codes(gone) == {"probe": 1}
+
+
+def test_a_path_beside_a_file_system_is_not_in_it(stack: Stack) -> None:
+    definition = mounting(stack, "probe", iam="DISABLED")
+    arn = stack.run(definition, "say", "/mnt/shared", "/mnt/shared2", "s3:///mnt/shared")["taskArn"]
+    first, *others = own_log(stack, "probe", stack.stopped(arn)["taskArn"])
+    assert first.endswith("/volumes/fs-12345678/root")
+    assert others == ["/mnt/shared2", "s3:///mnt/shared"]
+
+
+def test_a_task_whose_role_may_not_mount_its_file_system_never_starts(stack: Stack) -> None:
+    definition = mounting(stack, "probe", iam="ENABLED", accessPointId="fsap-1")
+    statement = {
+        "Effect": "Deny",
+        "Action": "elasticfilesystem:ClientMount",
+        "Resource": "*",
+        "Condition": {"StringLike": {"elasticfilesystem:AccessPointArn": "*:access-point/fsap-1"}},
+    }
+    iam, role = stack.cloud.client("iam"), ROLE.rpartition("/")[2]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=role, PolicyName="no-mount", PolicyDocument=policy)
+    try:
+        reason = failed_start(stack, definition, "exit", "0")
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="no-mount")
+    assert "failed to invoke EFS utils commands" in reason
+    assert "elasticfilesystem:ClientMount" in reason
+    other = mounting(stack, "probe", iam="ENABLED", accessPointId="fsap-2")
+    assert exit_codes(stack.stopped(stack.run(other, "exit", "0")["taskArn"])) == {"probe": 0}
+
+
 def test_every_change_is_an_event_in_the_order_of_its_version(stack: Stack) -> None:
     arn = stack.run(stack.define(), "exit", "0")["taskArn"]
     task = stack.stopped(arn)
