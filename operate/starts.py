@@ -1,8 +1,9 @@
 """Starts and stops: of jobs, pipelines and schedules, by a person whose name is kept."""
 
 import json
+import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -162,11 +163,16 @@ def plan(stack: Stack, run: Run) -> Plan:
         why = "it ended in a Fail state, which a redrive would only enter again"
     machine = described["stateMachineArn"]
     payload: str = described["input"]
-    step = _failed_step(run)
+    step, given = _failed_step(run), json.loads(payload)
     how = "start"
-    if step is not None and _reads(stack, machine, "fromStep"):
-        payload = json.dumps({**json.loads(payload), "fromStep": step}, ensure_ascii=False)
-        how, why = "from-step", f"step {step} failed, the ones before it did not"
+    if step is not None and isinstance(given, dict) and _reads(stack, machine, "fromStep"):
+        results = results_before(
+            _history(states, run.arn), step, given.get("results") or [] if step > 1 else []
+        )
+        if step > 1 or any(results):
+            again = {**given, "fromStep": step, "results": results}
+            payload = json.dumps(again, ensure_ascii=False)
+            how, why = "from-step", f"step {step} failed, what is before it did not"
     start = Start({"Arn": machine}, payload, "", "")
     return Plan(run, how, why, replace(start, name=_free_name(states, run, machine)))
 
@@ -234,6 +240,45 @@ def _failed_step(run: Run) -> int | None:
         return None
     number = (run.reason or "").split(" ", 2)[1]
     return int(number) if number.isdecimal() else None
+
+
+def _history(states: Any, arn: str) -> Iterator[Mapping[str, Any]]:  # noqa: ANN401 -- boto3
+    for page in states.get_paginator("get_execution_history").paginate(executionArn=arn):
+        yield from page["events"]
+
+
+_STEP = re.compile(r"Step(\d+)(?:Member(\d+)(?:Kept)?)?")
+
+
+def results_before(
+    events: Iterable[Mapping[str, Any]], step: int, given: Sequence[Any]
+) -> list[Any]:
+    """What the steps before one came to, as a pipeline takes it: an entry a step.
+
+    Of a step whose members run side by side the entry is a list, with those members of the failed
+    one, too, that had ended well.
+
+    Args:
+        events: the history of the run.
+        step: the number of the step that failed.
+        given: the results that the run itself was given.
+    """
+    results: list[Any] = [*given[: step - 1], *[None] * (step - 1 - len(given[: step - 1]))]
+    members: dict[int, Any] = {}
+    for event in events:
+        details = event.get("stateExitedEventDetails") or {}
+        found = _STEP.fullmatch(details.get("name", ""))
+        if found is None or "output" not in details:
+            continue
+        number, member = int(found[1]), found[2]
+        output = json.loads(details["output"])
+        if member is None and number < step:
+            results[number - 1] = output
+        elif member is not None and number == step and output.get("status") == "SUCCEEDED":
+            members[int(member)] = output
+    if members:
+        results.append([members.get(number) for number in range(1, max(members) + 1)])
+    return results
 
 
 def _reads(stack: Stack, machine: str, member: str) -> bool:

@@ -131,7 +131,7 @@ def input_of_rule(target: Target, event: Mapping[str, Any]) -> str:
     """What a rule's target is given of an event.
 
     Raises:
-        OperateError: the target's transformer does what this tool does not.
+        OperateError: the target's transformer asks for what only EventBridge knows.
     """
     if transformer := target.get("InputTransformer"):
         return _transformed(transformer, event)
@@ -143,22 +143,38 @@ def input_of_rule(target: Target, event: Mapping[str, Any]) -> str:
 
 
 _VARIABLE = re.compile(r"<([^<>]+)>")
-_QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
+_QUOTED_OR_VARIABLE = re.compile(r'("(?:\\.|[^"\\])*")|<([^<>]+)>')
 
 
 def _transformed(transformer: Mapping[str, Any], event: Mapping[str, Any]) -> str:
-    """The template with each variable, which stands outside quotation marks, as a JSON value."""
+    """The template with its variables: as JSON values, or as text inside quotation marks.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
+    """
     template: str = transformer["InputTemplate"]
     paths: Mapping[str, str] = transformer.get("InputPathsMap") or {}
     unknown = set(_VARIABLE.findall(template)) - paths.keys()
-    if unknown or any(_VARIABLE.search(text) for text in _QUOTED.findall(template)):
+    if unknown:
         raise OperateError(
-            "the rule's input transformer has a variable inside quotation marks, or one of AWS's"
-            " own: start it by hand",
+            f"the rule's input transformer has <{min(unknown)}>, which nothing but EventBridge"
+            " knows: start it by hand",
             FAILED,
         )
     values = {name: _at(event, path) for name, path in paths.items()}
-    return _VARIABLE.sub(lambda match: json.dumps(values[match[1]], ensure_ascii=False), template)
+
+    def put_in(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return json.dumps(values[match[2]], ensure_ascii=False)
+        return _VARIABLE.sub(lambda one: _spliced(values[one[1]]), match[1])
+
+    return _QUOTED_OR_VARIABLE.sub(put_in, template)
+
+
+def _spliced(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if json.dumps(text, ensure_ascii=False) != f'"{text}"':
+        raise OperateError("a quote in the event would break the input: start it by hand", FAILED)
+    return text
 
 
 def _at(event: Mapping[str, Any], path: str) -> Any:  # noqa: ANN401 -- JSON

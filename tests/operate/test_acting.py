@@ -3,12 +3,15 @@
 import json
 import time
 from collections.abc import Generator
+from typing import Any
 
 import pytest
 
+from operate import starts
 from tests.local.probe import eventually
 from tests.operate.conftest import CommandLine, Deployed
 
+DONE = {"job": "ingest", "status": "SUCCEEDED", "execution": "arn:x", "output": {}}
 FAILING = json.dumps({"commands": ["x"], "environment": {"CODE": "3"}})
 
 
@@ -181,6 +184,7 @@ def test_a_task_is_started_as_its_trigger_started_it(
         deployed.broken.unlink()
     assert (run["kind"], run["exitCode"]) == ("task", 4)
     again = fargate_batch("retry", run["id"], "--json").json
+    assert again["started"], again
     other = fargate_batch.run(again["started"].rpartition("/")[2], "succeeded")
     assert (other["object"], other["startedBy"]) == (run["object"], run["startedBy"])
     # ECS remembers the client token: a second retry is the first.
@@ -210,3 +214,67 @@ def nothing_left(deployed: Deployed) -> Generator[None]:
     ecs, cluster = deployed.client("ecs"), deployed.outputs["clusterArn"]
     for arn in ecs.list_tasks(cluster=cluster)["taskArns"]:
         ecs.stop_task(cluster=cluster, task=arn)
+
+
+def test_a_pipeline_begins_with_the_step_that_is_named_and_is_retried_from_the_one_that_failed(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    deployed.broken.touch()
+    try:
+        date = "2030-01-31T10:00:00Z"
+        options = ("--from-step", "2", "--date", date, "--no-wait", "--json")
+        begun: str = fargate_batch("start", "nightly", *options).json["started"]
+        assert deployed.ended(begun)["error"] == "Pipeline.StepFailed"
+    finally:
+        deployed.broken.unlink()
+    identity = begun.rpartition(":")[2]
+    fargate_batch.run(identity, "failed")
+    told = fargate_batch("retry", identity, "--json").json
+    assert told["how"] == "from-step"
+    described = deployed.ended(told["started"])
+    assert described["status"] == "SUCCEEDED"
+    assert json.loads(described["input"]) == {
+        "scheduledTime": date,
+        "fromStep": 2,
+        "results": [None],
+    }
+    first, second = json.loads(described["output"])["steps"]
+    assert (first["status"], second["status"]) == ("SKIPPED", "SUCCEEDED")
+    refused = fargate_batch("start", "nightly", "--from-step", "0")
+    assert (refused.status, "0 is no number" in refused.err) == (2, True)
+
+
+def exited(name: str, output: object, kind: str = "Task") -> dict[str, Any]:
+    details = {"name": name, "output": json.dumps(output)}
+    return {"type": f"{kind}StateExited", "stateExitedEventDetails": details}
+
+
+@pytest.mark.parametrize(
+    ("events", "step", "given", "expected"),
+    [
+        ([exited("Step1", DONE)], 2, [], [DONE]),
+        (
+            [exited("Begin", {}), exited("Step1", DONE), exited("Step2", [DONE, DONE])],
+            3,
+            [],
+            [DONE, [DONE, DONE]],
+        ),
+        # A run that itself began later knows of the first what it was given.
+        ([exited("Step2", DONE)], 3, [{"job": "a"}], [{"job": "a"}, DONE]),
+        ([], 3, [], [None, None]),
+        # Of the members of the failed step those that ended well are kept.
+        (
+            [exited("Step1Member2", DONE), exited("Step1Member1", {"failure": "x"})],
+            1,
+            [],
+            [[None, DONE]],
+        ),
+        ([exited("Step1", DONE), exited("Step2Member1Kept", DONE, "Pass")], 2, [], [DONE, [DONE]]),
+        ([exited("Step2Member1", {"job": "a", "status": "FAILED"})], 2, [DONE], [DONE]),
+        ([exited("Step2Member1", DONE)], 3, [], [None, None]),
+    ],
+)
+def test_the_results_of_the_steps_before_are_handed_on(
+    events: list[dict[str, Any]], step: int, given: list[Any], expected: list[Any]
+) -> None:
+    assert starts.results_before(events, step, given) == expected
