@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from typing import Any
 from local import control
 from local.cloud import ACCOUNT, Cloud, CloudError
 from local.commands.errors import CommandError
+from local.commands.happenings import Happenings
 from local.commands.hints import SAMPLE, command_line, upload
 from local.commands.lifetime import Lifetime
 from local.commands.screen import Screen, screen
+from local.commands.stack import Stack
 from local.engine import developer, stand_ins
 from local.engine.deployment import Evaluation
 from local.engine.project import Project, ProjectError, load
@@ -23,6 +26,8 @@ from local.engine.served import ServedDeployment
 from local.engine.state import EvaluationError
 from local.faults import FAULTS, FaultError, Faults, parse
 from local.services.ecs.images import Images
+from operate import stack as stack_of
+from operate.errors import OperateError
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,20 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
     else:
         show(screen(), running, options.stack)
         how_to_use(screen(), running)
+        with _told(running, options.stack):
+            return lifetime.forever()
     return lifetime.forever()
+
+
+def _told(running: Running, name: str) -> AbstractContextManager[None]:
+    """Has what happens told, if the program left an index of its stack."""
+    cloud, outputs = running.cloud, running.evaluation.outputs
+    aws = Stack(cloud.endpoint, cloud.region, outputs).aws
+    try:
+        found = stack_of.find(aws, running.project.name, name)
+    except OperateError:
+        return contextlib.nullcontext()
+    return Happenings(found, screen()).told()
 
 
 def create(

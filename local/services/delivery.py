@@ -7,8 +7,9 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
@@ -75,6 +76,19 @@ def why(error: DeliveryError, retries: int, exhausted: Exhausted | None) -> dict
     return attributes
 
 
+_observers: list[Callable[[str, Mapping[str, str]], object]] = []
+
+
+@contextmanager
+def observe_dead_letters(callback: Callable[[str, Mapping[str, str]], object]) -> Generator[None]:
+    """Tell `callback` of every dead letter within the block: its queue's ARN, its attributes."""
+    _observers.append(callback)
+    try:
+        yield
+    finally:
+        _observers.remove(callback)
+
+
 def send_dead_letter(
     queue_arn: str, body: str, attributes: Mapping[str, str], allow: Callable[[], None]
 ) -> None:
@@ -93,6 +107,8 @@ def send_dead_letter(
         },
     }
     internals.send_message(message, queue["url"])
+    for observer in tuple(_observers):
+        observer(queue_arn, attributes)
 
 
 @dataclass(kw_only=True)
