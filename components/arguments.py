@@ -33,6 +33,7 @@ def network(config: Settings) -> c.NetworkArgs:
     return {
         "region": config.region,
         "cidr": config.network.cidr,
+        "zones": config.network.zones,
         "nat": config.network.nat,
         "vpc_id": config.network.vpc_id,
         "subnet_ids": config.network.subnet_ids,

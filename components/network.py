@@ -9,6 +9,9 @@ import pulumi_awsx as awsx
 
 from . import defaults
 from ._here import Component, known_region
+from .zones import FARGATE_ZONES
+
+ZONES = 2
 
 
 class NetworkArgs(TypedDict):
@@ -19,6 +22,9 @@ class NetworkArgs(TypedDict):
     provider."""
     cidr: NotRequired[str]
     """The IPv4 range of the new VPC, a /16 to /24. Default: 10.0.0.0/16."""
+    zones: NotRequired[Sequence[str] | None]
+    """The ids of the availability zones of the new VPC, such as apne1-az1. Default: two that have
+    Fargate."""
     nat: NotRequired[bool]
     """Whether tasks run in private subnets behind one NAT gateway, at about 45 USD a month and
     0.045 USD a GB, instead of in public subnets with a public address each. Default: False."""
@@ -58,7 +64,8 @@ class Network(Component):
             self.vpc_id = pulumi.Output.from_input(vpc_id)
             self.subnet_ids = pulumi.Output.from_input(subnet_ids)
         else:
-            vpc = _new_vpc(name, args.get("region") or known_region(self), args, child)
+            region = args.get("region") or known_region(self)
+            vpc = _new_vpc(name, region, args, _zones(self, region, args.get("zones")), child)
             self.vpc_id = vpc.vpc_id
             nat = args.get("nat", defaults.NAT)
             self.subnet_ids = vpc.private_subnet_ids if nat else vpc.public_subnet_ids
@@ -109,8 +116,34 @@ def _tasks_group(
     return group.id
 
 
+def _zones(component: Component, region: str, ids: Sequence[str] | None) -> Sequence[str] | None:
+    """The names of a new VPC's zones in this account; None if any two will do."""
+    wanted = ids or FARGATE_ZONES.get(region)
+    if wanted is None:
+        return None
+    found = aws.get_availability_zones(
+        state="available",
+        filters=[{"name": "zone-id", "values": list(wanted)}],
+        opts=pulumi.InvokeOptions(parent=component),
+    )
+    names = dict(zip(found.zone_ids, found.names, strict=True))
+    if ids is None:
+        # As they would be taken, were there no others.
+        return sorted(names.values())[:ZONES]
+    if unknown := [zone for zone in ids if zone not in names]:
+        raise pulumi.RunError(
+            f"network.zones: this account has no zone {', '.join(unknown)} in {region}: "
+            "`aws ec2 describe-availability-zones` lists the ids of those it has"
+        )
+    return [names[zone] for zone in ids]
+
+
 def _new_vpc(
-    name: str, region: str, args: NetworkArgs, opts: pulumi.ResourceOptions
+    name: str,
+    region: str,
+    args: NetworkArgs,
+    zones: Sequence[str] | None,
+    opts: pulumi.ResourceOptions,
 ) -> awsx.ec2.Vpc:
     nat = args.get("nat", defaults.NAT)
     subnets = [awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.PUBLIC)]
@@ -120,7 +153,8 @@ def _new_vpc(
         name,
         cidr_block=args.get("cidr", defaults.CIDR),
         enable_dns_hostnames=True,
-        number_of_availability_zones=2,
+        number_of_availability_zones=ZONES if zones is None else None,
+        availability_zone_names=zones,
         subnet_strategy=awsx.ec2.SubnetAllocationStrategy.AUTO,
         subnet_specs=subnets,
         nat_gateways=awsx.ec2.NatGatewayConfigurationArgs(

@@ -13,6 +13,9 @@ class PlatformNetworkArgs(TypedDict):
 
     cidr: NotRequired[str]
     """The IPv4 range of the new VPC, a /16 to /24. Default: 10.0.0.0/16."""
+    zones: NotRequired[Sequence[str]]
+    """The ids of the availability zones of the new VPC, 1 to 3, such as apne1-az1. Default: two
+    that have Fargate."""
     nat: NotRequired[bool]
     """Whether tasks run in private subnets behind one NAT gateway, at about 45 USD a month and
     0.045 USD a GB, instead of in public subnets with a public address each. Default: False."""

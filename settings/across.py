@@ -8,6 +8,7 @@ import pulumi
 
 from .refusals import PROJECT
 from .stack import Settings
+from .zones import FARGATE_ZONES
 
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
 RULES_PER_BUS = 300
@@ -26,6 +27,7 @@ STEP_BYTES = 3300
 def disagreements(settings: Settings) -> Iterable[str]:
     """What no part of the configuration can tell by itself."""
     yield from _unknown_jobs(settings)
+    yield from _zones(settings)
     yield from _buckets(settings)
     yield from _pipelines_and_their_uploads(settings)
     yield from _same_physical_names(settings)
@@ -74,6 +76,16 @@ def _pipelines_and_their_uploads(settings: Settings) -> Iterable[str]:
                 )
         if name not in started and pipeline.schedule is None:
             yield f"{PROJECT}:pipelines.{name}.schedule: missing; no upload starts it either"
+
+
+def _zones(settings: Settings) -> Iterable[str]:
+    has = FARGATE_ZONES.get(settings.region or "")
+    for zone in settings.network.zones or ():
+        if has is not None and zone not in has:
+            yield (
+                f"{PROJECT}:network.zones: there is no Fargate in {zone}; in {settings.region} it "
+                f"is in {', '.join(has)}"
+            )
 
 
 def _buckets(settings: Settings) -> Iterable[str]:

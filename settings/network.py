@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from . import defaults
-from .values import Section, matching
+from .values import Section, each_once, matching
 
 
 def _cidr(value: str) -> str:
@@ -42,9 +42,18 @@ class JobNetworkSettings(Section):
         return self
 
 
+ZoneId = Annotated[
+    str, matching(r"[a-z]+\d+-az\d+", "must be an availability zone's id, such as apne1-az1")
+]
+
+
 class NetworkSettings(Section):
     """A new VPC, or the ids of an existing one."""
 
+    zones: (
+        Annotated[tuple[ZoneId, ...], Field(min_length=1, max_length=3), AfterValidator(each_once)]
+        | None
+    ) = None
     cidr: Annotated[str, AfterValidator(_cidr)] = defaults.CIDR
     nat: bool = defaults.NAT
     vpc_id: Annotated[str, matching(r"vpc-[0-9a-f]+", "must be a VPC's id, vpc-…")] | None = None
@@ -58,8 +67,8 @@ class NetworkSettings(Section):
             raise ValueError("an existing network needs both vpcId and subnetIds")
         if self.security_group_ids is not None and self.vpc_id is None:
             raise ValueError("securityGroupIds are of an existing network: give its vpcId")
-        if self.vpc_id is not None and self.model_fields_set & {"cidr", "nat"}:
-            raise ValueError("cidr and nat are for a new network, vpcId for an existing one")
+        if self.vpc_id is not None and self.model_fields_set & {"cidr", "nat", "zones"}:
+            raise ValueError("cidr, nat and zones are for a new network, vpcId for an existing one")
         return self
 
     @property

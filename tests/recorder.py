@@ -270,7 +270,7 @@ class _Monitor(wire.Monitor):
             ),
         )
 
-    def invoke(self, token: str, arguments: Properties) -> Properties:  # noqa: ARG002 as Monitor has it
+    def invoke(self, token: str, arguments: Properties) -> Properties:
         """Answer the functions that say where the program runs."""
         answers: dict[str, Properties] = {
             "aws:index/getCallerIdentity:getCallerIdentity": {"id": ACCOUNT, "accountId": ACCOUNT},
@@ -283,6 +283,16 @@ class _Monitor(wire.Monitor):
             "aws:index/getPartition:getPartition": {"id": "aws", "partition": "aws"},
             "aws:ssm/getParametersByPath:getParametersByPath": {"id": "none", "names": []},
         }
+        if token == "aws:index/getAvailabilityZones:getAvailabilityZones":
+            # This account's names of them, and none of the third.
+            names = {"apne1-az4": "a", "apne1-az2": "d", "apne1-az1": "c", "usw1-az1": "b"}
+            [asked] = arguments["filters"]
+            ids = [zone for zone in asked["values"] if zone in names]
+            return {
+                "id": REGION,
+                "zoneIds": ids,
+                "names": [f"{REGION}{names[zone]}" for zone in ids],
+            }
         return answers[token]
 
 

@@ -133,6 +133,6 @@ def test_a_default_in_a_docstring_is_the_default(name: str, key: str, default: s
         assert default == (str(value[0]) if isinstance(value, tuple) else str(value))
 
 
-@pytest.mark.parametrize("name", ["defaults.py", "outcomes.py"])
+@pytest.mark.parametrize("name", ["defaults.py", "outcomes.py", "placeholders.py", "zones.py"])
 def test_what_settings_and_components_both_say_is_written_once(name: str) -> None:
     assert (ROOT / "settings" / name).readlink() == Path("..", "components", name)

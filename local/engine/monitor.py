@@ -91,6 +91,7 @@ def forget_program(root: Path) -> None:
 
 
 AUTHORIZATION = "aws:ecr/getAuthorizationToken:getAuthorizationToken"
+ZONES = "aws:index/getAvailabilityZones:getAvailabilityZones"
 PARAMETERS = "aws:ssm/getParametersByPath:getParametersByPath"
 MADE_UP_ACCOUNT = "123456789012"
 
@@ -149,17 +150,27 @@ class DryProvider:
             case _:
                 return {}
 
-    def invoke(self, token: str, arguments: Properties) -> Properties:  # noqa: ARG002 -- as Provider has it
+    def invoke(self, token: str, arguments: Properties) -> Properties:
         """Answer the calls that say where the program runs."""
         if token == AUTHORIZATION:
             return {"userName": "AWS", "password": "none"}
         if token == PARAMETERS:
             return {"names": [], "id": "none"}
+        if token == ZONES:
+            return zones_by_id(arguments, self._region)
         return who_and_where(token, MADE_UP_ACCOUNT, self._region)
 
     def not_honoured(self) -> tuple[str, ...]:
         """Nothing: no cloud was asked."""
         return ()
+
+
+def zones_by_id(arguments: Properties, region: str) -> Properties:
+    """The zones whose ids are asked for: which those are differs by account."""
+    [asked] = [one for one in arguments["filters"] if one["name"] == "zone-id"]
+    ids: list[str] = asked["values"]
+    names = [f"{region}{letter}" for letter, _ in zip("abc", ids, strict=False)]
+    return {"id": region, "names": names, "zoneIds": ids[: len(names)]}
 
 
 def who_and_where(token: str, account: str, region: str) -> Properties:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pulumi
 import pytest
 
 from components import Network
@@ -24,7 +25,7 @@ def test_a_new_vpc_has_two_zones_public_subnets_and_an_endpoint_for_s3() -> None
     assert vpc.inputs == {
         "cidrBlock": "10.9.0.0/16",
         "enableDnsHostnames": True,
-        "numberOfAvailabilityZones": 2,
+        "availabilityZoneNames": ["ap-northeast-1a", "ap-northeast-1c"],
         "subnetStrategy": "Auto",
         "subnetSpecs": [{"type": "Public"}],
         "natGateways": {"strategy": "None"},
@@ -33,6 +34,20 @@ def test_a_new_vpc_has_two_zones_public_subnets_and_an_endpoint_for_s3() -> None
             {"serviceName": "com.amazonaws.ap-northeast-1.s3", "vpcEndpointType": "Gateway"}
         ],
     }
+
+
+def test_zones_that_have_fargate_are_found_by_their_ids() -> None:
+    def zones(**args: Any) -> Any:  # noqa: ANN401 any key of the Args, JSON
+        vpc = one(network(**args).resources, type="Vpc").inputs
+        assert ("numberOfAvailabilityZones" in vpc) is ("availabilityZoneNames" not in vpc)
+        return vpc.get("availabilityZoneNames", vpc.get("numberOfAvailabilityZones"))
+
+    assert zones(region="us-east-1") == 2
+    # Of the three in Tokyo, the first two by name; az3 is none of them.
+    assert zones(region=REGION) == [f"{REGION}a", f"{REGION}c"]
+    assert zones(region=REGION, zones=["apne1-az2", "apne1-az4"]) == [f"{REGION}d", f"{REGION}a"]
+    with pytest.raises(pulumi.RunError, match=r"this account has no zone apne1-az9 in us-east-1"):
+        network(region="us-east-1", zones=["apne1-az1", "apne1-az9"])
 
 
 def test_with_nat_tasks_run_in_private_subnets_behind_one_gateway() -> None:

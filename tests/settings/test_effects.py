@@ -48,6 +48,7 @@ ENTRIES = {
 # Another value than the key has in BASE, by the last parts of its path.
 VALUES: dict[str, Any] = {
     "network.cidr": "10.7.0.0/16",
+    "network.zones": ["apne1-az2"],
     "network.nat": True,
     "network.vpcId": "vpc-2",
     "network.subnetIds": ["subnet-2"],

@@ -152,7 +152,21 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     (
         {"network": {"vpcId": "vpc-1", "subnetIds": ["subnet-1"], "nat": True}},
-        "network: cidr and nat are for a new network, vpcId for an existing one",
+        "network: cidr, nat and zones are for a new network, vpcId for an existing one",
+    ),
+    (
+        {"network": {"zones": ["ap-northeast-1a"]}},
+        (
+            "network.zones[0]: must be an availability zone's id, such as apne1-az1 "
+            '(is: "ap-northeast-1a")'
+        ),
+    ),
+    (
+        {"network": {"zones": ["apne1-az1", "apne1-az3"]}},
+        (
+            "network.zones: there is no Fargate in apne1-az3; in ap-northeast-1 it is in "
+            "apne1-az1, apne1-az2, apne1-az4"
+        ),
     ),
     ({"network": {"cidr": "10.0.0.0/8"}}, f'network.cidr: {A_CIDR} (is: "10.0.0.0/8")'),
     ({"network": {"cidr": "10.0.0.0/25"}}, f'network.cidr: {A_CIDR} (is: "10.0.0.0/25")'),

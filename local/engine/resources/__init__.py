@@ -6,7 +6,14 @@ from collections.abc import Callable
 from botocore.exceptions import ClientError
 
 from local.engine.deployment import Deployment, Evaluation
-from local.engine.monitor import AUTHORIZATION, PARAMETERS, update, who_and_where
+from local.engine.monitor import (
+    AUTHORIZATION,
+    PARAMETERS,
+    ZONES,
+    update,
+    who_and_where,
+    zones_by_id,
+)
 from local.engine.project import Project
 from local.engine.resources import (
     containers,
@@ -149,6 +156,8 @@ class CloudProvider:
                 for one in page["Parameters"]
             ]
             return {"names": found, "id": arguments["path"]}
+        if token == ZONES:
+            return zones_by_id(arguments, self.context.region)
         return who_and_where(token, self.context.account, self.context.region)
 
     def not_honoured(self) -> tuple[str, ...]:
