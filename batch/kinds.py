@@ -20,6 +20,7 @@ _JSON = r"^-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$"
 _NO_NUMBER = r"^(?:[nN][aA][nN]|-?[iI]nf(?:inity)?)$"
 _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
 _INSTANT = rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_CLOCK}$"
+_INSTANT_LENGTHS = {len("2026-04-01 09:05"), len("2026-04-01 09:05:00")}
 _ZONED = rf"^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}[ T]{_CLOCK}) ?(Z|[-+][0-9]{{2}}(?::?[0-9]{{2}})?)$"
 _YEAR_1 = -62_135_596_800_000_000
 _TIME = r"^[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{0,5}[1-9])?$"
@@ -139,9 +140,11 @@ def _declared_bigint(text: Values) -> Values:
 
 def _double(text: Values) -> Values:
     text = _trimmed(text)
-    plain = _matches(text, _PLAIN)
-    if pc.all(plain).as_py() is False:
-        _require(pc.or_(plain, _matches(text, _NO_NUMBER)))
+    if _has(text, b"eEnNiI+"):
+        _require(pc.or_(_matches(text, _PLAIN), _matches(text, _NO_NUMBER)))
+    else:
+        # Of other characters Arrow takes the plain numbers, and those with zeros before them.
+        _require(pc.invert(_matches(text, "^-?0[0-9]")))
     return _exact(text)
 
 
@@ -236,7 +239,10 @@ def _since_year_1(days: Values, first: int) -> Values:
 
 def _timestamp(text: Values) -> Values:
     text = _iso(text)
-    _require(_matches(text, _INSTANT))
+    # Of these lengths Arrow takes nothing else.
+    of_all = pc.min_max(lengths(text))
+    if of_all["min"] != of_all["max"] or of_all["max"].as_py() not in _INSTANT_LENGTHS:
+        _require(_matches(text, _INSTANT))
     return _since_year_1(pc.cast(text, pa.timestamp("us")), _YEAR_1)
 
 

@@ -84,6 +84,7 @@ class Records:
         self._delimiter = ord(shape.delimiter)
         self._ends = (b"\n", b"\r") if shape.returns else (b"\n",)
         self._rejects = rejects
+        self._answers = np.empty((2, WINDOW), np.bool_)
         # Of the window's beginning:
         self._line = line
         self._last = _LF
@@ -159,7 +160,7 @@ class Records:
         cut = int(stops[-1]) + 1 if stops.size else 0
         invalid = marks.at[marks.byte == INVALID]
         physical = marks.at[marks.breaks]
-        kept = self._judge(data, a, stops, np.diff(last, prepend=-1), physical, invalid)
+        kept = self._judge(data, a, stops, _steps(last), physical, invalid)
         if marks.odd < a.size:
             return *kept, self._odd(data, cut, marks.odd, physical)
         # The record that is cut by the window's end.
@@ -182,14 +183,11 @@ class Records:
     def _marks(self, data: bytes, ahead: _Bytes) -> "_Marks":
         """Find what separates cells and records, and the first thing that has to be looked at."""
         a = ahead[:-1]
-        mask = (a == self._delimiter) | (a == _LF)
+        others = [_LF]
         if self._shape.quoting:
-            mask |= a == _QUOTE
-        if b"\r" in data:
-            mask |= a == _CR
-        if b"\xff" in data:
-            mask |= a == INVALID
-        at = np.flatnonzero(mask)
+            others.append(_QUOTE)
+        others += [byte for byte in (_CR, INVALID) if byte in data]
+        at = np.flatnonzero(self._equal(a, others))
         byte = a[at]
         breaks = byte == _LF
         outside = np.ones(at.size, np.bool_)
@@ -208,6 +206,17 @@ class Records:
             else:
                 odd = min([odd, *at[lone & outside][:1].tolist()])
         return _Marks(at, byte, breaks, outside, odd, quoted)
+
+    def _equal(self, a: _Bytes, others: list[int]) -> _Answers:
+        """Say which bytes are the delimiter or one of the others, in memory that is used again."""
+        if self._answers.shape[1] < a.size:
+            self._answers = np.empty((2, a.size), np.bool_)
+        found, one = self._answers[:, : a.size]
+        np.equal(a, self._delimiter, out=found)
+        for byte in others:
+            np.equal(a, byte, out=one)
+            np.logical_or(found, one, out=found)
+        return found
 
     def _begin_anew(self) -> None:
         self._begun, self._begun_bytes, self._begun_cells = [], 0, 0
@@ -260,12 +269,13 @@ class Records:
         spoilt[0] |= self._begun_invalid
         skipped = blank & (self._shape.width > 1)
         rejected = (long | wrong | spoilt) & ~skipped
+        dropped = rejected | skipped
         prefix = b"".join(self._begun)
         end = int(stops[-1]) + 1
-        if not (rejected | skipped).any():
+        if not dropped.any():
             return prefix + data[:end] if prefix else data[:end], lines
         self._reject(rejected, long, spoilt, widths, lines)
-        keep = ~(rejected | skipped)
+        keep = ~dropped
         taken = a[:end][np.repeat(keep, stops - begins + 1)].tobytes()
         return (prefix + taken if keep[0] else taken), lines[keep]
 
@@ -382,6 +392,14 @@ class Records:
     def _quote(self, cells: list[str]) -> bytes:
         quoted = (f'"{cell.replace(chr(_QUOTE), chr(_QUOTE) * 2)}"' for cell in cells)
         return (self._shape.delimiter.join(quoted) + "\n").encode("latin-1")
+
+
+def _steps(places: _Places) -> _Places:
+    """Return how far each place is from the one before it; the first from -1."""
+    steps = places.copy()
+    steps[1:] -= places[:-1]
+    steps[:1] += 1
+    return steps
 
 
 def _before_line_feed(a: _Bytes, closers: _Places) -> _Answers:

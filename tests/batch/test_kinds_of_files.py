@@ -188,6 +188,7 @@ def test_a_header_is_told_by_types_and_repetition(ingest: Ingest, body: str, hea
             3,
             ["id", "name", "qty"],
         ),
+        ("売上一覧,,\nid,name,n\n1,a,2\n2,b,3\n", 1, ["id", "name", "n"]),
         ("売上一覧,,\n,,\nid,name,n\n1,a,2\n2,b,3\n", 2, ["id", "name", "n"]),
         ("# made by x, at 10\n# y\nid;name\n1;a\n2;b\n", 2, ["id", "name"]),
         ("\n\nid,name\n1,a\n2,b\n", 2, ["id", "name"]),
@@ -396,6 +397,11 @@ def test_what_is_declared_of_text_holds_for_the_text_of_json_only(ingest: Ingest
     done = ingest(body, decimal=",", null_values=("-", "-9.0"))
     assert done.types == {"a": "DECIMAL(38,2)", "b": "VARCHAR", "c": "DOUBLE"}
     assert [row[1:] for row in done.rows] == [(None, -9.0), ("x", 2.0)]
+
+
+def test_numbers_that_are_written_otherwise_than_they_are_read_are_text(ingest: Ingest) -> None:
+    done = ingest(b"a,b,c,d,e\n00.5,-01.5,1.5e3,-.5,5.\n1.5,2.5,1,1.5,1.5\n", header=True)
+    assert list(done.types.values()) == ["VARCHAR", "VARCHAR", "VARCHAR", "DOUBLE", "DOUBLE"]
 
 
 def test_a_point_where_a_comma_is_declared_costs_its_row_only(ingest: Ingest) -> None:

@@ -147,6 +147,20 @@ def test_a_quote_closed_by_one_that_opens_rejects_the_lines_between() -> None:
     assert [row.line for row in rejects.rows] == [1, 2, 3]
 
 
+def test_text_behind_a_closing_quote_rejects_its_line_alone() -> None:
+    kept, rejects, _ = found(b'1,"x"y\n2,"z"\n3,w\n', 2)
+    assert kept == [(2, ["2", "z"]), (3, ["3", "w"])]
+    assert [(row.line, row.reason) for row in rejects.rows] == [(1, BAD_QUOTE)]
+
+
+def test_blank_lines_are_neither_kept_nor_rejected_among_those_that_are() -> None:
+    kept, rejects, good = found(b"1,2\n\n3\n\r\n4,5\n\n", 2)
+    assert (kept, good) == ([(1, ["1", "2"]), (5, ["4", "5"])], 2)
+    assert [row.line for row in rejects.rows] == [3]
+    kept, rejects, good = found(b"1,2\n\n3,4\n", 2)
+    assert (kept, good, rejects.count) == ([(1, ["1", "2"]), (3, ["3", "4"])], 2, 0)
+
+
 def test_an_open_quote_that_goes_on_for_longer_than_a_row_may_be_is_no_row() -> None:
     line = b"2," + b"y" * 97 + b"\n"
     lines = ROW_BYTES // len(line) + 10
