@@ -366,6 +366,12 @@ access_denied: Replaced[..., Any] = Replaced(
     *("resource_arn", "explicit_deny", "resource_policy_arn"),
     reason="The refusal names the permission that is missing, of several that were asked for.",
 )
+pin_body: Function[[Any], None] = Function("core.iam_evaluator.pin_signed_body", "body")
+chunk_signatures: Replaced[[Any, str, Any, bytes], bool] = Replaced(
+    "core.sigv4._chunk_signatures_match",
+    *("body", "seed", "signature", "key"),
+    reason="It takes the chunks from a body in memory.",
+)
 pin_origin: Function[[str, bool], None] = Function(
     "core.iam_evaluator.pin_request_origin", "source_ip", "secure_transport"
 )

@@ -6,6 +6,7 @@ a body otherwise is replaced here, so that no object is in memory.
 
 import base64
 import hashlib
+import hmac
 import os
 import re
 import tempfile
@@ -14,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
 from local.gate import Message, Receive
@@ -130,6 +132,13 @@ class _Spool:
         return self._length
 
 
+class _SignedChunk(NamedTuple):
+    """What a chunk was signed with, and what its data hashes to."""
+
+    signature: str
+    sha256: str
+
+
 class _Chunks:
     """Undoes aws-chunked as it arrives: chunks with their sizes, then trailing headers.
 
@@ -142,6 +151,8 @@ class _Chunks:
         self._of_chunk = 0
         self._in_chunk = False
         self._in_trailer = False
+        self._digest = hashlib.sha256()
+        self.signed: list[_SignedChunk] = []
 
     def write(self, data: bytes) -> None:
         self._left += data
@@ -153,7 +164,7 @@ class _Chunks:
                 if len(self._left) > _LINE_BYTES:
                     raise _incomplete()
                 return
-            self._begin(line.partition(b";")[0].strip())
+            self._begin(line)
             self._left = rest
         if len(self._left) > _LINE_BYTES:
             raise _incomplete()
@@ -161,6 +172,8 @@ class _Chunks:
     def _within_chunk(self) -> bool:
         part = self._left[: self._of_chunk]
         self._take(part)
+        if self.signed:
+            self._digest.update(part)
         self._of_chunk -= len(part)
         del self._left[: len(part)]
         if self._of_chunk or len(self._left) < 2:
@@ -169,14 +182,26 @@ class _Chunks:
             raise _incomplete()
         del self._left[:2]
         self._in_chunk = False
+        self._finish()
         return True
 
-    def _begin(self, size: bytearray) -> None:
+    def _finish(self) -> None:
+        if self.signed:
+            self.signed[-1] = self.signed[-1]._replace(sha256=self._digest.hexdigest())
+
+    def _begin(self, line: bytearray) -> None:
+        head, _, signature = line.partition(b";chunk-signature=")
+        size = head.partition(b";")[0].strip()
+        if signature:
+            self._digest = hashlib.sha256()
+            self.signed.append(_SignedChunk(signature.decode("ascii", "replace").strip(), ""))
         if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
             raise _incomplete()
         self._of_chunk = int(size, 16)
         self._in_chunk = self._of_chunk > 0
         self._in_trailer = not self._in_chunk
+        if self._in_trailer:
+            self._finish()
 
     def end(self) -> dict[str, str]:
         """The headers that came last."""
@@ -225,6 +250,8 @@ async def received(receive: Receive, headers: dict[str, str], folder: Path) -> b
         except OSError as error:
             raise BadRequest("InternalError", f"{folder}: {error.strerror}", 500) from None
     trailer = chunks.end() if in_chunks else {}
+    if headers.get("x-amz-content-sha256", "").startswith("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"):
+        internals.pin_body(chunks.signed)
     announced = [one.strip().lower() for one in headers.get("x-amz-trailer", "").split(",")]
     decoded = headers.get("x-amz-decoded-content-length", str(len(spool)))
     if (
@@ -276,6 +303,20 @@ def _check_md5(headers: Mapping[str, str], body: bytes | Body) -> Response | Non
         return None
     # The one or the other is not what the header says, which is wrong.
     return check(headers, b"") or check(headers, b"\0")
+
+
+def _chunks_match(body: list[_SignedChunk], seed: str, signature: Any, key: bytes) -> bool:  # noqa: ANN401 - MiniStack's HeaderSignature
+    # Each is signed with the signature before it:
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html
+    scope = f"{signature.date_stamp}/{signature.region}/{signature.service}/aws4_request"
+    first = "AWS4-HMAC-SHA256-PAYLOAD", signature.amz_date, scope
+    previous = seed
+    for chunk in body:
+        text = "\n".join((*first, previous, hashlib.sha256(b"").hexdigest(), chunk.sha256))
+        previous = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(previous.encode(), chunk.signature.encode()):
+            return False
+    return bool(body)
 
 
 def _whole(bucket_name: str, key: str, version_id: str | None = None) -> bytes | None:
@@ -402,4 +443,5 @@ def install() -> None:
     internals.object_checksum.replace(_checksum)
     internals.check_md5.replace(_check_md5)
     internals.object_data.replace(_whole)
+    internals.chunk_signatures.replace(_chunks_match)
     internals.complete_upload.replace(_complete)

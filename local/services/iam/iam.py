@@ -483,6 +483,6 @@ def install(cloud: Runtime) -> None:
     _region.append(cloud.region)
     cloud.on_close(_region.pop)
     policies.install()
-    keys.forget()
+    keys.install(cloud.account)
     requests.install()
     cloud.on_close(forget)

@@ -4,6 +4,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#iden
 """
 
 import hmac
+import re
 import time
 
 from local.ministack import internals
@@ -17,9 +18,13 @@ _WRONG_TOKEN = ("InvalidToken", "The provided token is malformed or otherwise in
 _issued: set[str] = set()
 
 
-def forget() -> None:
-    """Forget the keys of an earlier cloud."""
+_account: list[str] = []
+
+
+def install(account: str) -> None:
+    """Take keys for a cloud of one account, and forget those of an earlier one."""
     _issued.clear()
+    _account[:] = [account]
 
 
 def problem(key: str, token: str) -> tuple[str, str] | None:
@@ -34,18 +39,25 @@ def problem(key: str, token: str) -> tuple[str, str] | None:
         return _WRONG_TOKEN if token else _UNKNOWN
     if key in _users_keys():
         return _WRONG_TOKEN if token else None
+    if _is_another_account(key):
+        return _UNKNOWN[0], f"This cloud has no account {key}: it has {_account[0]} alone."
     return _UNKNOWN if token or not is_developers(key) else None
 
 
 def is_developers(key: str) -> bool:
     """Whether a key stands for the account itself: whoever reaches loopback may, by any name.
 
-    A key that looks temporary never does, nor one that is a user's or was, in whichever letters.
+    A key that looks temporary never does, nor one that is a user's or was, in whichever letters,
+    nor the number of another account, in which MiniStack would act.
     """
-    if key in internals.sessions() or key in _users_keys():
+    if _is_another_account(key) or key in internals.sessions() or key in _users_keys():
         return False
     capitals = key.upper()
     return not capitals.startswith(_TEMPORARY) and capitals not in _issued
+
+
+def _is_another_account(key: str) -> bool:
+    return re.fullmatch("[0-9]{12}", key) is not None and key not in _account
 
 
 def _users_keys() -> set[str]:

@@ -5,6 +5,7 @@ can be withheld for a while to see who needs it.
 """
 
 import contextlib
+import dataclasses
 import functools
 import json
 import re
@@ -68,6 +69,7 @@ class Match:
 _decisions: deque[Decision] = deque(maxlen=KEPT_DECISIONS)
 _withheld: set[tuple[Statement, str | None]] = set()
 _matches: ContextVar[list[Match] | None] = ContextVar("matches", default=None)
+_of_any: ContextVar[bool] = ContextVar("of_any", default=False)
 
 
 def decisions() -> list[Decision]:
@@ -237,6 +239,8 @@ def evaluate(ctx: Any, policies: list[list[Any]], *limits: list[list[Any]]) -> A
         if _withheld
         else [policies, *limits]
     )
+    if _of_any.get():
+        layers = [[[_wide(one) for one in policy] for policy in layer] for layer in layers]
     result = internals.evaluate.original(ctx, *layers)
     noted = _matches.get()
     if noted is not None:
@@ -249,15 +253,27 @@ def evaluate(ctx: Any, policies: list[list[Any]], *limits: list[list[Any]]) -> A
     return result
 
 
+def _wide(statement: Any) -> Any:  # noqa: ANN401 - MiniStack's ParsedStatement
+    if statement.effect != "Deny":
+        return statement
+    wide = dataclasses.replace(statement, resources=["*"], not_resources=[])
+    wide.origin = getattr(statement, "origin", None)
+    return wide
+
+
 @contextlib.contextmanager
-def matches() -> Generator[list[Match]]:
-    """What `evaluate` finds in this thread or task, in order."""
+def matches(*, of_any: bool = False) -> Generator[list[Match]]:
+    """What `evaluate` finds in this thread or task, in order.
+
+    With `of_any` the request may be for any resource, so a Deny of one denies it.
+    """
     found: list[Match] = []
-    token = _matches.set(found)
+    token, wide = _matches.set(found), _of_any.set(of_any)
     try:
         yield found
     finally:
         _matches.reset(token)
+        _of_any.reset(wide)
 
 
 def _role_policies(role_name: str, account_id: str) -> list[list[Any]]:

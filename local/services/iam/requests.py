@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import unquote
 
+from botocore.model import OperationNotFoundError
+
 from local.ministack import front, internals
+from local.ministack.models import model
 from local.services.iam import keys
 from local.services.iam.objects import key_permissions
 from local.services.iam.permissions import Permission, cluster_arn, on_task, run_task
@@ -20,10 +23,14 @@ from local.services.stepfunctions.tokens import machine_of
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """The rest of what one request asks: its condition keys, and further permissions."""
+    """The rest of what one request asks: its condition keys, and further permissions.
+
+    `unknown` says that its resource is none that can be told.
+    """
 
     context: Context = field(default_factory=dict[str, str | list[str]])
     further: tuple[Permission, ...] = ()
+    unknown: bool = False
 
 
 _asked: ContextVar[_Asked] = ContextVar("asked")
@@ -212,6 +219,7 @@ def _resource_arn(
     named = internals.resource_of_request.original(
         service, method, path, headers, body, query_params, region, account_id
     )
+    _asked.set(_Asked(unknown=named == "*"))
     permissions_of = _NAMED_HERE.get(service)
     if permissions_of is None and service != "scheduler":
         return named
@@ -253,10 +261,11 @@ def _enforce(
         iam_action = iam_action.removesuffix("Batch")
     first = Permission(iam_action, resource_arn, {**(service_context or {}), **asked.context})
     missing = _missing_object(resource_arn) if iam_action == "s3:GetObject" else []
+    of_any = asked.unknown and _names_a_resource(service, iam_action)
     for need in (first, *missing, *asked.further):
         # By its own service a key's policy is found, which must allow it as well.
         its = "kms" if need.action.startswith("kms:") else service
-        with matches() as found:
+        with matches(of_any=of_any and need is first) as found:
             denied = internals.enforce.original(
                 access_key_id, need.action, its, region, need.resource, dict(need.context)
             )
@@ -268,6 +277,17 @@ def _enforce(
             _refused.set((need.action, need.resource))
             return denied
     return None
+
+
+def _names_a_resource(service: str, action: str) -> bool:
+    """Whether a request may be for a resource of its own: one without any parameter is not."""
+    if service == "s3":
+        return False
+    try:
+        shape = model(service).operation_model(action.partition(":")[2]).input_shape
+    except (KeyError, OperationNotFoundError):
+        return True
+    return shape is not None and bool(cast("Any", shape).required_members)
 
 
 def _nobody_but_the_account(access_key_id: str, iam_action: str, service: str, region: str) -> Any:  # noqa: ANN401 - as above

@@ -1,5 +1,7 @@
 """Who may do what in the laptop's cloud: each rule both ways, over HTTP and between services."""
 
+import hashlib
+import http.client
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +10,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 import local.cloud
@@ -601,6 +606,82 @@ def test_a_task_reads_and_writes_the_objects_its_role_names_and_no_others(
     assert refusal(s3.create_multipart_upload, Bucket=bucket, Key="in/b")[0] == "AccessDenied"
 
 
+@pytest.mark.parametrize("wrong", [None, "seed", "first", "last", "data"])
+def test_chunks_are_held_to_the_signatures_they_were_sent_with(
+    cloud: Cloud,
+    role: Callable[..., str],
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: str | None,
+) -> None:
+    session = iam.start_session(
+        role(allow("s3:PutObject", f"arn:aws:s3:::{bucket}/*")),
+        *("ecs-tasks.amazonaws.com", "task"),
+        source_arn=TASK,
+    )
+    parts = (b"r" * 300_000, b"end", b"")
+    request = AWSRequest(
+        "PUT",
+        f"{cloud.endpoint}/{bucket}/chunks",
+        headers={
+            "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+            "x-amz-decoded-content-length": str(sum(map(len, parts))),
+        },
+    )
+    signer = S3SigV4Auth(
+        Credentials(session.access_key_id, session.secret_access_key, session.session_token),
+        *("s3", REGION),
+    )
+    monkeypatch.setattr(signer, "payload", lambda _: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+    signer.add_auth(request)
+    signed, _, seed = request.headers["Authorization"].rpartition("=")
+    if wrong == "seed":
+        request.headers.replace_header("Authorization", f"{signed}={seed[::-1]}")
+    sent, previous = b"", seed
+    for name, part in zip(("first", "last", "end"), parts, strict=True):
+        digests = [hashlib.sha256(one).hexdigest() for one in (b"", part)]
+        text = "\n".join(
+            [
+                "AWS4-HMAC-SHA256-PAYLOAD",
+                request.context["timestamp"],
+                signer.credential_scope(request),
+                *(previous, *digests),
+            ]
+        )
+        previous = signer.signature(text, request)
+        told = previous[::-1] if name == wrong else previous
+        body = part[:-1] + b"?" if wrong == "data" and name == "last" else part
+        sent += b"%x;chunk-signature=%s\r\n%s\r\n" % (len(part), told.encode(), body)
+    headers = dict(request.headers.items())
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.port)
+    connection.request("PUT", f"/{bucket}/chunks", sent, headers)
+    answer = connection.getresponse()
+    code = b"" if wrong is None else b"<Code>SignatureDoesNotMatch</Code>"
+    assert (answer.status, code in answer.read()) == (200 if wrong is None else 403, True)
+    connection.close()
+
+
+def test_a_deny_counts_where_the_resource_of_a_request_cannot_be_told(
+    as_role: Callable[..., Any],
+) -> None:
+    deny = {"Effect": "Deny", "Action": "sns:*", "Resource": TOPIC}
+    sns = as_role("sns", allow("sns:*", "*"), deny)
+    wanted = {"SubscriptionArn": f"{TOPIC}:of-nobody"}
+    assert refusal(sns.get_subscription_attributes, **wanted)[0] == "AuthorizationError"
+    assert "explicit deny" in refusal(sns.get_subscription_attributes, **wanted)[1]
+    assert sns.list_topics()["ResponseMetadata"]["HTTPStatusCode"] == 200
+    free = as_role("sns", allow("sns:*", "*"))
+    assert refusal(free.get_subscription_attributes, **wanted)[0] == "NotFound"
+
+
+def test_a_deny_of_a_bucket_does_not_forbid_listing_the_others(
+    as_role: Callable[..., Any], bucket: str
+) -> None:
+    deny = {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::others"}
+    listed = as_role("s3", allow("s3:*", "*"), deny).list_buckets()["Buckets"]
+    assert bucket in [one["Name"] for one in listed]
+
+
 def test_a_missing_object_is_404_only_to_who_may_list_the_bucket(
     as_role: Callable[..., Any], bucket: str
 ) -> None:
@@ -753,6 +834,17 @@ def test_the_account_itself_may_do_everything_and_is_not_recorded(cloud: Cloud) 
     client_with(cloud, "s3", "test", "test").list_buckets()
     cloud.client("s3").list_buckets()
     assert iam.decisions() == []
+
+
+def test_the_number_of_another_account_is_no_key(cloud: Cloud) -> None:
+    own = client_with(cloud, "sts", ACCOUNT, "any").get_caller_identity()
+    assert own["Account"] == ACCOUNT
+    sts, s3 = (client_with(cloud, service, "999988887777", "any") for service in ("sts", "s3"))
+    assert refusal(sts.get_caller_identity) == (
+        "InvalidClientTokenId",
+        f"This cloud has no account 999988887777: it has {ACCOUNT} alone.",
+    )
+    assert refusal(s3.list_buckets)[0] == "InvalidAccessKeyId"
 
 
 def test_a_session_key_with_a_wrong_secret_or_without_its_token_is_refused(
