@@ -543,6 +543,9 @@ state_machines: Value[Store] = Value("services.stepfunctions._state_machines")
 state_machine_arn: Function[[str], str | None] = Function(
     "services.stepfunctions._resolve_state_machine_arn", "arn"
 )
+delete_state_machine: Function[[dict[str, Any]], object] = Function(
+    "services.stepfunctions._delete_state_machine", "data"
+)
 executions: Value[Store] = Value("services.stepfunctions._executions")
 task_tokens: Value[Store] = Value("services.stepfunctions._task_tokens")
 call_service: Function[[str, Json], Json] = Function(

@@ -51,6 +51,7 @@ def install(cloud: Runtime) -> None:
     operations = {
         "CreateStateMachine": checked,
         "UpdateStateMachine": checked,
+        "DeleteStateMachine": executions.handle_delete,
         "StartExecution": executions.handle_start,
         "StopExecution": executions.handle_stop,
         "RedriveExecution": executions.handle_redrive,
@@ -164,6 +165,7 @@ _EVENT_OF = {
 
 
 _open: list["_Executions"] = []
+_DELETING = "DELETING"
 
 
 class _Executions:
@@ -224,6 +226,8 @@ class _Executions:
             )
         execution_arn = arn.replace(":stateMachine:", ":execution:", 1) + f":{name}"
         with self._starting:
+            if machine.get("status") == _DELETING:
+                raise Refused("StateMachineDeleting", f"State Machine Deleting: '{arn}'")
             store = internals.executions()
             if (old := store.get(execution_arn)) is not None:
                 same = old["status"] == "RUNNING" and old["input"] == text
@@ -268,6 +272,23 @@ class _Executions:
         execution.again()
         self._go(execution, json.loads(record["input"]))
         return {"redriveDate": _epoch_millis(record["redriveDate"]) / 1000}
+
+    # https://docs.aws.amazon.com/step-functions/latest/apireference/API_DeleteStateMachine.html
+    async def handle_delete(self, request: Request) -> Mapping[str, Any] | Response:
+        """DeleteStateMachine: at once, or when each execution has left the state that it is in."""
+        arn = str(request.members.get("stateMachineArn"))
+        with self._starting:
+            if any(one.record["stateMachineArn"] == arn for one in self._running.values()):
+                internals.state_machines()[arn]["status"] = _DELETING
+                return {}
+        return await request.pass_on()
+
+    def _finish_deletion(self, arn: str) -> None:
+        with self._starting:
+            machine: dict[str, Any] = internals.state_machines().get(arn) or {}
+            others = any(one.record["stateMachineArn"] == arn for one in self._running.values())
+            if machine.get("status") == _DELETING and not others:
+                internals.delete_state_machine({"stateMachineArn": arn})
 
     async def handle_describe(self, request: Request) -> Response:
         """DescribeExecution: MiniStack's answer, and whether it can be redriven."""
@@ -321,6 +342,7 @@ class _Executions:
                 branch.previous = len(record["events"])
 
             def entered(state: str, given: Json) -> None:
+                _end_if_deleted(machine, record)
                 execution.at = (state, given, dict(branch.variables))
 
             output = branch.run(parsed["States"], start_at, data, entered)
@@ -341,6 +363,14 @@ class _Executions:
                     self._redrivable[record["executionArn"]] = execution
                 self._running.pop(record["executionArn"], None)
             execution.walked.set()
+            self._finish_deletion(machine["stateMachineArn"])
+
+
+def _end_if_deleted(machine: dict[str, Any], record: dict[str, Any]) -> None:
+    """End an execution that goes to its next state, if its machine is deleted; no event says so."""
+    if machine.get("status") == _DELETING:
+        record |= {"status": "ABORTED", "stopDate": now()}
+        raise Aborted
 
 
 def _record(

@@ -581,3 +581,33 @@ def test_an_execution_that_did_not_succeed_goes_on_from_its_state(machines: Mach
     assert entered == ["First", "Wait", "Wait", "Last"]
     with pytest.raises(states.exceptions.ExecutionNotRedrivable):
         states.redrive_execution(executionArn=execution)
+
+
+def test_a_deleted_machine_is_gone_once_its_executions_left_the_states_they_were_in(
+    machines: Machines,
+) -> None:
+    states = machines.cloud.client("stepfunctions")
+    inner = machines.create("inner", {"Last": {"Type": "Succeed"}})
+    call = {"Type": "Task", "Resource": CHILD, "Arguments": {"StateMachineArn": inner}}
+    machine = machines.create(
+        "deleted",
+        {"Wait": {"Type": "Wait", "Seconds": 2, "Next": "Call"}, "Call": {**call, "End": True}},
+    )
+    execution = machines.start(machine)
+    eventually(lambda: "WaitStateEntered" in kinds(machines.history(execution)) or None)
+    states.delete_state_machine(stateMachineArn=machine)
+    assert states.describe_state_machine(stateMachineArn=machine)["status"] == "DELETING"
+    assert states.describe_execution(executionArn=execution)["status"] == "RUNNING"
+    with pytest.raises(states.exceptions.StateMachineDeleting):
+        machines.start(machine)
+
+    def gone() -> bool | None:
+        try:
+            states.describe_state_machine(stateMachineArn=machine)
+        except states.exceptions.StateMachineDoesNotExist:
+            return True
+        return None
+
+    assert eventually(gone)
+    assert machines.executions(inner) == []
+    assert machines.run(machines.create("deleted", {"Again": {"Type": "Succeed"}}))
