@@ -35,9 +35,9 @@ class ScheduleArgs(TypedDict):
     """Within how many minutes after its time it may fire, 1 to 1440. Default: at its time."""
     start: NotRequired[str | None]
     """The UTC time before which it does not fire, yyyy-mm-ddThh:mm:ssZ. Left out once it is over:
-    AWS would refuse it at the next change."""
+    AWS would refuse it at the next change. Default: at once."""
     end: NotRequired[str | None]
-    """The UTC time after which it does not fire, yyyy-mm-ddThh:mm:ssZ."""
+    """The UTC time after which it does not fire, yyyy-mm-ddThh:mm:ssZ. Default: forever."""
     retries: NotRequired[int]
     """How often a failed start is tried again, 0 to 185. Default: 185."""
     maximum_age_seconds: NotRequired[int]

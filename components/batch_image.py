@@ -1,5 +1,6 @@
 """A container image built from a folder into a repository of its own."""
 
+from pathlib import Path
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -18,7 +19,7 @@ class BatchImageArgs(TypedDict):
     """What is built, and for which processor."""
 
     context: NotRequired[str]
-    """The folder with the Dockerfile. Default: batch."""
+    """The folder with the Dockerfile. Default: `batch/`, which comes with the components."""
     architecture: NotRequired[str]
     """X86_64 or ARM64. Default: X86_64."""
     protect: NotRequired[bool]
@@ -66,7 +67,7 @@ class BatchImage(Component):
         token = aws.ecr.get_authorization_token_output(opts=pulumi.InvokeOutputOptions(parent=self))
         image = docker_build.Image(
             name,
-            context={"location": args.get("context", defaults.CONTEXT)},
+            context={"location": args.get("context") or _batch()},
             platforms=[
                 docker_build.Platform.LINUX_ARM64 if arm else docker_build.Platform.LINUX_AMD64
             ],
@@ -97,3 +98,9 @@ class BatchImage(Component):
         self.image_uri = pulumi.Output.concat(repository.url, "@", image.digest)
         self.repository_arn = repository.repository.apply(lambda made: made.arn)
         self.register_outputs({"image_uri": self.image_uri, "repository_arn": self.repository_arn})
+
+
+def _batch() -> str:
+    """The folder of our own container, by a path that is the same wherever the program lies."""
+    folder = Path(__file__).parent.parent / "batch"
+    return str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder)

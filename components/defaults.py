@@ -10,7 +10,6 @@ ASSIGN_PUBLIC_IP: Final = True
 CHAT: Final = False
 CIDR: Final = "10.0.0.0/16"
 CONTAINER_INSIGHTS: Final = "enabled"
-CONTEXT: Final = "batch"
 COUNT: Final = 1
 CPU: Final = 512
 ENABLED: Final = True

@@ -13,7 +13,7 @@ class ExecutionRoleArgs(TypedDict):
     """What it may pull."""
 
     repository_arn: NotRequired[pulumi.Input[str] | None]
-    """The ECR repository of the jobs' image. Not for public images."""
+    """The ECR repository of the jobs' image. Not for public images. Default: none."""
 
 
 class ExecutionRole(Component):

@@ -39,9 +39,10 @@ class FailureAlertsArgs(TypedDict):
     exit_codes: NotRequired[Mapping[str, ExitCodesArgs]]
     """The exit codes that are no failures, of the jobs that have any but 0. Default: none."""
     emails: NotRequired[Sequence[str]]
-    """Addresses that get the messages once their owner has confirmed the subscription."""
+    """Addresses that get the messages once their owner has confirmed the subscription. Default:
+    none."""
     https_endpoints: NotRequired[Sequence[str]]
-    """HTTPS URLs that get the messages; each must confirm its subscription."""
+    """HTTPS URLs that get the messages; each must confirm its subscription. Default: none."""
     chat: NotRequired[bool]
     """Whether there is a topic for Amazon Q Developer in chat applications too. Default: False."""
     runbook: NotRequired[str]

@@ -34,7 +34,8 @@ class FargateJobArgs(TypedDict):
     image: NotRequired[pulumi.Input[str] | None]
     """The image's URI. Default: built from `batch/`, for this job alone."""
     repository_arn: NotRequired[pulumi.Input[str] | None]
-    """The ECR repository of `image`, which the job may then pull from. Not for public images."""
+    """The ECR repository of `image`, which the job may then pull from. Not for public images.
+    Default: none."""
     cpu: NotRequired[int]
     """CPU units, 1024 a vCPU. Default: 512."""
     memory: NotRequired[int]
@@ -44,19 +45,20 @@ class FargateJobArgs(TypedDict):
     architecture: NotRequired[str]
     """X86_64 or ARM64, as the image is built; ARM64 costs a fifth less. Default: X86_64."""
     environment: NotRequired[Mapping[str, str]]
-    """Environment variables of the container."""
+    """Environment variables of the container. Default: none."""
     secrets: NotRequired[Mapping[str, str]]
     """Environment variables by ARN of a Secrets Manager secret or SSM parameter: ECS reads them as
-    the task starts, and their values are never seen by Pulumi."""
+    the task starts, and their values are never seen by Pulumi. Default: none."""
     secrets_key: NotRequired[pulumi.Input[str] | None]
     """The ARN of the KMS key they are encrypted with. Default: AWS's own keys."""
     repository_credentials: NotRequired[pulumi.Input[str] | None]
     """The ARN of the Secrets Manager secret with the user name and password of the image's
     registry. Default: none."""
     policies: NotRequired[Sequence[StatementArgs]]
-    """What the container's own AWS calls may do besides reading sources and writing results."""
+    """What the container's own AWS calls may do besides reading sources and writing results.
+    Default: nothing."""
     managed_policy_arns: NotRequired[Sequence[pulumi.Input[str]]]
-    """Managed policies for the same, by ARN."""
+    """Managed policies for the same, by ARN. Default: none."""
     entry_point: NotRequired[Sequence[str] | None]
     """The program and its first arguments. Default: the image's."""
     user: NotRequired[str | None]
@@ -89,13 +91,14 @@ class FargateJobArgs(TypedDict):
     volumes: NotRequired[Mapping[str, VolumeArgs]]
     """File systems that the job's container mounts, by a name for each. Default: none."""
     source_bucket_arns: NotRequired[Sequence[pulumi.Input[str]]]
-    """Buckets whose objects the job may list and read."""
+    """Buckets whose objects the job may list and read. Default: none."""
     source_key_arns: NotRequired[Sequence[pulumi.Input[str]]]
     """The KMS keys that those are encrypted with. Default: S3's own."""
     results_bucket_name: NotRequired[pulumi.Input[str]]
-    """The bucket the job writes to, which RESULTS_BUCKET names. Needs `results_bucket_arn`."""
+    """The bucket the job writes to, which RESULTS_BUCKET names. Needs `results_bucket_arn`.
+    Default: none."""
     results_bucket_arn: NotRequired[pulumi.Input[str]]
-    """The ARN of that bucket."""
+    """The ARN of that bucket. Default: none."""
     results_key_arn: NotRequired[pulumi.Input[str] | None]
     """The KMS key that it is encrypted with. Default: S3's own."""
     results_prefix: NotRequired[str]

@@ -29,9 +29,9 @@ class NetworkArgs(TypedDict):
     """Whether tasks run in private subnets behind one NAT gateway, at about 45 USD a month and
     0.045 USD a GB, instead of in public subnets with a public address each. Default: False."""
     vpc_id: NotRequired[pulumi.Input[str] | None]
-    """An existing VPC to use instead of making one."""
+    """An existing VPC to use instead of making one. Default: none, a new one."""
     subnet_ids: NotRequired[pulumi.Input[Sequence[str]] | None]
-    """The existing VPC's subnets for the tasks. Needs `vpc_id`."""
+    """The existing VPC's subnets for the tasks. Needs `vpc_id`. Default: none, new ones."""
     security_group_ids: NotRequired[pulumi.Input[Sequence[str]] | None]
     """The existing VPC's security groups for the tasks, at most 5. Default: one that lets nothing
     in but from itself and everything out."""

@@ -13,7 +13,7 @@ class ResultsBucketArgs(TypedDict):
     """A new bucket, or an existing one."""
 
     bucket: NotRequired[str | None]
-    """The name of a bucket to use, unchanged, instead of making one."""
+    """The name of a bucket to use, unchanged, instead of making one. Default: none, a new one."""
     retention_days: NotRequired[int | None]
     """After how many days objects expire. Default: never."""
     kms_key_arn: NotRequired[pulumi.Input[str] | None]

@@ -25,10 +25,11 @@ class StepArgs(TypedDict):
     """The job's state machine: `BatchStateMachine.state_machine_arn`."""
     commands: NotRequired[Sequence[str] | None]
     """The container's arguments instead of the task definition's; `<scheduledTime>`,
-    `<date:FORMAT>`, `<executionName>` of the pipeline, and `<bucket>` and
-    `<key>` of the upload that starts it stand for their values."""
+    `<date:FORMAT>`, `<executionName>` of the pipeline, and `<bucket>` and `<key>` of the upload
+    that starts it stand for their values. Default: the image's."""
     environment: NotRequired[Mapping[str, str] | None]
-    """Environment variables in addition to the task definition's, with the same placeholders."""
+    """Environment variables in addition to the task definition's, with the same placeholders.
+    Default: none."""
     on_failure: NotRequired[str]
     """stop: the pipeline fails when the step does, and what runs beside it is stopped; finish: it
     fails once what runs beside it has ended; continue: it goes on. Default: stop."""

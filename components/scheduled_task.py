@@ -27,9 +27,11 @@ class ScheduledTaskArgs(TypedDict):
     """How many tasks are started each time, 1 to 10. Default: 1."""
     commands: NotRequired[Sequence[str] | None]
     """The container's arguments instead of the task definition's; `<scheduledTime>` and
-    `<executionName>` stand for what Scheduler calls so, as do its own placeholders."""
+    `<executionName>` stand for what Scheduler calls so, as do its own placeholders. Default: the
+    image's."""
     environment: NotRequired[Mapping[str, str] | None]
-    """Environment variables in addition to the task definition's, with the same placeholders."""
+    """Environment variables in addition to the task definition's, with the same placeholders.
+    Default: none."""
     protect: NotRequired[bool]
     """Whether the dead letters stay when the schedule is removed. Default: True."""
 

@@ -14,7 +14,7 @@ class UploadBucketArgs(TypedDict):
     """A new bucket, or an existing one."""
 
     bucket: NotRequired[str | None]
-    """The name of a bucket to use instead of making one."""
+    """The name of a bucket to use instead of making one. Default: none, a new one."""
     notifications: NotRequired[str]
     """replace: its notification configuration becomes this component's, and whatever it had is
     gone, for S3 keeps only one. keep: it is left to its owner, who lets it notify EventBridge.

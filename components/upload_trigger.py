@@ -23,21 +23,22 @@ class UploadFilterArgs(TypedDict):
     """
 
     prefix: NotRequired[Sequence[str] | None]
-    """What the key begins with, one of these."""
+    """What the key begins with, one of these. Default: anything."""
     suffix: NotRequired[Sequence[str] | None]
-    """What the key ends with, one of these."""
+    """What the key ends with, one of these. Default: anything."""
     key: NotRequired[Sequence[str] | None]
-    """The whole key, one of these."""
+    """The whole key, one of these. Default: any."""
     wildcard: NotRequired[Sequence[str] | None]
-    """The whole key, with * for any characters, one of these."""
+    """The whole key, with * for any characters, one of these. Default: any."""
     exclude: NotRequired[Sequence[str] | None]
     """Keys that start nothing all the same, with * for any characters. No pattern can say 'this and
     not that' of a key, so unless `wildcard` is * alone, each such upload starts the state machine,
-    whose `exclusions` end it at once: three state transitions, 0.000075 USD. Not for a task."""
+    whose `exclusions` end it at once: three state transitions, 0.000075 USD. Not for a task.
+    Default: none."""
     min_size: NotRequired[int | None]
-    """The least size in bytes."""
+    """The least size in bytes. Default: 1 where folder markers would match, else nothing."""
     max_size: NotRequired[int | None]
-    """The greatest size in bytes."""
+    """The greatest size in bytes. Default: any."""
 
 
 class UploadTriggerArgs(TypedDict):
@@ -51,12 +52,13 @@ class UploadTriggerArgs(TypedDict):
     filter: UploadFilterArgs
     """Which of its objects."""
     state_machine_arn: NotRequired[pulumi.Input[str]]
-    """The state machine that gets the event as its input."""
+    """The state machine that gets the event as its input. Default: none, `task` is started."""
     task: NotRequired[pulumi.Input[TaskArgs]]
     """The task, whose environment gains BUCKET, OBJECT_KEY, OBJECT_VERSION (empty in a bucket that
-    keeps none), OBJECT_SIZE (bytes), OBJECT_ETAG and OBJECT_SEQUENCER."""
+    keeps none), OBJECT_SIZE (bytes), OBJECT_ETAG and OBJECT_SEQUENCER. Default: none,
+    `state_machine_arn` is started."""
     placement: NotRequired[PlacementArgs]
-    """Where that task runs."""
+    """Where that task runs. Default: none, for a state machine."""
     role_arn: NotRequired[pulumi.Input[str] | None]
     """The role that the rule starts it with: `TriggerRoles`. Default: one of its own."""
     protect: NotRequired[bool]

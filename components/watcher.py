@@ -36,9 +36,9 @@ class WatchedScheduleArgs(TypedDict):
     flexible_minutes: NotRequired[int | None]
     """Within how many minutes after its time it may fire. Default: at its time."""
     start: NotRequired[str | None]
-    """The UTC time before which it does not fire, yyyy-mm-ddThh:mm:ssZ."""
+    """The UTC time before which it does not fire, yyyy-mm-ddThh:mm:ssZ. Default: at once."""
     end: NotRequired[str | None]
-    """The UTC time after which it does not fire, yyyy-mm-ddThh:mm:ssZ."""
+    """The UTC time after which it does not fire, yyyy-mm-ddThh:mm:ssZ. Default: forever."""
     state_machine_arn: NotRequired[pulumi.Input[str] | None]
     """The pipeline it starts. Default: it starts a task."""
 

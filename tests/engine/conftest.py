@@ -108,8 +108,8 @@ class Engine:
     def refresh(self, stack: str = "dev", *arguments: str) -> Outcome:
         return self._outcome("refresh", stack, ("--yes", "--skip-preview", *arguments), None)
 
-    def destroy(self, stack: str = "dev", *arguments: str) -> Outcome:
-        return self._outcome("destroy", stack, ("--yes", *arguments), None)
+    def destroy(self, stack: str = "dev", *arguments: str, root: Path | None = None) -> Outcome:
+        return self._outcome("destroy", stack, ("--yes", *arguments), root)
 
     def _outcome(
         self, command: str, stack: str, arguments: Sequence[str], root: Path | None
@@ -233,7 +233,8 @@ def write_plugins(folder: Path) -> None:
     }
     commands["pulumi-language-python"] = str(Path(__file__).with_name("language.py"))
     for name, command in commands.items():
-        script = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} {command} "$@"\n'
+        path = f"{ROOT}:{ROOT / 'package'}"
+        script = f'#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} {command} "$@"\n'
         (folder / name).write_text(script)
         (folder / name).chmod(0o755)
 
