@@ -154,22 +154,6 @@ def test_another_provider_and_its_region_hold_for_all_that_a_platform_makes(
     assert by == {"east"}
 
 
-def test_a_team_of_its_own_adds_its_uploads_to_the_platform(engine: Engine) -> None:
-    engine.must("stack", "init", "dev")
-    up = engine.up()
-    assert (up.errors, up.status) == ([], 0), up.text
-    platform = "organization/fargate-batch/dev"
-    folder = example(engine, "consumer", **{"orders:platform": platform})
-    first = engine.up(root=folder)
-    assert (first.errors, first.status) == ([], 0), first.text
-    made = results_of(engine, engine.outputs(), "orders/theirs.csv")
-    assert all(key.startswith("ingest/orders/theirs.csv-") for key in made)
-    assert engine.up(root=folder).counts == {"same": first.counts["create"]}
-    assert set(engine.destroy(root=folder).counts) == {"delete"}
-    assert set(engine.destroy().counts) == {"delete"}
-    engine.must("stack", "rm", "--yes", "dev")
-
-
 def test_a_stack_of_before_moves_into_the_platform_and_nothing_is_replaced(engine: Engine) -> None:
     program = engine.root / "__main__.py"
     now = program.read_text("utf-8")
