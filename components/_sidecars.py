@@ -29,23 +29,26 @@ class SidecarArgs(TypedDict):
     image: pulumi.Input[str]
     """The image's URI."""
     repository_arn: NotRequired[pulumi.Input[str] | None]
-    """The ECR repository of `image`, which may then be pulled from. Not for public images."""
+    """The ECR repository of `image`, which may then be pulled from. Not for public images. Default:
+    none."""
     essential: NotRequired[bool]
     """Whether the task is stopped when this container ends. Default: False."""
     cpu: NotRequired[int | None]
-    """CPU units of the job's that it has for itself, if any."""
+    """CPU units of the job's that it has for itself. Without it: none. Default: none."""
     memory: NotRequired[int | None]
-    """MiB of the job's memory, above which the container is killed, if it may not have all."""
+    """MiB of the job's memory, above which the container is killed, if it may not have all. Without
+    it: as much as there is. Default: as much as there is."""
     environment: NotRequired[Mapping[str, str]]
-    """Environment variables of this container."""
+    """Environment variables of this container. Default: none."""
     secrets: NotRequired[Mapping[str, str]]
-    """Environment variables by ARN of a Secrets Manager secret or SSM parameter."""
+    """Environment variables by ARN of a Secrets Manager secret or SSM parameter. Default: none."""
     entry_point: NotRequired[Sequence[str] | None]
     """The program and its first arguments. Default: the image's."""
     commands: NotRequired[Sequence[str] | None]
     """Its arguments. Default: the image's."""
     depends_on: NotRequired[Mapping[str, str]]
-    """Other sidecars this one starts after, each with START, COMPLETE, SUCCESS or HEALTHY."""
+    """Other sidecars this one starts after, each with START, COMPLETE, SUCCESS or HEALTHY. Default:
+    none."""
     health_check: NotRequired[HealthCheckArgs | None]
     """When it is HEALTHY. Default: never."""
 

@@ -30,9 +30,9 @@ class ExitCodesArgs(TypedDict):
     """The exit codes of a job that are no failures, beside 0."""
 
     success: Sequence[int]
-    """Those of a run that went well."""
+    """The exit codes of a run that went well."""
     warning: Sequence[int]
-    """Those of a run that went well, but of which somebody is told."""
+    """The exit codes of a run that went well, but of which somebody is told."""
 
 
 class PlacementArgs(TypedDict):

@@ -19,7 +19,8 @@ class VolumeArgs(TypedDict):
     file_system_id: pulumi.Input[str]
     """The file system's id, of this account and Region."""
     access_point_id: NotRequired[pulumi.Input[str] | None]
-    """The access point that it is entered by, if by any; it says which folder and user is used."""
+    """The access point that it is entered by, if by any; it says which folder and user is used.
+    Default: none."""
     container_path: str
     """Where the container has it."""
     read_only: NotRequired[bool]

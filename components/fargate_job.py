@@ -87,7 +87,7 @@ class FargateJobArgs(TypedDict):
     which alone decides how the task did. Default: none."""
     depends_on: NotRequired[Mapping[str, str]]
     """Sidecars that the job's container starts after, each with START, COMPLETE, SUCCESS or
-    HEALTHY."""
+    HEALTHY. Default: none."""
     volumes: NotRequired[Mapping[str, VolumeArgs]]
     """File systems that the job's container mounts, by a name for each. Default: none."""
     source_bucket_arns: NotRequired[Sequence[pulumi.Input[str]]]

@@ -260,7 +260,7 @@ class PlatformJobArgs(TypedDict):
     exit_codes: NotRequired[PlatformExitCodesArgs]
     """What its exit codes mean, where that is not what the contract says. Default: the contract."""
     retry_exit_codes: NotRequired[Sequence[int]]
-    """The old name of `exit_codes.retry`. Default: 75."""
+    """The exit codes after which it is: the old name of `exit_codes.retry`. Default: 75."""
     max_concurrency: NotRequired[int]
     """How many of its executions may run their task at once, 1 to 1000; the others wait up to a
     week, first come, first served. Default: as many as there are."""

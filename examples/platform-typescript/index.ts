@@ -10,7 +10,7 @@ const table = new aws.dynamodb.Table("orders", {
 
 const platform = new batch.BatchPlatform("platform", {
   jobs: { ingest: { memory: 2048, timeout: "2h" } },
-  uploads: { orders: { job: "ingest", prefix: "orders/" } },
+  uploads: { orders: { job: "ingest", prefix: ["orders/"] } },
   pipelines: {
     nightly: { schedule: "cron(0 3 * * ? *)", steps: [[{ job: "ingest", commands: ["all"] }]] },
   },

@@ -117,7 +117,7 @@ import pulumi_aws
 east = pulumi_aws.Provider(
     "east", region="us-east-1", default_tags={"tags": {"team": "orders"}}
 )
-args = {"jobs": {"ingest": {}}, "uploads": {"orders": {"job": "ingest", "prefix": "orders/"}}}
+args = {"jobs": {"ingest": {}}, "uploads": {"orders": {"job": "ingest", "prefix": ["orders/"]}}}
 pulumi.ComponentResource(
     "fargate-batch:index:BatchPlatform",
     "platform",
