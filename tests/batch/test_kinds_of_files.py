@@ -1,8 +1,11 @@
 """Files as companies upload them: encodings, dialects, headers, declarations, no tables."""
 
+import contextlib
 import datetime as dt
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -456,6 +459,32 @@ def test_a_file_is_ingested_without_s3(tmp_path: Path) -> None:
     }
     assert json.loads(done.stdout.splitlines()[-1])["event"] == "result"
     assert sorted(os.listdir(out)) == ["report.json", "result.parquet"]  # noqa: PTH208 - names are enough
+
+
+@pytest.mark.slow
+def test_how_far_a_big_file_is_shows_on_a_terminal_and_goes_away(tmp_path: Path) -> None:
+    file, out = tmp_path / "a.csv", tmp_path / "out"
+    file.write_bytes(b"a,b,c\n" + b"1,2026-04-01 10:00:00,x\n" * 3_000_000)
+    screen, terminal = pty.openpty()
+    with os.fdopen(screen, "rb", buffering=0) as shown:
+        with os.fdopen(terminal, "wb") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "batch", "--file", str(file), "--out", str(out)],
+                env=environment(""),
+                cwd=ROOT,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+        text = b""
+        # Linux ends a terminal that nobody writes to any more with an error.
+        with contextlib.suppress(OSError):
+            while some := shown.read(1024):
+                text += some
+    assert process.wait() == 0
+    assert re.search(rb"\r\x1b\[K\d+ of 72 MB read, \d+ s", text)
+    assert text.endswith(b"\r\x1b[K")
+    assert b"\n" not in text
+    assert on_a_file(file, out).stderr == b""
 
 
 @pytest.mark.parametrize(
