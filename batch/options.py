@@ -6,21 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from batch.declared import ENCODINGS, REJECTED_SHARE, TYPE
 from batch.exits import MisconfiguredError
 
 VARIABLE = "INGEST"
-ENCODINGS = (
-    *("utf-8", "utf-16-le", "utf-16-be", "cp932", "euc-jp", "iso-2022-jp", "gb18030", "big5"),
-    *("euc-kr", "windows-1250", "windows-1251", "windows-1252", "iso-8859-1", "iso-8859-15"),
-)
-TYPE = re.compile(
-    r"VARCHAR|BOOLEAN|BIGINT|DOUBLE|DATE|TIMESTAMP|TIMESTAMPTZ|TIME"
-    r"|DECIMAL\(([1-9]|[12]\d|3[0-8]), ?(\d|[12]\d|3[0-8])\)"
-)
-"""The types that a column may be declared to have."""
 DATE_FORMAT = re.compile(r"(?:%[YmdHMS%]|[^%])+")
 DRIFTS = ("refuse", "allow")
-REJECTED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ class Options:
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "schema": lambda value: (
         isinstance(value, dict)
-        and all(isinstance(kind, str) and TYPE.fullmatch(kind) for kind in value.values())
+        and all(isinstance(kind, str) and re.fullmatch(TYPE, kind) for kind in value.values())
     ),
     "nullValues": lambda value: (
         isinstance(value, list) and all(isinstance(item, str) for item in value)

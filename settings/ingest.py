@@ -5,30 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from .declared import ENCODINGS, REJECTED_SHARE, TYPE
 from .values import Section, Text, matching
-
-# What the container reads: batch/options.py has the same, and a test holds the two together.
-ENCODINGS = Literal[
-    "utf-8",
-    "utf-16-le",
-    "utf-16-be",
-    "cp932",
-    "euc-jp",
-    "iso-2022-jp",
-    "gb18030",
-    "big5",
-    "euc-kr",
-    "windows-1250",
-    "windows-1251",
-    "windows-1252",
-    "iso-8859-1",
-    "iso-8859-15",
-]
-TYPES = (
-    r"VARCHAR|BOOLEAN|BIGINT|DOUBLE|DATE|TIMESTAMP|TIMESTAMPTZ|TIME"
-    r"|DECIMAL\(([1-9]|[12]\d|3[0-8]), ?(\d|[12]\d|3[0-8])\)"
-)
-REJECTED_SHARE = 0.1
 
 
 def _unlike(schema: dict[str, str]) -> dict[str, str]:
@@ -42,11 +20,12 @@ def _unlike(schema: dict[str, str]) -> dict[str, str]:
 ColumnType = Annotated[
     str,
     matching(
-        TYPES,
+        TYPE,
         "must be VARCHAR, BOOLEAN, BIGINT, DOUBLE, DECIMAL(precision,scale), DATE, TIMESTAMP, "
         "TIMESTAMPTZ or TIME",
     ),
 ]
+Encoding = Annotated[str, matching("|".join(ENCODINGS), f"must be one of {', '.join(ENCODINGS)}")]
 DateFormat = Annotated[
     str,
     matching(
@@ -68,7 +47,7 @@ class IngestSettings(Section):
     null_values: tuple[Text, ...] = ()
     date_format: DateFormat | None = None
     decimal: Literal[".", ","] = "."
-    encoding: ENCODINGS | None = None
+    encoding: Encoding | None = None
     delimiter: Delimiter | None = None
     header: bool | None = None
     schema_drift: Literal["refuse", "allow"] = "refuse"
