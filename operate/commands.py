@@ -512,6 +512,7 @@ def cost(options: Options, connect: Connect, out: Output) -> int:
     since = since or datetime.now(UTC) - timedelta(days=30)
     found = cost_of.of_runs(stack, since, until, by=options.by)
     total = sum(one.dollars for one in found)
+    idle = cost_of.idle(stack)
     if options.json:
         out.json(
             {
@@ -527,6 +528,7 @@ def cost(options: Options, connect: Connect, out: Output) -> int:
                     }
                     for one in found
                 ],
+                "idleUsdAMonth": {name: round(usd, 2) for name, usd in idle.items()},
             }
         )
         return 0
@@ -535,6 +537,11 @@ def cost(options: Options, connect: Connect, out: Output) -> int:
         [(one.of, str(one.tasks), duration(one.seconds), money(one.dollars)) for one in found],
     )
     out.say(f"{money(total)} USD of Fargate since {out.time(since)}, at list prices.")
+    parts = ", ".join(f"{name} {usd:.2f}" for name, usd in idle.items())
+    out.say(
+        f"Idle, the stack costs about {sum(idle.values()):.2f} USD a month ({parts}), and what its"
+        " network has and what it keeps."
+    )
     return 0
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 
-from . import runs
+from . import prices, runs
 from .stack import Stack
 
 
@@ -17,6 +17,26 @@ class Cost:
     seconds: float
     """How long their containers ran, together."""
     dollars: float
+
+
+# Of the stack's own alarms; each upload and each limit of a job adds one.
+METRICS_OF_ALARMS = 13
+_WATCHER_FOR_A_TRIGGER = 0.01
+
+
+def idle(stack: Stack) -> dict[str, float]:
+    """What a stack costs a month while nothing runs, in USD of us-east-1, by what it is of.
+
+    Without what its network has (a NAT gateway, endpoints) and what is kept: logs and objects.
+    """
+    limits = sum(label.startswith("limit-") for label in stack.triggers)
+    metrics = METRICS_OF_ALARMS + len(stack.uploads) + limits
+    return {
+        "key": prices.A_KEY,
+        "dashboard": prices.A_DASHBOARD,
+        "alarms": metrics * prices.A_METRIC_OF_AN_ALARM,
+        "watcher": len(stack.triggers) * _WATCHER_FOR_A_TRIGGER,
+    }
 
 
 def of_runs(stack: Stack, since: datetime, until: datetime | None, *, by: str) -> list[Cost]:

@@ -16,6 +16,8 @@ OK, WARNING, FAILING, UNKNOWN = "ok", "warning", "failing", "unknown"
 _LEAST_ADDRESSES = 16
 # https://docs.aws.amazon.com/general/latest/gr/ecs-service.html
 _VCPU_QUOTAS = {"on demand": "L-3032A538", "on Spot": "L-36FBB829"}
+# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
+_RULES_BY_DEFAULT = 300
 _AT_ONCE = 8
 
 
@@ -81,6 +83,40 @@ def _roles(stack: Stack) -> Iterator[Finding]:
     few = quota - used < 50
     way = "raise the quota of roles in Service Quotas, IAM" if few else ""
     yield Finding("roles", WARNING if few else OK, f"{used} of {quota}", way)
+
+
+def _rules(stack: Stack) -> Iterator[Finding]:
+    pages = stack.aws.client("events").get_paginator("list_rules").paginate()
+    count = sum(len(page["Rules"]) for page in pages)
+    few = count > _RULES_BY_DEFAULT - 50
+    text = f"{count} on the default bus, which takes {_RULES_BY_DEFAULT} unless it was raised"
+    way = "raise the quota of rules in Service Quotas, EventBridge" if few else ""
+    yield Finding("rules", WARNING if few else OK, text, way)
+
+
+def _keys(stack: Stack) -> Iterator[Finding]:
+    """Whether the keys can be used that messages, buckets and secrets are encrypted with."""
+    for arn, what in sorted(_keys_in_use(stack)):
+        key = stack.aws.client("kms").describe_key(KeyId=arn)["KeyMetadata"]
+        text = f"{arn}, of {what}, is {key['KeyState']}"
+        if key["KeyState"] == "Enabled":
+            yield Finding("key", OK, text)
+        else:
+            yield Finding("key", FAILING, text, "enable it, or cancel its deletion, in KMS")
+
+
+def _keys_in_use(stack: Stack) -> set[tuple[str, str]]:
+    topic: str = stack.index["alertsTopicArn"]
+    attributes = stack.aws.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
+    found = {(attributes.get("KmsMasterKeyId"), "the alerts")}
+    s3 = stack.aws.client("s3")
+    for name in {stack.index["uploadBucket"], stack.index["resultsBucket"]}:
+        encryption = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]
+        for rule in encryption["Rules"]:
+            default = rule.get("ApplyServerSideEncryptionByDefault", {})
+            found.add((default.get("KMSMasterKeyID"), f"the bucket {name}"))
+    # AWS's own keys are always there.
+    return {(arn, what) for arn, what in found if arn and not arn.startswith("alias/aws/")}
 
 
 def _subnets(stack: Stack) -> Iterator[Finding]:
@@ -235,6 +271,8 @@ _CHECKS: dict[str, Callable[[Stack], Iterator[Finding]]] = {
     "service-linked role": _service_role,
     "vCPU": _quotas,
     "roles": _roles,
+    "rules": _rules,
+    "keys": _keys,
     "addresses": _subnets,
     "route": _routes,
     "image": _images,

@@ -17,6 +17,11 @@ _PER_HOUR = {
 _ARM = 0.8
 _SPOT = 0.3
 PUBLIC_ADDRESS = 0.005
+A_KEY = 1.0
+"""A month of a KMS key: https://aws.amazon.com/kms/pricing/."""
+A_DASHBOARD = 3.0
+A_METRIC_OF_AN_ALARM = 0.1
+"""A month of CloudWatch's: https://aws.amazon.com/cloudwatch/pricing/."""
 LEAST_SECONDS = 60
 """Fargate bills by the second, from the pull of the image to the end, and at least a minute."""
 

@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from .. import aws, letters, runs
+from .. import aws, cost, letters, runs
 from ..errors import NOT_ALLOWED, OperateError, check
 from ..guarded import harmless
 from ..options import month_of, time_of
@@ -220,6 +220,7 @@ class Page:
             "total": sum(one.dollars for one in found),
             "most": max((one.dollars for one in found), default=0),
             "since": since,
+            "idle": cost.idle(self._stack),
         }
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from operate import schedules
 from tests.local.probe import eventually
 from tests.operate.conftest import CommandLine, Deployed
+from tests.recorder import every, the_stack
 
 
 def enable(deployed: Deployed, arn: str, state: str) -> None:
@@ -103,3 +104,41 @@ def test_the_doctor_names_what_would_fail_and_the_way_out(
     [row] = [one for one in ill.rows if one["check"] == "dead letters"]
     assert (row["status"], row["what"]) == ("failing", "1 of upload-target")
     assert row["way out"] == "letters list --trigger upload-target"
+
+
+def test_the_doctor_names_a_key_that_cannot_be_used(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    def key() -> dict[str, str]:
+        [found] = [one for one in fargate_batch("doctor", "--json").json if one["check"] == "key"]
+        return found
+
+    assert key()["status"] == "ok"
+    topic = deployed.outputs["alertsTopicArn"]
+    attributes = deployed.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
+    arn = attributes["KmsMasterKeyId"]
+    deployed.client("kms").disable_key(KeyId=arn)
+    try:
+        found = key()
+        assert (found["status"], found["way_out"]) == (
+            "failing",
+            "enable it, or cancel its deletion, in KMS",
+        )
+        assert "is Disabled" in found["text"]
+    finally:
+        deployed.client("kms").enable_key(KeyId=arn)
+
+
+def test_the_idle_cost_counts_the_alarms_that_the_program_makes(
+    fargate_batch: CommandLine,
+) -> None:
+    recording = the_stack("dev")
+    alarms = every(recording.resources, type="aws:cloudwatch/metricAlarm:MetricAlarm")
+    metrics = [
+        sum("metric" in query for query in one.inputs.get("metricQueries") or [{"metric": 1}])
+        for one in alarms
+    ]
+    told = fargate_batch("cost", "--json").json["idleUsdAMonth"]
+    assert told["alarms"] == round(sum(metrics) * 0.1, 2)
+    assert set(told) == {"key", "dashboard", "alarms", "watcher"}
+    assert "Idle, the stack costs about" in fargate_batch("cost").err

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from operate import policies
+from operate import policies, stack
 from operate.aws import Aws
 from tests.operate.conftest import CommandLine, Deployed
+from tests.operate.served import Client, served
 
 HERE = ("aws", "ap-northeast-1", "111122223333", "fargate-batch", "dev")
 READING, ACTING = policies.reading(*HERE), policies.acting(*HERE)
@@ -78,7 +79,7 @@ def letters(deployed: Deployed) -> Generator[None]:
 
 def run_that(deployed: Deployed, fargate_batch: CommandLine, ends: str) -> str:
     """The id of a run that failed, or was stopped while its task ran."""
-    environment = {"CODE": "3"} if ends == "failed" else {"SLEEP": "60"}
+    environment = {"CODE": "3"} if ends == "failed" else {"SLEEP": "600"}
     execution = deployed.start(environment=environment)
     identity = execution.rpartition(":")[2]
     if ends == "stopped":
@@ -110,6 +111,8 @@ DOCTOR = {
     *("ec2:DescribeRouteTables", "ec2:DescribeSubnets"),
     *("ecs:DescribeClusters", "ecs:DescribeTaskDefinition"),
     *("iam:GetAccountSummary", "iam:GetRole", "sns:ListSubscriptionsByTopic"),
+    *("events:ListRules", "kms:DescribeKey", "s3:GetEncryptionConfiguration"),
+    "sns:GetTopicAttributes",
 }
 # Of an image in Amazon ECR, of secrets; the laptop's cloud has no quotas, and lets anybody see the
 # endpoints of a VPC.
@@ -150,6 +153,35 @@ def test_the_doctor_looks_at_all_that_its_policy_lets_it(
         assert denied(without(READING, action)), action
 
 
+def test_the_page_takes_no_more_than_the_commands(
+    deployed: Deployed, fargate_batch: CommandLine, user: User
+) -> None:
+    identity = run_that(deployed, fargate_batch, "failed")
+    pages = ("/", "/runs", f"/runs/{identity}", "/letters", "/schedules", "/cost")
+
+    def answers(document: dict[str, Any], *, write: bool = False) -> dict[str, tuple[int, str]]:
+        theirs = stack.find(user(document), "fargate-batch", "dev")
+        with served(theirs, write=write) as server:
+            client = Client(server).enter()
+            found = {path: client.get(path) for path in pages}
+            if write:
+                [one] = fargate_batch(
+                    "letters", "list", "--json", "--trigger", "upload-target"
+                ).json
+                form = [("id", one["id"]), ("action", "drop"), ("sure", "yes")]
+                found["drop"] = client.post("/letters", form)
+            return {path: (answer.status, answer.text) for path, answer in found.items()}
+
+    with letters(deployed):
+        assert {status for status, _ in answers(READING).values()} == {200}
+        refused = answers(without(READING, "logs:FilterLogEvents"))
+        assert refused["/runs"][0] == 502
+        assert "`fargate-batch policy reading`" in refused["/runs"][1]
+        assert "`fargate-batch policy acting`" in answers(READING, write=True)["drop"][1]
+        status, text = answers(ACTING, write=True)["drop"]
+        assert (status, "dropped" in text) == (200, True)
+
+
 @pytest.mark.slow
 def test_each_command_works_with_its_policy_and_not_without_a_part_of_it(
     deployed: Deployed, fargate_batch: CommandLine, user: User
@@ -160,7 +192,7 @@ def test_each_command_works_with_its_policy_and_not_without_a_part_of_it(
     }
     for name, start in (("RUNNING", deployed.machine), ("TASK", None)):
         if start is not None:
-            execution = deployed.start(environment={"SLEEP": "60"})
+            execution = deployed.start(environment={"SLEEP": "600"})
             names[name] = execution.rpartition(":")[2]
         else:
             names[name] = task(deployed)
@@ -199,7 +231,7 @@ def task(deployed: Deployed) -> str:
         startedBy="events-rule/by-a-test",
         overrides={
             "containerOverrides": [
-                {"name": "ingest", "environment": [{"name": "SLEEP", "value": "60"}]}
+                {"name": "ingest", "environment": [{"name": "SLEEP", "value": "600"}]}
             ]
         },
         networkConfiguration={
