@@ -16,7 +16,7 @@ class BucketSettings(Section):
             str,
             matching(
                 r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
-                "must be 3 to 63 of a-z, 0-9, . and -, with no . or - at its ends",
+                "must be 3 to 63 characters of a-z, 0-9, . and -, with no . or - at either end",
             ),
         ]
         | None
@@ -54,7 +54,9 @@ class UploadsSettings(BucketSettings):
     @model_validator(mode="after")
     def _keeps_what_there_is(self) -> Self:
         if self.notifications == "keep" and self.bucket is None:
-            raise ValueError("notifications: keep is for an existing bucket: name it as bucket")
+            raise ValueError(
+                "notifications: keep is for an existing bucket: give its name as bucket"
+            )
         return self
 
 

@@ -77,7 +77,9 @@ def _check_at(inner: str) -> None:
     try:
         datetime.strptime(inner, "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007 its zone is a key of its own
     except ValueError:
-        raise ValueError("a moment is at(yyyy-mm-ddThh:mm:ss), and one that exists") from None
+        raise ValueError(
+            "a moment is at(yyyy-mm-ddThh:mm:ss), a date and time that exist"
+        ) from None
 
 
 def _timezone(value: str) -> str:

@@ -129,7 +129,7 @@ class JobSettings(Section):
                 + ", ".join(map(str, allowed))
             )
         if self.retry_exit_codes is not None and self.exit_codes.model_fields_set:
-            raise ValueError("retryExitCodes is exitCodes.retry by its old name: give exitCodes")
+            raise ValueError("retryExitCodes is the old name of exitCodes.retry: use exitCodes")
         if twice := sorted(self.environment.keys() & self.secrets.keys()):
             raise ValueError(f"{', '.join(twice)} is in both environment and secrets")
         if given := sorted(GIVEN_VARIABLES & (self.environment.keys() | self.secrets.keys())):

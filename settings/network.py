@@ -66,7 +66,7 @@ class NetworkSettings(Section):
         if (self.vpc_id is None) != (self.subnet_ids is None):
             raise ValueError("an existing network needs both vpcId and subnetIds")
         if self.security_group_ids is not None and self.vpc_id is None:
-            raise ValueError("securityGroupIds are of an existing network: give its vpcId")
+            raise ValueError("securityGroupIds belong to an existing network: give its vpcId")
         if self.vpc_id is not None and self.model_fields_set & {"cidr", "nat", "zones"}:
             raise ValueError("cidr, nat and zones are for a new network, vpcId for an existing one")
         return self

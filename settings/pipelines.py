@@ -104,7 +104,7 @@ class PipelineSettings(WhenSettings):
         about = {"enabled", "flexible_minutes", "start", "end", "grace"} & self.model_fields_set
         if self.schedule is None and about:
             keys = ", ".join(to_camel(key) for key in sorted(about))
-            raise ValueError(f"{keys}: of a schedule, and there is none")
+            raise ValueError(f"{keys} only count with a schedule, and there is none")
         return self
 
 

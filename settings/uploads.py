@@ -90,7 +90,7 @@ class UploadSettings(Section):
     @model_validator(mode="after")
     def _excludes_what_something_can_look_at(self) -> Self:
         if self.exclude is not None and self.key is not None:
-            raise ValueError("exclude: leave what is not to start anything out of key")
+            raise ValueError("exclude is not for key: leave what should start nothing out of it")
         if self.exclude is not None and self.via == "task" and not self.pattern_excludes:
             raise ValueError(
                 "exclude is looked at by a state machine, unless wildcard is '*', as no pattern "

@@ -86,7 +86,7 @@ Name = Annotated[
     str,
     matching(
         r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?",
-        "a name is 1 to 40 of a-z, 0-9 and -, begins with a letter, ends without -",
+        "a name is 1 to 40 characters of a-z, 0-9 and -, begins with a letter, ends without -",
     ),
 ]
 Text = Annotated[str, Field(strict=True)]

@@ -37,7 +37,7 @@ class VolumeSettings(Section):
         if not self.transit_encryption and (self.iam_authorization or self.access_point_id):
             raise ValueError(
                 "transitEncryption: false goes neither with an access point nor with IAM: "
-                "set iamAuthorization: false, or take it away"
+                "set iamAuthorization: false, or remove it"
             )
         return self
 

@@ -21,7 +21,7 @@ Memory = dict[str, Any]
 _STEPS = {
     "NO_PERMISSIONS": "A role or policy was changed by hand: pulumi refresh, then pulumi up.",
     "NO_RESOURCE": "The target is gone: pulumi refresh, then pulumi up.",
-    "THROTTLING": "AWS throttled for longer than the retries last: raise the quota or start less.",
+    "THROTTLING": "AWS throttled it until the retries ran out: raise the quota or start less.",
     "SDK_CLIENT_ERROR": "The target refused what it was sent: read the error.",
 }
 _MEND = "Mend what the error says."
@@ -68,7 +68,7 @@ def _empty(owner: str, count: int) -> Message:
         f"queue/{owner}",
         "recovery",
         f"No dead letters of {owner} are left",
-        [f"The {count} that were told of have been dealt with, or were older than 14 days."],
+        [f"The {count} reported have been dealt with, or were older than 14 days."],
     )
 
 

@@ -144,7 +144,7 @@ def _outage(
                 f"Nothing was started within {_span(schedule.grace + schedule.flexible)}.",
             ],
             [
-                "Look at its dead-letter queue, and whether it was disabled by hand.",
+                "Check its dead-letter queue, and whether somebody disabled it.",
                 "If it cannot wait, start it by hand.",
             ],
         )
@@ -185,8 +185,8 @@ def _skips(schedule: Schedule, runs: Sequence[Run], memory: Memory) -> Iterable[
                 f"overlap/{schedule.name}",
                 "failure",
                 f"{_called(schedule)} was skipped {SKIPS} times in a row",
-                ["An earlier run still went on each time it was due."],
-                ["Look what that run waits for; give it more time between, or stop it."],
+                ["Each time it was due, an earlier run was still going."],
+                ["See what that run is waiting for; leave more time between runs, or stop it."],
             )
     memory |= {"skips": skips} if skips else {}
     if not skips:
@@ -283,7 +283,7 @@ def too_long(
                     *([f"and {len(fresh) - LISTED} more"] if len(fresh) > LISTED else []),
                 ],
                 [
-                    "Read its log: it hangs, is tried again, or waits for its turn.",
+                    "Read its log: it may hang, be retrying, or be waiting for its turn.",
                     "Stop it if it does not end, or give the job a longer timeout.",
                 ],
             )
@@ -291,7 +291,7 @@ def too_long(
     still = {id_: started for id_, started in told.items() if id_ in open_ids}
     still |= {one.id: _text(one.started) for one in fresh}
     if ended and not still:
-        title = f"No run of {called} goes on for too long any more"
+        title = f"No run of {called} takes too long any more"
         messages.append(Message(subject, "recovery", title, [f"{len(told)} of them have ended."]))
     return messages, {"told": still} if still else {}
 

@@ -62,7 +62,7 @@ def test_a_run_that_did_not_happen_is_told_once_in_the_zones_own_time() -> None:
         "Pipeline nightly did not run",
         ["- due 2026-06-01 10:00 Asia/Tokyo", "Nothing was started within 15 min."],
         [
-            "Look at its dead-letter queue, and whether it was disabled by hand.",
+            "Check its dead-letter queue, and whether somebody disabled it.",
             "If it cannot wait, start it by hand.",
         ],
     )
@@ -249,7 +249,7 @@ def test_a_run_over_its_timeout_is_told_once_and_its_end_once() -> None:
     ]
     assert long(running, memory, at("01T12:05"), timeout=limit) == ([], memory)
     told, memory = long([], memory, at("01T12:10"), timeout=limit)
-    assert [message.title for message in told] == ["No run of ingest goes on for too long any more"]
+    assert [message.title for message in told] == ["No run of ingest takes too long any more"]
     assert memory == {}
 
 

@@ -15,7 +15,7 @@ from tests.recorder import deploy, deploy_stack
 
 Config = dict[str, Any]
 
-A_NAME = "a name is 1 to 40 of a-z, 0-9 and -, begins with a letter, ends without -"
+A_NAME = "a name is 1 to 40 characters of a-z, 0-9 and -, begins with a letter, ends without -"
 A_RATE = "a rate is a whole number above 0 and minutes, hours or days"
 AN_EXPRESSION = (
     "must be cron(minutes hours day-of-month month day-of-week year), rate(5 minutes) or "
@@ -23,7 +23,7 @@ AN_EXPRESSION = (
 )
 A_DURATION = "must be a whole number and s, m, h or d, such as 90s, 15m, 1h or 1d"
 A_CIDR = "must be an IPv4 range from /16 to /24, such as 10.0.0.0/16"
-A_MOMENT = "a moment is at(yyyy-mm-ddThh:mm:ss), and one that exists"
+A_MOMENT = "a moment is at(yyyy-mm-ddThh:mm:ss), a date and time that exist"
 A_UTC_TIME = "must be a UTC time that exists, as yyyy-mm-ddThh:mm:ssZ"
 SIX_FIELDS = "AWS counts minutes hours day-of-month month day-of-week year"
 ESCAPES = "a \\ only stands before * or \\, to mean that character itself"
@@ -175,13 +175,13 @@ REFUSALS: list[tuple[Config, str]] = [
     (
         {"uploadsBucket": {"bucket": "Mine"}},
         (
-            "uploadsBucket.bucket: must be 3 to 63 of a-z, 0-9, . and -, with no . or - at its ends "
+            "uploadsBucket.bucket: must be 3 to 63 characters of a-z, 0-9, . and -, with no . or - at either end "
             '(is: "Mine")'
         ),
     ),
     (
         {"uploadsBucket": {"notifications": "keep"}},
-        "uploadsBucket: notifications: keep is for an existing bucket: name it as bucket",
+        "uploadsBucket: notifications: keep is for an existing bucket: give its name as bucket",
     ),
     (
         {"resultsBucket": {"bucket": "mine", "retentionDays": 3}},
@@ -316,7 +316,7 @@ REFUSALS: list[tuple[Config, str]] = [
     (job(retryExitCodes=[256]), "jobs.ingest.retryExitCodes[0]: must be at most 255 (is: 256)"),
     (
         job(retryExitCodes=[3], exitCodes={"success": [4]}),
-        "jobs.ingest: retryExitCodes is exitCodes.retry by its old name: give exitCodes",
+        "jobs.ingest: retryExitCodes is the old name of exitCodes.retry: use exitCodes",
     ),
     (
         job(exitCodes={"success": [3], "warning": ["1-4"]}),
@@ -393,7 +393,7 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     (
         upload(key=["a", "b"], exclude="b"),
-        "uploads.in: exclude: leave what is not to start anything out of key",
+        "uploads.in: exclude is not for key: leave what should start nothing out of it",
     ),
     (
         upload(prefix="in/", exclude="*.tmp", via="task"),
@@ -470,7 +470,7 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     (
         pipeline(schedule=None, enabled=False, flexibleMinutes=5),
-        "pipelines.nightly: enabled, flexibleMinutes: of a schedule, and there is none",
+        "pipelines.nightly: enabled, flexibleMinutes only count with a schedule, and there is none",
     ),
     (
         circle("a", "b"),
@@ -895,7 +895,7 @@ def test_japanese_text_counts_as_it_is_sent() -> None:
 
 def test_security_groups_need_the_network_they_are_of() -> None:
     config = {"network": {"securityGroupIds": ["sg-1"]}}
-    assert "securityGroupIds are of an existing network: give its vpcId" in refusal(config)
+    assert "securityGroupIds belong to an existing network: give its vpcId" in refusal(config)
 
 
 @pytest.mark.parametrize(("config", "reason"), REFUSALS, ids=[reason for _, reason in REFUSALS])
