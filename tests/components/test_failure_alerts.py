@@ -369,6 +369,34 @@ def test_rules_the_schedule_group_and_the_function_raise_alarms_that_name_a_sect
     assert "a-task-was-never-started" in sections
 
 
+def test_the_dashboard_has_the_lines_of_each_job_and_queue() -> None:
+    text = one(alerts(1).resources, type="Dashboard").inputs["dashboardBody"]
+    body = json.loads(text)
+    lines = {
+        (found["title"], found["stat"], found["period"]): [
+            (space, dimension, metric, more[-1]["label"])
+            for space, metric, dimension, *more in found["metrics"]
+        ]
+        for widget in body["widgets"]
+        if "metrics" in (found := widget["properties"])
+    }
+    assert body["start"] == "-PT24H"
+    states = ("AWS/States", "StateMachineArn")
+    assert lines == {
+        ("Started", "Sum", 300): [(*states, "ExecutionsStarted", "job0")],
+        ("Failed, timed out, stopped", "Sum", 300): [
+            (*states, "ExecutionsFailed", "job0"),
+            (*states, "ExecutionsTimedOut", "job0 timed out"),
+            (*states, "ExecutionsAborted", "job0 stopped"),
+        ],
+        ("Duration in ms, 95th percentile", "p95", 300): [(*states, "ExecutionTime", "job0")],
+        ("Dead letters waiting", "Maximum", 300): [
+            ("AWS/SQS", "QueueName", "ApproximateNumberOfMessagesVisible", name)
+            for name in ("upload-u0", "alerts")
+        ],
+    }
+
+
 @pytest.mark.parametrize("jobs", [1, 100, 250])
 def test_the_dashboard_stays_below_cloudwatchs_limits(jobs: int) -> None:
     text = one(alerts(jobs).resources, type="Dashboard").inputs["dashboardBody"]
