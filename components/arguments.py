@@ -106,11 +106,31 @@ def task_reaper(config: Settings, cluster: c.BatchCluster) -> c.TaskReaperArgs:
     }
 
 
+def directly_started(config: Settings) -> list[str]:
+    """The jobs whose tasks rules or schedules start."""
+    uploaded = {it.job for it in config.uploads.values() if it.job and it.via == "task"}
+    return sorted(uploaded | {it.job for it in config.schedules.values()})
+
+
+def task_restarter(
+    config: Settings, cluster: c.BatchCluster, jobs: Jobs, places: Places
+) -> c.TaskRestarterArgs:
+    """Whose tasks are started again."""
+    names = directly_started(config)
+    return {
+        "cluster_arn": cluster.cluster_arn,
+        "placements": {name: places[name] for name in names},
+        "task_role_arns": _roles(jobs, names),
+        "log_retention_days": config.log_retention_days,
+    }
+
+
 def alerts(
     config: Settings,
     cluster: c.BatchCluster,
     events: c.TaskEventLogger,
     reaper: c.TaskReaper,
+    restarter: c.TaskRestarter | None,
     group: ScheduleGroup,
     machines: Machines,
     uploads: Mapping[str, c.UploadTrigger],
@@ -124,6 +144,9 @@ def alerts(
         "task-events": events.dead_letter_queue_name,
         "task-reaper": reaper.dead_letter_queue_name,
     }
+    if restarter is not None:
+        rules["task-restarter"] = restarter.rule_name
+        queues["task-restarter"] = restarter.dead_letter_queue_name
     for name, upload in uploads.items():
         rules[f"upload-{name}"] = upload.rule_name
         queues[f"upload-{name}"] = upload.dead_letter_queue_name
@@ -148,6 +171,7 @@ def alerts(
         "task_event_function_name": events.function_name,
         "task_event_log_group_name": events.log_group_name,
         "exit_codes": _exit_codes(config),
+        "restarted_jobs": directly_started(config),
         "emails": config.alerts.emails,
         "https_endpoints": config.alerts.https_endpoints,
         "chat": config.alerts.chat,

@@ -160,8 +160,13 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         )
         for name in config.schedules
     }
+    restarter = None
+    if args.directly_started(config):
+        restarter = c.TaskRestarter(
+            "task-restarter", args.task_restarter(config, cluster, jobs, places), child
+        )
     watched = args.alerts(
-        config, cluster, events, reaper, group, machines, triggers, pipelines, schedules
+        config, cluster, events, reaper, restarter, group, machines, triggers, pipelines, schedules
     )
     alerts = c.FailureAlerts("alerts", watched, child)
     watcher = args.watcher(config, cluster, events, pipelines, watched, alerts, group, roles)

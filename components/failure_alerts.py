@@ -38,6 +38,8 @@ class FailureAlertsArgs(TypedDict):
     """The log group of task events, which the dashboard queries."""
     exit_codes: NotRequired[Mapping[str, ExitCodesArgs]]
     """The exit codes that are no failures, of the jobs that have any but 0. Default: none."""
+    restarted_jobs: NotRequired[Sequence[str]]
+    """The jobs whose directly started tasks a `TaskRestarter` starts again. Default: none."""
     emails: NotRequired[Sequence[str]]
     """Addresses that get the messages once their owner has confirmed the subscription. Default:
     none."""
@@ -119,6 +121,7 @@ class FailureAlerts(Component):
                     topic_arn=known[1],
                     chat_topic_arn=known[2] if chat is not None else None,
                     exit_codes=args.get("exit_codes", {}),
+                    restarted=args.get("restarted_jobs", ()),
                 )
             ),
             statements=[

@@ -18,6 +18,7 @@ from .scheduled_task import ScheduledTask, ScheduledTaskArgs
 from .stack_index import StackIndex, StackIndexArgs
 from .task_event_logger import TaskEventLogger, TaskEventLoggerArgs
 from .task_reaper import TaskReaper, TaskReaperArgs
+from .task_restarter import TaskRestarter, TaskRestarterArgs
 from .trigger_roles import TriggerRoles, TriggerRolesArgs
 from .upload_bucket import UploadBucket, UploadBucketArgs
 from .upload_trigger import UploadFilterArgs, UploadTrigger, UploadTriggerArgs
@@ -59,6 +60,8 @@ __all__ = [
     "TaskEventLoggerArgs",
     "TaskReaper",
     "TaskReaperArgs",
+    "TaskRestarter",
+    "TaskRestarterArgs",
     "TriggerRoles",
     "TriggerRolesArgs",
     "UploadBucket",

@@ -468,6 +468,7 @@ def _running(stack: Stack) -> list[Line]:
 def _line_of(stack: Stack, task: Mapping[str, Any]) -> Line:
     group, by = task.get("group") or "", task.get("startedBy") or ""
     kind, _, name = by.partition("/")
+    name = re.sub(r"/\d$", "", name)  # of one that was started again
     kinds = {"events-rule": "rule", "chronos-schedule": "schedule"}
     trigger = {"kind": kinds.get(kind, "other"), "name": name if kind in kinds else by or None}
     if group.startswith("execution:"):

@@ -1,10 +1,11 @@
 """The definition that turns an event about a failure into one message that a person can read."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..outcomes import ADVICE, ERRORS, MEANINGS, OTHERWISE, WHAT_TO_DO
+from .restart import RESTARTED, is_started_again
 from .states import (
     PARENT_EXECUTION,
     Definition,
@@ -32,16 +33,18 @@ def alert(
     queue_url: str,
     chat_topic_arn: str | None = None,
     exit_codes: Mapping[str, Any] | None = None,
+    restarted: Sequence[str] = (),
 ) -> Definition:
     """A definition that publishes one message for an event, and nothing for what is no failure.
 
     Input: an event "Step Functions Execution Status Change" or "ECS Task State Change". Output:
     `{"published": false}` or what SNS answered. `prefix` is what the names of the stack's state
     machines and task definition families begin with. An event of which nothing can be published
-    goes to the queue. `exit_codes` are those of each job that mean success or a warning. A chat's
-    topic gets a custom notification of Amazon Q Developer.
+    goes to the queue. `exit_codes` are those of each job that mean success or a warning;
+    `restarted` are the jobs whose tasks are started again that did not start: the last one is told.
+    A chat's topic gets a custom notification of Amazon Q Developer.
     """
-    read_task = _read_task(prefix, exit_codes or {})
+    read_task = _read_task(prefix, exit_codes or {}, restarted)
     of_task, of_execution = _task(read_task, project, stack), _execution(prefix, project, stack)
     keep = {"Output": expression("$states.input")}
     states: States = {
@@ -174,7 +177,7 @@ _FAILED_STEPS = """(
 )"""
 
 
-def _read_task(prefix: str, exit_codes: Mapping[str, Any]) -> str:
+def _read_task(prefix: str, exit_codes: Mapping[str, Any], restarted: Sequence[str]) -> str:
     return f"""
         $detail := $states.input.detail;
         $family := $split($split($detail.taskDefinitionArn, "/")[-1], ":")[0];
@@ -187,6 +190,7 @@ def _read_task(prefix: str, exit_codes: Mapping[str, Any]) -> str:
         $codes := $lookup({json.dumps(exit_codes)}, $job);
         $succeeded := $exited and ($code = 0 or $code in $codes.success);
         $warned := $exited and $code in $codes.warning;
+        $startedAgain := {is_started_again('$reason & " " & $container.reason', list(restarted))};
     """
 
 
@@ -195,7 +199,7 @@ def _task_failed(read_task: str) -> str:
     return f"""(
         $states.input.source = "aws.ecs" and (
             {read_task}
-            $not($succeeded)
+            $not($succeeded or $startedAgain)
         )
     )"""
 
@@ -218,6 +222,7 @@ def _task(read_task: str, project: str, stack: str) -> str:
                : $error = "Batch.TimedOut" ? "timed out"
                : $error = "Batch.Stopped" ? "was stopped"
                : $error = "Batch.NeverStarted" ? "never started"
+                   & ({RESTARTED} = 0 ? "" : ", " & $string({RESTARTED} + 1) & " times")
                : $error = "Batch.Interrupted" ? "was interrupted"
                : $code = null ? "failed without an exit code"
                : "failed: exit code " & $string($code)

@@ -253,13 +253,7 @@ def _run_task(
             "PlatformVersion": place.platform_version,
             # The task's events carry its group: by it a task is found from its execution.
             "Group": expression('"execution:" & $states.context.Execution.Name'),
-            "NetworkConfiguration": {
-                "AwsvpcConfiguration": {
-                    "Subnets": place.subnet_ids,
-                    "SecurityGroups": place.security_group_ids,
-                    "AssignPublicIp": "ENABLED" if place.assign_public_ip else "DISABLED",
-                }
-            },
+            "NetworkConfiguration": {"AwsvpcConfiguration": network_of(place)},
             "Overrides": {"ContainerOverrides": expression("[$override]")},
             "PropagateTags": "TASK_DEFINITION",
         },
@@ -290,6 +284,15 @@ def _run_task(
             )"""
         ),
         "End": True,
+    }
+
+
+def network_of(place: Place) -> dict[str, Any]:
+    """The AwsvpcConfiguration of RunTask."""
+    return {
+        "Subnets": place.subnet_ids,
+        "SecurityGroups": place.security_group_ids,
+        "AssignPublicIp": "ENABLED" if place.assign_public_ip else "DISABLED",
     }
 
 
@@ -377,18 +380,22 @@ _NEVER_STARTED = '$task.stopCode = "TaskFailedToStart"'
 _OUT_OF_MEMORY = '$contains($task.reason & $task.containerReason, "OutOfMemory")'
 
 
-def _mentions(reasons: Sequence[str]) -> str:
-    # Between slashes a slash would end the expression.
-    pattern = "|".join(re.escape(reason).replace("/", r"\/") for reason in reasons)
-    return f"$contains($task.reason & $task.containerReason, /{pattern}/i)"
+def passes_by_itself(reason: str) -> str:
+    """Whether a task that never started for this reason may start later; the reason as JSONata."""
+
+    def mentions(reasons: Sequence[str]) -> str:
+        # Between slashes a slash would end the expression.
+        pattern = "|".join(re.escape(one).replace("/", r"\/") for one in reasons)
+        return f"$contains({reason}, /{pattern}/i)"
+
+    return f"({mentions(TRANSIENT_REASONS)} and $not({mentions(PERMANENT_REASONS)}))"
 
 
 def _may_succeed_later(retries: RetryPolicy) -> str:
     codes = json.dumps(sorted(retries.exit_codes))
     return f"""
         {_INTERRUPTED} or $task.exitCode in {codes}
-        or ({_NEVER_STARTED} and {_mentions(TRANSIENT_REASONS)}
-            and $not({_mentions(PERMANENT_REASONS)}))
+        or ({_NEVER_STARTED} and {passes_by_itself("$task.reason & $task.containerReason")})
     """
 
 

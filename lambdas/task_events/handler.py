@@ -501,6 +501,8 @@ def _trigger(started_by: str | None, group: str | None) -> Trigger:
             "name": None if started_by == "AWS Step Functions" else started_by,
         }
     kind = {"events-rule": "rule", "chronos-schedule": "schedule"}.get(prefix)
+    # One that was started again, as it had not started, has the how manyth time behind its name.
+    name = re.sub(r"/\d$", "", name)
     return {"kind": kind, "name": name} if kind else {"kind": "other", "name": started_by}
 
 

@@ -185,6 +185,26 @@ def test_a_warning_is_told_of_a_task_and_of_an_execution() -> None:
         assert choose(STATES["Read"], input=quiet)[0] == "NothingToReport"
 
 
+def test_a_task_that_is_started_again_is_told_once_it_is_for_the_last_time() -> None:
+    again: dict[str, Any] = one(
+        alerts(restarted_jobs=["ingest"]).resources, type="StateMachine"
+    ).document("definition")["States"]
+
+    def read(states: dict[str, Any], **detail: Any) -> str:  # noqa: ANN401 JSON
+        return choose(states["Read"], input=task(None, "TaskFailedToStart", **detail))[0]
+
+    passing = {"stoppedReason": "InsufficientFreeAddressesInSubnet"}
+    assert read(again, **passing, startedBy="events-rule/in") == "NothingToReport"
+    assert read(again, **passing, startedBy="events-rule/in/4") == "NothingToReport"
+    assert read(again, **passing, startedBy="events-rule/in/5") == "ReadTask"
+    assert read(again, stoppedReason="not found", startedBy="events-rule/in") == "ReadTask"
+    assert read(STATES, **passing, startedBy="events-rule/in") == "ReadTask"
+    last = task(None, "TaskFailedToStart", **passing, startedBy="events-rule/in/5")
+    subject, message = told(last, again)
+    assert subject == "Job ingest never started, 6 times (fargate-batch dev)"
+    assert "Started by: rule in, at" in message
+
+
 def test_a_side_containers_end_is_nothing_to_tell() -> None:
     assert choose(STATES["Read"], input=task(0))[0] == "NothingToReport"
 

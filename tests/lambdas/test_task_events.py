@@ -1022,6 +1022,11 @@ def test_a_job_says_what_its_exit_codes_mean(
     assert log.line(event)["outcome"] == "stopped"
 
 
+def test_a_task_that_was_started_again_is_of_the_same_rule(log: Log) -> None:
+    event = changed("never-started", startedBy="events-rule/target-1a2b3c4/2", group="family:x")
+    assert log.line(event)["trigger"] == {"kind": "rule", "name": "target-1a2b3c4"}
+
+
 def test_an_execution_that_ended_with_a_warning_is_told_so(log: Log) -> None:
     def ended(output: str | None) -> dict[str, Any]:
         detail = {"executionArn": "a:m:e", "status": "SUCCEEDED", "output": output}
