@@ -75,6 +75,17 @@ def image(config: Settings) -> c.BatchImageArgs:
     return {"architecture": config.architecture, "protect": config.protect}
 
 
+def own_image(config: Settings, name: str) -> c.BatchImageArgs:
+    """The image that is built for the job `name` alone."""
+    job = config.jobs[name]
+    return {
+        "context": str(job.context),
+        "dockerfile": job.dockerfile,
+        "architecture": config.architecture,
+        "protect": config.protect,
+    }
+
+
 def task_events(config: Settings, cluster: c.BatchCluster) -> c.TaskEventLoggerArgs:
     """The log of task events."""
     return {
@@ -281,7 +292,8 @@ def job(
 ) -> c.FargateJobArgs:
     """The container of the job `name`; its own image goes before the stack's, that before ours."""
     job, sources = config.jobs[name], config.sources_of(name)
-    image: pulumi.Input[str] | None = job.image or config.image
+    named = job.image or (None if job.context is not None else config.image)
+    image: pulumi.Input[str] | None = named
     repository: pulumi.Input[str] | None = None
     if isinstance(image, str):
         repository = repository_arn(image)
@@ -381,7 +393,10 @@ def shares_execution_role(config: Settings, name: str) -> bool:
     job = config.jobs[name]
     own_image = job.image is not None and job.image != config.image
     own = (
-        job.secrets or job.repository_credentials or (own_image and repository_arn(str(job.image)))
+        job.secrets
+        or job.context is not None
+        or job.repository_credentials
+        or (own_image and repository_arn(str(job.image)))
     )
     of_sidecars = any(one.secrets or repository_arn(one.image) for one in job.sidecars.values())
     return not (own or of_sidecars)

@@ -20,6 +20,8 @@ class BatchImageArgs(TypedDict):
 
     context: NotRequired[str]
     """The folder with the Dockerfile. Default: `batch/`, which comes with the components."""
+    dockerfile: NotRequired[str | None]
+    """The Dockerfile, by its path from where Pulumi runs. Default: that of the folder."""
     architecture: NotRequired[str]
     """X86_64 or ARM64. Default: X86_64."""
     protect: NotRequired[bool]
@@ -65,8 +67,10 @@ class BatchImage(Component):
         before = pulumi.create_urn(name, "awsx:ecr:Image", parent=self)
         alone = before.apply(lambda urn: urn.replace("fargate-batch:index:BatchPlatform$", ""))
         token = aws.ecr.get_authorization_token_output(opts=pulumi.InvokeOutputOptions(parent=self))
+        dockerfile = args.get("dockerfile")
         image = docker_build.Image(
             name,
+            dockerfile=None if dockerfile is None else {"location": dockerfile},
             context={"location": args.get("context") or _batch()},
             platforms=[
                 docker_build.Platform.LINUX_ARM64 if arm else docker_build.Platform.LINUX_AMD64

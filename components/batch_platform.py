@@ -126,6 +126,11 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
     group = ScheduleGroup("schedules", opts=child)
     image = c.BatchImage("batch", args.image(config), child) if config.builds_image else None
 
+    own = {
+        name: c.BatchImage(f"{name}-image", args.own_image(config, name), child)
+        for name, job in config.jobs.items()
+        if job.context is not None
+    }
     execution = None
     if args.some_share_execution_role(config):
         execution = c.ExecutionRole("execution", args.execution_role(config, image), child)
@@ -133,7 +138,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
     jobs, places, machines = {}, {}, {}
     for name in config.jobs:
         places[name] = args.placement(config, name, cluster, network)
-        job = args.job(config, name, buckets, results, image, execution)
+        job = args.job(config, name, buckets, results, own.get(name, image), execution)
         jobs[name] = c.FargateJob(name, job, child)
         machine = args.state_machine(config, name, jobs, places)
         machines[name] = c.BatchStateMachine(name, machine, child)

@@ -207,6 +207,11 @@ class PlatformJobArgs(TypedDict):
 
     image: NotRequired[str]
     """The image's URI with its tag or digest. Default: the platform's."""
+    context: NotRequired[str]
+    """The folder that its own image is built from, by its path from where Pulumi runs, which takes
+    Docker. Default: none."""
+    dockerfile: NotRequired[str]
+    """The Dockerfile of that image, likewise. Default: that of `context`."""
     cpu: NotRequired[int]
     """CPU units, 1024 a vCPU. Default: 512."""
     memory: NotRequired[int]

@@ -210,7 +210,8 @@ def _circle(leads: Mapping[str, Mapping[str, str]], start: str) -> list[str] | N
 def _unread_ingest(settings: Settings) -> Iterable[str]:
     """Declarations that only the program's own container is known to read."""
     for name, job in settings.jobs.items():
-        image = job.image or settings.image
+        built = None if job.context is None else f"built from {job.context}"
+        image = job.image or built or settings.image
         if job.ingest.model_fields_set and image and not job.reads_ingest:
             yield (
                 f"{PROJECT}:jobs.{name}.ingest: the image {image} is not known to read it; "

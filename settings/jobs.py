@@ -54,6 +54,13 @@ def _retryable(exit_code: int) -> int:
     return exit_code
 
 
+Path = Annotated[
+    Text,
+    matching(
+        r"(?![/~])(?!.*(^|/)\.\.(/|$)).+",
+        "must be a path in the repository, such as etl or etl/Dockerfile",
+    ),
+]
 RepositoryCredentials = Annotated[
     str,
     matching(
@@ -67,6 +74,8 @@ class JobSettings(Section):
     """One container and how it is run."""
 
     image: Image | None = None
+    context: Path | None = None
+    dockerfile: Path | None = None
     cpu: Annotated[int, AfterValidator(one_of(FARGATE_SIZES))] = defaults.CPU
     memory: int = defaults.MEMORY
     ephemeral_storage: Annotated[int, Field(ge=21, le=200)] | None = None
@@ -144,6 +153,10 @@ class JobSettings(Section):
         secrets = [self.secrets, *(one.secrets for one in self.sidecars.values())]
         if self.secrets_key and not (any(secrets) or self.repository_credentials):
             raise ValueError("secretsKey decrypts secrets, and there are none")
+        if self.context is not None and self.image is not None:
+            raise ValueError("context is what an image is built from: leave image out")
+        if self.dockerfile is not None and self.context is None:
+            raise ValueError("dockerfile needs context: the folder that it copies from")
         if self.repository_credentials and self.image is None:
             raise ValueError("repositoryCredentials are for the registry of the job's image")
         problem = sidecars.disagreement(

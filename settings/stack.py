@@ -94,4 +94,6 @@ class Settings(Section):
     @property
     def builds_image(self) -> bool:
         """Whether some job's image is to be built from `batch/`."""
-        return self.image is None and any(job.image is None for job in self.jobs.values())
+        return self.image is None and any(
+            job.image is None and job.context is None for job in self.jobs.values()
+        )

@@ -43,6 +43,31 @@ def test_a_job_may_pull_from_the_repository_that_its_image_names(
     assert repository_arn(image) == arn
 
 
+def test_each_job_with_a_folder_of_its_own_runs_and_may_pull_the_image_built_from_it() -> None:
+    recording = deploy_stack(
+        "dev",
+        jobs={"ours": {}, "etl": {"context": "etl"}, "load": {"context": "."}},
+        image="ghcr.io/team/batch:1",
+        uploads={},
+        pipelines={},
+        schedules={},
+    )
+    images = {
+        name: one(recording.resources, type="aws:ecs/taskDefinition:TaskDefinition", name=name)
+        .document("containerDefinitions")[0]["image"]
+        .partition("/")[2]
+        .partition("@")[0]
+        for name in ("ours", "etl", "load")
+    }
+    assert images == {
+        "ours": "team/batch:1",
+        "etl": "etl-image-1a2b3c4",
+        "load": "load-image-1a2b3c4",
+    }
+    pulls = one(recording.resources, type="aws:iam/rolePolicy:RolePolicy", name="etl-execution")
+    assert pulls.document("policy")["Statement"][2]["Resource"].endswith("/etl-image-1a2b3c4")
+
+
 def test_a_configured_image_of_ecr_may_be_pulled_by_its_own_job_only() -> None:
     own = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/own:v1"
     recording = deploy_stack(
@@ -64,7 +89,6 @@ def test_a_configured_image_of_ecr_may_be_pulled_by_its_own_job_only() -> None:
 
 # The Args of components, and the keys among them that a stack's file does not set.
 OF_PACKAGE_ALONE = {
-    "BatchImageArgs": {"context"},
     "BatchStateMachineArgs": {"spot_interruptions"},
     "ScheduleArgs": {"retries", "maximum_age_seconds"},
 }

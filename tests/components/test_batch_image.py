@@ -23,6 +23,12 @@ def test_the_image_is_built_for_its_processor(architecture: str, platform: str) 
     assert (made.inputs["context"], made.inputs["platforms"]) == ({"location": "other"}, [platform])
 
 
+def test_the_image_may_be_built_by_a_dockerfile_of_elsewhere() -> None:
+    made = one(image(context=".", dockerfile="docker/etl.Dockerfile").resources, type="Image")
+    assert made.inputs["context"] == {"location": "."}
+    assert made.inputs["dockerfile"] == {"location": "docker/etl.Dockerfile"}
+
+
 def test_the_image_is_pushed_by_its_digest_without_a_tag() -> None:
     made = one(image().resources, type="Image")
     exported = {"nameCanonical": True, "push": True, "pushByDigest": True}

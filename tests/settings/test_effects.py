@@ -65,6 +65,8 @@ VALUES: dict[str, Any] = {
     "permissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/bound",
     "grace": "2h",
     "chat": True,
+    "context": "batch",
+    "dockerfile": "batch/Dockerfile",
     "architecture": "ARM64",
     "platformVersion": "LATEST",
     "containerInsights": "enhanced",
@@ -185,6 +187,7 @@ BEFORE: dict[str, dict[str, Any]] = {
     },
     "network.vpcId": {"network": EXISTING},
     "network.subnetIds": {"network": EXISTING},
+    "jobs.NAME.dockerfile": {"jobs": {"a": {"context": "batch"}, "b": B}},
     "jobs.NAME.secretsKey": {"jobs": {"a": {"secrets": SECRETS}, "b": B}},
     "uploads.NAME.minSize": {"uploads": {"in": {"job": "a", "prefix": "in/", "maxSize": 9}}},
     "uploads.NAME.pipeline": {

@@ -750,6 +750,14 @@ def may(*actions: str, on: str = TABLE, **more: Any) -> Config:  # noqa: ANN401 
             job(repositoryCredentials="arn:aws:secretsmanager:x:123456789012:secret:r-1"),
             "repositoryCredentials are for the registry of the job's image",
         ),
+        (job(context="etl", image="etl:1"), "context is what an image is built from"),
+        (job(dockerfile="etl/Dockerfile"), "dockerfile needs context"),
+        (job(context="/etl"), "must be a path in the repository"),
+        (job(context="etl/../../x"), "must be a path in the repository"),
+        (
+            job(context="etl", ingest={"header": True}),
+            "the image built from etl is not known to read it",
+        ),
     ],
 )
 def test_what_a_job_may_not_say_of_its_container_is_refused(config: Config, reason: str) -> None:

@@ -235,7 +235,8 @@ def image(context: Context, registration: Registration) -> Created:
     folder = (context.root / location).resolve()
     if not folder.is_dir():
         raise FileNotFoundError(f"the image's build context {folder} is not a folder")
-    found = f"sha256:{digest(folder)}"
+    file = _dockerfile(context, inputs)
+    found = f"sha256:{digest(folder, *file)}"
     exports = [e.get("image") or e.get("registry") or {} for e in inputs.get("exports") or []]
     untagged = [name for e in exports if e.get("pushByDigest") for name in e.get("names") or []]
     tagged: list[str] = inputs.get("tags") or []
@@ -249,7 +250,7 @@ def image(context: Context, registration: Registration) -> Created:
                 imageDigest=found,
                 **given(imageTag=tag or None),
             )
-        context.register_image(f"{url}@{found}", folder)
+        context.register_image(f"{url}@{found}", folder, *map(str, file))
     context.not_honoured("The image is not built: its folder runs in this Python", registration)
     references = [f"{name}@{found}" for name in tagged]
     return Created(found, {"digest": found, "ref": references[0] if references else ""})
@@ -259,12 +260,21 @@ def _with_context_hash(context: Context, inputs: Properties) -> Properties:
     """The inputs with the hash of the build's folder, by which a change of it shows."""
     location: str = (inputs.get("context") or {}).get("location") or "."
     folder = (context.root / location).resolve()
-    return inputs | {"contextHash": digest(folder)} if folder.is_dir() else inputs
+    file = _dockerfile(context, inputs)
+    return inputs | {"contextHash": digest(folder, *file)} if folder.is_dir() else inputs
 
 
-def digest(folder: Path) -> str:
-    """SHA-256 of the names and bytes of all files in a folder, bytecode apart."""
+def _dockerfile(context: Context, inputs: Properties) -> list[Path]:
+    """The Dockerfile that is named, if any is."""
+    location: str | None = (inputs.get("dockerfile") or {}).get("location")
+    return [] if location is None else [(context.root / location).resolve()]
+
+
+def digest(folder: Path, *others: Path) -> str:
+    """SHA-256 of the names and bytes of all files in a folder, bytecode apart, and of others."""
     total = hashlib.sha256()
+    for path in others:
+        total.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"")
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             name = path.relative_to(folder).as_posix().encode()

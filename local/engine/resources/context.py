@@ -39,8 +39,9 @@ class Clients(Protocol):
         ...
 
 
-RegisterImage = Callable[[str, Path], None]
-"""Tells the cloud from which folder (a Docker build context) an image URI is made."""
+RegisterImage = Callable[..., None]
+"""Tells the cloud from which folder (a Docker build context) an image URI is made, and by which
+Dockerfile, if not that of the folder."""
 
 
 class Context:

@@ -49,7 +49,10 @@ class Images:
             self._built.clear()
 
     def add(self, uri: str, context: Path, dockerfile: str = "Dockerfile") -> None:
-        """Let `uri`, as a task definition names it, be run from the build context `context`."""
+        """Let `uri`, as a task definition names it, be run from the build context `context`.
+
+        `dockerfile` is a path in it, or an absolute one.
+        """
         with self._lock:
             self._contexts[uri] = _Context(context.resolve(), dockerfile)
 
@@ -66,7 +69,7 @@ class Images:
             context = self._contexts.get(uri)
             if context is None:
                 raise UnknownImage(f"{uri}: not found")
-            state = _state(context.folder)
+            state = _state(context)
             known = self._built.get(context)
             if known is None or known[0] != state:
                 if self._builds is None:
@@ -84,10 +87,12 @@ def _repository(uri: str) -> str:
     return head if colon and "/" not in tag else name
 
 
-def _state(folder: Path) -> Sequence[tuple[str, int, int]]:
-    """What changes when a file of the context does."""
-    found: list[tuple[str, int, int]] = []
-    for path in build_context.files(folder):
+def _state(context: _Context) -> Sequence[tuple[str, int, int]]:
+    """What changes when a file of the context does, or its Dockerfile."""
+    folder, found = context.folder, list[tuple[str, int, int]]()
+    elsewhere = folder / context.dockerfile
+    paths = [*build_context.files(folder), *([elsewhere] if elsewhere.is_file() else [])]
+    for path in paths:
         status = (folder / path).lstat()
         found.append((path.as_posix(), status.st_mtime_ns, status.st_size))
     return found

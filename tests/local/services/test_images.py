@@ -360,3 +360,21 @@ def test_an_image_that_cannot_be_built_says_why(
 ) -> None:
     with pytest.raises(ImageError, match=reason):
         built(context, dockerfile)
+
+
+def test_one_context_makes_several_images_by_dockerfiles_of_elsewhere(
+    context: Path, tmp_path: Path, run: Run
+) -> None:
+    images = Images()
+    images.build_in(tmp_path / "builds")
+    for name in ("etl", "load"):
+        file = tmp_path / f"{name}.Dockerfile"
+        file.write_text(
+            f'FROM python:3.13-slim\nCOPY main.py .\nCMD ["python", "main.py", "{name}"]\n'
+        )
+        images.add(name, context, str(file))
+    assert [run(images.find(name), {}) for name in ("etl", "load")] == [["main etl"], ["main load"]]
+
+    file = tmp_path / "etl.Dockerfile"
+    file.write_text('FROM python:3.13-slim\nCOPY main.py .\nCMD ["python", "main.py", "changed"]\n')
+    assert run(images.find("etl"), {}) == ["main changed"]
