@@ -66,9 +66,10 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
         sys.stdout.write(f"{json.dumps(running.contract, ensure_ascii=False)}\n")
         sys.stdout.flush()
     else:
-        show(screen(), running, options.stack)
-        how_to_use(screen(), running)
+        # What is told to be ready is watched already.
         with _told(running, options.stack):
+            show(screen(), running, options.stack)
+            how_to_use(screen(), running)
             return lifetime.forever()
     return lifetime.forever()
 
