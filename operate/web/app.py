@@ -109,8 +109,11 @@ class Page:
         return HTMLResponse(self._templates.get_template("main.html").render(**main), status)
 
     def _overview(self, _request: Request) -> Context:
-        latest = self._views.runs(runs.Filter(), 10)
-        return {"wrong": self._views.wrong(), "runs": latest, "title": self._stack.name}
+        return {
+            "wrong": self._views.wrong(),
+            "runs": self._views.latest(10),
+            "title": self._stack.name,
+        }
 
     def _runs(self, request: Request) -> Context:
         asked = request.query_params

@@ -86,6 +86,10 @@ class Views:
             late=[one for one in self.schedules() if one.late is not None],
         )
 
+    def latest(self, count: int) -> list[Run]:
+        """The newest runs, of what was read to find what is wrong if that has any."""
+        return self._history()[:count] or self.runs(runs.Filter(), count)
+
     def runs(self, want: runs.Filter, last: int, since: datetime | None = None) -> list[Run]:
         """The newest runs."""
         return self._fresh(
