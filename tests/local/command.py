@@ -15,9 +15,11 @@ READY_SECONDS = 45
 
 
 def environment() -> dict[str, str]:
-    """This one, with credentials of nobody's, a home of its own and the code coverage's hooks."""
+    """This one, with credentials of nobody's, a home of its own and a proxy that is not there."""
+    proxies = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name.lower() != "no_proxy"},
+        **dict.fromkeys(proxies, "http://127.0.0.1:9"),
         "AWS_ACCESS_KEY_ID": "not-to-be-used",
         "AWS_PROFILE": "absent",
         "PIP_INDEX_URL": "https://someone:secret@packages.example/simple",

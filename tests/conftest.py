@@ -1,0 +1,11 @@
+"""What this machine is set to is nothing to a test: one that is about it sets it for itself."""
+
+import os
+
+# A profile that is not there, a Region, a bundle of certificates.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+# Package indexes may be behind a proxy, which clouds and stand-ins on loopback are not.
+LOOPBACK = "127.0.0.1,localhost,::1"
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOOPBACK)))
