@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 from local.cloud import ACCOUNT, Cloud
 from local.engine.project import load
 from local.engine.resources import create_stack
+from local.faults import Faults
 from local.services.iam import iam
 from local.services.iam.policies import Statement
 from local.services.scheduler import schedules
@@ -725,6 +726,35 @@ def a_task_without_a_limit_is_a_dead_letter(on: Deployed) -> None:
         on.message(on.queue("task-reaper"), task)
 
 
+@contextlib.contextmanager
+def _no_addresses(on: Deployed) -> Generator[None]:
+    before, on.cloud.faults = on.cloud.faults, Faults({"no-start": 1})
+    try:
+        yield
+    finally:
+        on.cloud.faults = before
+
+
+def a_task_that_did_not_start_is_started_again(on: Deployed) -> None:
+    before = on.tasks()
+    with _no_addresses(on):
+        on.fire_task()
+
+        def last() -> bool | None:
+            new = [task for arn, task in on.tasks().items() if arn not in before]
+            return any(task["startedBy"].endswith("/5") for task in new) or None
+
+        on.eventually(last, "a task that did not start was not started again")
+
+
+def a_task_that_cannot_be_started_again_is_a_dead_letter(on: Deployed) -> None:
+    before = on.tasks()
+    with _no_addresses(on), on.refused("/task-restarter-rule-", "states:StartExecution"):
+        on.fire_task()
+        task = on.new_task(before, "STOPPED")["taskArn"]
+        on.message(on.queue("task-restarter"), task)
+
+
 def every_state_machine_can_be_deployed_again(on: Deployed) -> None:
     states = on.client("stepfunctions")
     for machine in states.list_state_machines()["stateMachines"]:
@@ -862,6 +892,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     an_end_that_hands_on_no_slot_is_a_dead_letter,
     a_slot_whose_end_was_not_told_is_found,
     a_task_without_a_limit_is_a_dead_letter,
+    a_task_that_did_not_start_is_started_again,
+    a_task_that_cannot_be_started_again_is_a_dead_letter,
     every_state_machine_can_be_deployed_again,
     nothing_is_taken_without_tls,
     dead_letters_are_told_once_and_their_end,
