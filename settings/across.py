@@ -1,6 +1,7 @@
 """What no section of the configuration can tell by itself: a line for each refusal."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
@@ -122,6 +123,13 @@ def _buckets(settings: Settings) -> Iterable[str]:
 
 def _same_physical_names(settings: Settings) -> Iterable[str]:
     """Pipelines and schedules share the namespace of the stack's schedule group."""
+    stack = f"{pulumi.get_project()}-{pulumi.get_stack()}"
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", stack):
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RegisterTaskDefinition.html
+        yield (
+            f"the stack {pulumi.get_stack()!r}: with {stack} begin the names of its task "
+            "definitions, which ECS lets have letters, digits, - and _ alone; rename it"
+        )
     if "task-events" in settings.jobs:
         yield (
             f"{PROJECT}:jobs.task-events: the log of task events has the log group of that name; "

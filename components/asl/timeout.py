@@ -96,7 +96,13 @@ def stop_own_task(
         "FindOwnTask": {
             "Type": "Pass",
             "Assign": {
-                "listTasks": {"Cluster": cluster_arn, "Family": family, "DesiredStatus": "RUNNING"}
+                "listTasks": {
+                    "Cluster": cluster_arn,
+                    "Family": family,
+                    "DesiredStatus": "RUNNING",
+                    # A hundred described would not fit into a state.
+                    "MaxResults": 25,
+                }
             },
             "Next": "ListTasks",
         },

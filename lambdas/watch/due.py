@@ -38,14 +38,24 @@ def due_times(expression: str, timezone: str, after: datetime, until: datetime) 
     if step := rate_of(expression):
         return [after + step * n for n in range(1, (until - after) // step + 1)]
     zone = ZoneInfo(timezone)
-    if found := _AT.fullmatch(expression):
-        moments: Iterable[datetime | None] = [_moment(datetime.fromisoformat(found[1]), zone)]
-    elif found := _CRON.fullmatch(expression):
-        first, last = after.astimezone(zone).date(), until.astimezone(zone).date()
-        moments = (_moment(wall, zone) for wall in _cron(found[1]).between(first, last))
-    else:
-        raise ValueError(f"{expression} is none of cron(…), rate(…) and at(…)")
+    first, last = after.astimezone(zone).date(), until.astimezone(zone).date()
+    moments = (_moment(wall, zone) for wall in clock_times(expression, first, last))
     return [moment for moment in moments if moment is not None and after < moment <= until]
+
+
+def clock_times(expression: str, first: date, last: date) -> Iterable[datetime]:
+    """The times of a `cron(…)` or `at(…)` on its zone's clock, of a day and those up to another.
+
+    Of `at(…)` its time, whatever the days.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if found := _AT.fullmatch(expression):
+        return [datetime.fromisoformat(found[1])]
+    if found := _CRON.fullmatch(expression):
+        return _cron(found[1]).between(first, last)
+    raise ValueError(f"{expression} is none of cron(…), rate(…) and at(…)")
 
 
 def _moment(wall: datetime, zone: ZoneInfo) -> datetime | None:

@@ -494,7 +494,12 @@ def test_a_task_that_took_too_long_is_looked_for_stopped_and_given_up() -> None:
     assert STATES["FindOwnTask"] == {
         "Type": "Pass",
         "Assign": {
-            "listTasks": {"Cluster": CLUSTER, "Family": "ingest", "DesiredStatus": "RUNNING"}
+            "listTasks": {
+                "Cluster": CLUSTER,
+                "Family": "ingest",
+                "DesiredStatus": "RUNNING",
+                "MaxResults": 25,
+            }
         },
         "Next": "ListTasks",
     }

@@ -494,7 +494,7 @@ REFUSALS: list[tuple[Config, str]] = [
     (
         {"uploads": {f"u{n}": {"job": "ingest", "prefix": "a/"} for n in range(301)}},
         (
-            "uploads: 301 uploads take 306 rules, an event bus has room for 300; let one upload start "
+            "uploads: 301 uploads take 307 rules, an event bus has room for 300; let one upload start "
             "a job for several prefixes"
         ),
     ),
@@ -1002,7 +1002,7 @@ def test_pulumi_shows_a_refusal_without_a_traceback() -> None:
         schedule("cron(0 0 ? * 6#3 *)"),
         schedule("at(2099-12-31T23:59:59)", timezone="America/Argentina/Buenos_Aires"),
         {"network": {"vpcId": "vpc-0a", "subnetIds": ["subnet-0a"], "assignPublicIp": False}},
-        {"uploads": {f"u{n}": {"job": "ingest", "prefix": "a/"} for n in range(295)}},
+        {"uploads": {f"u{n}": {"job": "ingest", "prefix": "a/"} for n in range(294)}},
     ],
     ids=lambda config: json.dumps(config)[:60],
 )
@@ -1047,6 +1047,32 @@ def test_what_exit_codes_are_silent_on_is_retried_as_the_contract_says(
     given: dict[str, Any], retried: tuple[int, ...]
 ) -> None:
     assert load(job(**given)).jobs["ingest"].retried_exit_codes == retried
+
+
+@pytest.mark.parametrize("section", ["pipelines", "schedules"])
+def test_times_that_the_clocks_skip_are_told_of_what_fires(section: str) -> None:
+    def told(**when: object) -> list[str]:
+        make = pipeline if section == "pipelines" else schedule
+        given = {"schedule": "cron(30 2 * * ? *)", "timezone": "Europe/Berlin", **when}
+        return list(advice(load({**make(**given), "protect": False})))
+
+    assert len(told()) == 2
+    name = "nightly" if section == "pipelines" else "hello"
+    assert told()[0].startswith(f"fargate-batch:{section}.{name}.schedule: cron(30 2 * * ? *) ")
+    assert not told(enabled=False)
+    assert not told(schedule="rate(1 day)")
+    assert not told(timezone="Asia/Tokyo")
+
+
+def test_a_stack_whose_name_no_task_definition_can_have_is_refused() -> None:
+    with pytest.raises(
+        SettingsError, match=r"the stack 'prod\.eu': with fargate-batch-prod\.eu begin"
+    ):
+        deploy(
+            settings.load,
+            stack="prod.eu",
+            config={"aws:region": "ap-northeast-1", "fargate-batch:jobs": '{"a": {}}'},
+        )
 
 
 def test_the_old_name_of_exit_codes_is_taken_with_advice() -> None:
