@@ -39,7 +39,7 @@ cover: $(VENV)/.dev ## every test but those that need a browser, and what they l
 browser: $(VENV)/.dev ## the tests that drive a Chromium
 	$(PYTEST) -m browser $(TESTS)
 
-engine: $(VENV)/.dev $(if $(shell command -v pulumi),,$(BUILT)/pulumi) ## the program on the real Pulumi engine: the one on PATH, or built once with Go
+engine: $(VENV)/.dev $(if $(shell command -v pulumi),,$(BUILT)/pulumi) $(if $(shell command -v go),$(BUILT)/pulumi-sdks) ## the program on the real Pulumi engine: the one on PATH, or built once with Go
 	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile -m engine tests/engine
 
 bench: $(VENV)/.dev ## measure this machine
@@ -91,6 +91,10 @@ $(BUILT)/pulumi: tests/engine/pulumi/go.mod tests/engine/pulumi/go.sum
 	@echo "Building Pulumi $(PULUMI_VERSION) into $(BUILT) (once) ..."
 	@$(GO_BUILD) -ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$(PULUMI_VERSION)" \
 		-o $(CURDIR)/$@ github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+
+$(BUILT)/pulumi-sdks: tests/engine/pulumi/go.mod tests/engine/pulumi/go.sum tests/engine/pulumi/sdks/main.go
+	@echo "Building what writes SDKs into $(BUILT) (once) ..."
+	@$(GO_BUILD) -ldflags "-s -w" -o $(CURDIR)/$@ ./sdks
 
 $(BUILT)/pulumi-language-yaml: tests/engine/pulumi-yaml/go.mod tests/engine/pulumi-yaml/go.sum
 	@echo "Building Pulumi's YAML language host into $(BUILT) (once) ..."

@@ -62,7 +62,7 @@ def test_the_wheel_has_every_file_of_its_folders_and_no_other(installed: Path) -
     found = [str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()]
     assert len(tracked) > 40
     assert sorted(name for name in found if "__pycache__" not in name) == sorted(
-        ["__init__.py", "plugin.py", *tracked]
+        ["__init__.py", "plugin.py", "testing.py", "wire.py", *tracked]
     )
 
 

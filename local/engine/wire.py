@@ -9,7 +9,7 @@ from pulumi.runtime import Mocks, rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
 from pulumi.runtime.proto import resource_pb2
 
-from local.engine.state import Properties
+Properties = dict[str, Any]
 
 # https://pulumi-developer-docs.readthedocs.io/latest/developer-docs/providers/implementers-guide.html
 _SIGNATURE = "4dabf18193072939515e22adb298388d"

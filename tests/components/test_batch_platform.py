@@ -9,7 +9,7 @@ from pulumi_aws import Provider
 
 from components import BatchPlatform, BatchPlatformArgs, ExecutionRole, FargateJob
 from components._keys import as_configured
-from local.engine import wire
+from fargate_batch import wire
 from settings import SettingsError
 from tests.recorder import UNKNOWN, Recording, deploy, every, one, the_stack
 
