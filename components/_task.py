@@ -8,7 +8,7 @@ import pulumi
 from . import defaults
 from ._iam import Statement, run_task
 from ._machine import machine_prefix
-from .asl.job import Place, Task
+from .asl.job import TRIGGER_TAG, Place, Task
 
 
 class TaskArgs(TypedDict):
@@ -87,10 +87,14 @@ def ecs_parameters(
     task: pulumi.Output[TaskArgs],
     placement: PlacementArgs,
     *,
+    trigger: str,
     count: int = 1,
     group: str | None = None,
 ) -> dict[str, Any]:
-    """How a rule's or a schedule's target runs the task; its events carry the group."""
+    """How a rule's or a schedule's target runs the task.
+
+    Its events carry the group, the bill the trigger.
+    """
     spot = placement.get("spot", defaults.SPOT)
     return {
         "task_definition_arn": task["task_definition_arn"],
@@ -106,6 +110,7 @@ def ecs_parameters(
             "assign_public_ip": placement.get("assign_public_ip", defaults.ASSIGN_PUBLIC_IP),
         },
         "propagate_tags": "TASK_DEFINITION",
+        "tags": {TRIGGER_TAG: trigger},
     }
 
 

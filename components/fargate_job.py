@@ -222,6 +222,8 @@ class FargateJob(Component):
         task_definition = aws.ecs.TaskDefinition(
             name,
             family=family(name),
+            # Its tasks have them, too: for the bill.
+            tags={"batch-job": name},
             cpu=str(args.get("cpu", defaults.CPU)),
             memory=str(args.get("memory", defaults.MEMORY)),
             network_mode="awsvpc",

@@ -63,6 +63,7 @@ class ScheduledTask(Component):
                 "ecs_parameters": ecs_parameters(
                     task,
                     placement,
+                    trigger=f"schedule-{name}",
                     count=args.get("count", defaults.COUNT),
                     # By it a task is found from its schedule.
                     group=f"schedule:{name}",

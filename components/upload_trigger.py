@@ -188,7 +188,7 @@ def _target(name: str, args: UploadTriggerArgs) -> Target:
             return replace(target, parameters={"input_transformer": _named(name)})
         return target
     if task is not None and placement is not None:
-        return _task_target(pulumi.Output.from_input(task), placement)
+        return _task_target(name, pulumi.Output.from_input(task), placement)
     raise ValueError(f"UploadTrigger {name}: give state_machine_arn, or task and placement")
 
 
@@ -211,7 +211,7 @@ _EVENT = (
 )
 
 
-def _task_target(task: pulumi.Output[TaskArgs], placement: PlacementArgs) -> Target:
+def _task_target(name: str, task: pulumi.Output[TaskArgs], placement: PlacementArgs) -> Target:
     # A variable outside quotes is put in as a JSON value, quotes and escapes included; inside
     # quotes AWS splices its raw text, and a quote in a key would break out of it. What S3 makes up
     # itself has none, and must be text though it is a number, or missing:
@@ -231,7 +231,7 @@ def _task_target(task: pulumi.Output[TaskArgs], placement: PlacementArgs) -> Tar
         placement["cluster_arn"],
         may_run(task, placement),
         parameters={
-            "ecs_target": ecs_parameters(task, placement),
+            "ecs_target": ecs_parameters(task, placement, trigger=f"upload-{name}"),
             "input_transformer": {"input_paths": paths, "input_template": template},
         },
     )

@@ -144,7 +144,12 @@ def _read_input(task: Task, then: str, exclusions: Exclusions) -> States:
     def read(condition: str, override: str) -> dict[str, Any]:
         return {
             "Condition": expression(f"{condition} and {_fits(override)}"),
-            "Assign": {"override": expression(override), "attempt": 0, "interruptions": 0},
+            "Assign": {
+                "override": expression(override),
+                "trigger": expression(_TRIGGER),
+                "attempt": 0,
+                "interruptions": 0,
+            },
             "Next": then,
         }
 
@@ -171,6 +176,15 @@ def _read_input(task: Task, then: str, exclusions: Exclusions) -> States:
             ),
         },
     }
+
+
+# What a bill has of who started a task: the name of the pipeline's machine, if one did.
+TRIGGER_TAG = "batch-trigger"
+_TRIGGER = f"""(
+    $parent := $states.input.{PARENT_EXECUTION};
+    $name := $type($parent) = "string" ? $split($parent, ":")[6] : "";
+    ({IS_UPLOAD}) ? "upload" : $contains($name, /^[A-Za-z0-9_-]+$/) ? $name : "hand"
+)"""
 
 
 _IS_REQUEST = f"""
@@ -256,6 +270,7 @@ def _run_task(
             "NetworkConfiguration": {"AwsvpcConfiguration": network_of(place)},
             "Overrides": {"ContainerOverrides": expression("[$override]")},
             "PropagateTags": "TASK_DEFINITION",
+            "Tags": [{"Key": TRIGGER_TAG, "Value": expression("$trigger")}],
         },
         "TimeoutSeconds": timeout_seconds,
         "Retry": [

@@ -51,7 +51,7 @@ RUN_TASK: list[dict[str, Any]] = [
         "Condition": {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}},
     },
 ]
-# How a rule or a schedule runs the task, but for how many.
+# How a rule or a schedule runs the task, but for how many and its name.
 RUN_AS_PLACED: dict[str, Any] = {
     "taskDefinitionArn": TASK_DEFINITION,
     "capacityProviderStrategies": [{"capacityProvider": "FARGATE", "weight": 1}],

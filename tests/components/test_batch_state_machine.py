@@ -100,10 +100,31 @@ def test_the_key_of_an_upload_becomes_the_command_byte_for_byte(key: str) -> Non
                     {"Name": "OBJECT_SEQUENCER", "Value": "00617F08299329D189"},
                 ],
             },
+            "trigger": "upload",
             "attempt": 0,
             "interruptions": 0,
         },
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "trigger"),
+    [
+        ({}, "hand"),
+        ({"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "me"}, "hand"),
+        ({"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": "a:a:a:a:a:a:no tag? <"}, "hand"),
+        (
+            {
+                "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": (
+                    "arn:aws:states:r:a:execution:fargate-batch-dev-pipeline-nightly:1"
+                )
+            },
+            "fargate-batch-dev-pipeline-nightly",
+        ),
+    ],
+)
+def test_a_task_is_tagged_with_what_started_it(given: dict[str, Any], trigger: str) -> None:
+    assert choose(STATES["ReadInput"], input=given)[1]["trigger"] == trigger
 
 
 def test_what_s3_does_not_say_of_an_object_is_empty() -> None:
@@ -230,7 +251,9 @@ def test_a_refusal_says_what_was_expected() -> None:
 
 def test_the_task_is_started_as_placed_with_the_override() -> None:
     override = {"Name": "ingest", "Command": ["k"]}
-    arguments = evaluate(STATES["RunTask"]["Arguments"], override=override, interruptions=9)
+    arguments = evaluate(
+        STATES["RunTask"]["Arguments"], override=override, interruptions=9, trigger="hand"
+    )
     assert arguments == {
         "Cluster": CLUSTER,
         "TaskDefinition": TASK_DEFINITION,
@@ -246,6 +269,7 @@ def test_the_task_is_started_as_placed_with_the_override() -> None:
         },
         "Overrides": {"ContainerOverrides": [override]},
         "PropagateTags": "TASK_DEFINITION",
+        "Tags": [{"Key": "batch-trigger", "Value": "hand"}],
     }
     assert STATES["RunTask"]["Resource"] == "arn:aws:states:::ecs:runTask.sync"
     assert STATES["RunTask"]["TimeoutSeconds"] == 3600

@@ -77,6 +77,7 @@ def test_the_task_is_as_large_as_the_job_says() -> None:
     definition = one(job(FULL).resources, type="TaskDefinition")
     del definition.inputs["containerDefinitions"]
     assert definition.inputs == {
+        "tags": {"batch-job": "ingest"},
         "family": "fargate-batch-dev-job-ingest",
         "cpu": "1024",
         "memory": "4096",

@@ -42,7 +42,12 @@ def test_the_schedule_runs_the_task_as_placed() -> None:
         "roleArn": f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/hello-schedule-1a2b3c4",
         "deadLetterConfig": {"arn": QUEUE_ARN},
         "retryPolicy": {"maximumEventAgeInSeconds": 3600, "maximumRetryAttempts": 185},
-        "ecsParameters": {**RUN_AS_PLACED, "group": "schedule:hello", "taskCount": 3},
+        "ecsParameters": {
+            **RUN_AS_PLACED,
+            "group": "schedule:hello",
+            "taskCount": 3,
+            "tags": {"batch-trigger": "schedule-hello"},
+        },
     }
 
 

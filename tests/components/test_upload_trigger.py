@@ -205,7 +205,11 @@ def test_a_task_gets_bucket_and_key_as_environment() -> None:
         "roleArn": f"arn:aws:iam::{ACCOUNT}:role/fargate-batch/dev/target-1a2b3c4",
         "deadLetterConfig": {"arn": QUEUE_ARN},
         "retryPolicy": {"maximumEventAgeInSeconds": 86_400, "maximumRetryAttempts": 185},
-        "ecsTarget": {**RUN_AS_PLACED, "taskCount": 1},
+        "ecsTarget": {
+            **RUN_AS_PLACED,
+            "taskCount": 1,
+            "tags": {"batch-trigger": "upload-target"},
+        },
         "inputTransformer": {
             "inputPaths": {
                 "bucket": "$.detail.bucket.name",
