@@ -93,11 +93,9 @@ class Gate:
         if len(hosts) != 1 or hosts[0] not in self._hosts:
             return "this server has another name"
         # https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
-        sites = set(headers.getlist("sec-fetch-site"))
-        if set(headers.getlist("origin")) - {f"http://{hosts[0]}"} or sites - {
-            "none",
-            "same-origin",
-        }:
+        origins, sites = headers.getlist("origin"), headers.getlist("sec-fetch-site")
+        own = {f"http://{hosts[0]}"}
+        if not (set(origins) <= own and set(sites) <= {"none", "same-origin"}):
             return "a page of another site may not use this one"
         return None
 
