@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.engine.conftest import REGION, ROOT, Engine
 
@@ -171,3 +172,37 @@ def test_a_stack_of_before_moves_into_the_platform_and_nothing_is_replaced(engin
     assert engine.outputs() == outputs
     assert engine.up().counts == {"same": first.counts["create"] + 1}
     assert set(engine.destroy().counts) == {"delete"}
+
+
+def test_a_stack_of_a_clone_becomes_one_of_a_program_that_uses_the_package(engine: Engine) -> None:
+    engine.must("stack", "init", "moved")
+    stack_file = (engine.root / "Pulumi.dev.yaml").read_text("utf-8")
+    (engine.root / "Pulumi.moved.yaml").write_text(stack_file, "utf-8")
+    first = engine.up("moved")
+    assert (first.errors, first.status) == ([], 0), first.text
+    outputs = engine.outputs("moved")
+
+    config = yaml.safe_load(stack_file)["config"]
+    keys = {k.partition(":")[2]: v for k, v in config.items() if k.startswith("fargate-batch:")}
+    for upload in keys["uploads"].values():
+        upload |= {key: [upload[key]] for key in ("prefix", "key") if key in upload}
+    for pipeline in keys["pipelines"].values():
+        pipeline["steps"] = [[step] for step in pipeline["steps"]]
+    program = {
+        "name": "fargate-batch",
+        "runtime": "yaml",
+        "packages": {"fargate-batch": str(ROOT / "package")},
+        "resources": {"platform": {"type": "fargate-batch:BatchPlatform", "properties": keys}},
+        "outputs": {name: f"${{platform.{name}}}" for name in outputs},
+    }
+    folder = engine.root.parent / "package-user"
+    folder.mkdir()
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(program), "utf-8")
+    kept = {key: value for key, value in config.items() if key.startswith("aws:")}
+    (folder / "Pulumi.moved.yaml").write_text(yaml.safe_dump({"config": kept}), "utf-8")
+    moved = engine.up("moved", root=folder)
+    assert (moved.errors, moved.status) == ([], 0), moved.text
+    assert {"create", "delete", "replace"} & moved.counts.keys() == set(), moved.counts
+    assert engine.outputs("moved", root=folder) == outputs
+    assert set(engine.up("moved", root=folder).counts) == {"same"}
+    assert set(engine.destroy("moved", root=folder).counts) == {"delete"}
