@@ -108,11 +108,16 @@ def _exit_codes(config: Settings) -> Mapping[str, c.ExitCodesArgs]:
     }
 
 
-def task_reaper(config: Settings, cluster: c.BatchCluster) -> c.TaskReaperArgs:
-    """How long the tasks of each job may run."""
+def task_reaper(
+    config: Settings, cluster: c.BatchCluster, jobs: Jobs, places: Places
+) -> c.TaskReaperArgs:
+    """How long the tasks of each job may run, and which are started again."""
+    names = directly_started(config)
     return {
         "cluster_arn": cluster.cluster_arn,
         "timeouts": {name: job.timeout for name, job in config.jobs.items()},
+        "placements": {name: places[name] for name in names},
+        "task_role_arns": _roles(jobs, names),
         "log_retention_days": config.log_retention_days,
     }
 
@@ -123,25 +128,11 @@ def directly_started(config: Settings) -> list[str]:
     return sorted(uploaded | {it.job for it in config.schedules.values()})
 
 
-def task_restarter(
-    config: Settings, cluster: c.BatchCluster, jobs: Jobs, places: Places
-) -> c.TaskRestarterArgs:
-    """Whose tasks are started again."""
-    names = directly_started(config)
-    return {
-        "cluster_arn": cluster.cluster_arn,
-        "placements": {name: places[name] for name in names},
-        "task_role_arns": _roles(jobs, names),
-        "log_retention_days": config.log_retention_days,
-    }
-
-
 def alerts(
     config: Settings,
     cluster: c.BatchCluster,
     events: c.TaskEventLogger,
     reaper: c.TaskReaper,
-    restarter: c.TaskRestarter | None,
     group: ScheduleGroup,
     machines: Machines,
     uploads: Mapping[str, c.UploadTrigger],
@@ -155,9 +146,8 @@ def alerts(
         "task-events": events.dead_letter_queue_name,
         "task-reaper": reaper.dead_letter_queue_name,
     }
-    if restarter is not None:
-        rules["task-restarter"] = restarter.rule_name
-        queues["task-restarter"] = restarter.dead_letter_queue_name
+    if reaper.restart_rule_name is not None:
+        rules["task-reaper-restarts"] = reaper.restart_rule_name
     for name, upload in uploads.items():
         rules[f"upload-{name}"] = upload.rule_name
         queues[f"upload-{name}"] = upload.dead_letter_queue_name

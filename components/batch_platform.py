@@ -122,7 +122,6 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
     buckets = {None: uploads, **others}
     results = c.ResultsBucket("results", args.results_bucket(config), child)
     events = c.TaskEventLogger("task-events", args.task_events(config, cluster), child)
-    reaper = c.TaskReaper("task-reaper", args.task_reaper(config, cluster), child)
     group = ScheduleGroup("schedules", opts=child)
     image = c.BatchImage("batch", args.image(config), child) if config.builds_image else None
 
@@ -143,6 +142,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         machine = args.state_machine(config, name, jobs, places)
         machines[name] = c.BatchStateMachine(name, machine, child)
 
+    reaper = c.TaskReaper("task-reaper", args.task_reaper(config, cluster, jobs, places), child)
     roles = c.TriggerRoles("roles", args.trigger_roles(config, cluster, group, jobs), child)
     paused = paused_schedules(child.parent)
     pipelines = {
@@ -165,13 +165,8 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         )
         for name in config.schedules
     }
-    restarter = None
-    if args.directly_started(config):
-        restarter = c.TaskRestarter(
-            "task-restarter", args.task_restarter(config, cluster, jobs, places), child
-        )
     watched = args.alerts(
-        config, cluster, events, reaper, restarter, group, machines, triggers, pipelines, schedules
+        config, cluster, events, reaper, group, machines, triggers, pipelines, schedules
     )
     alerts = c.FailureAlerts("alerts", watched, child)
     watcher = args.watcher(config, cluster, events, pipelines, watched, alerts, group, roles)

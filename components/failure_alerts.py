@@ -39,7 +39,7 @@ class FailureAlertsArgs(TypedDict):
     exit_codes: NotRequired[Mapping[str, ExitCodesArgs]]
     """The exit codes that are no failures, of the jobs that have any but 0. Default: none."""
     restarted_jobs: NotRequired[Sequence[str]]
-    """The jobs whose directly started tasks a `TaskRestarter` starts again. Default: none."""
+    """The jobs whose directly started tasks a `TaskReaper` starts again. Default: none."""
     emails: NotRequired[Sequence[str]]
     """Addresses that get the messages once their owner has confirmed the subscription. Default:
     none."""

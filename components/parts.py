@@ -18,7 +18,6 @@ from .scheduled_task import ScheduledTask, ScheduledTaskArgs
 from .stack_index import StackIndex, StackIndexArgs
 from .task_event_logger import TaskEventLogger, TaskEventLoggerArgs
 from .task_reaper import TaskReaper, TaskReaperArgs
-from .task_restarter import TaskRestarter, TaskRestarterArgs
 from .trigger_roles import TriggerRoles, TriggerRolesArgs
 from .upload_bucket import UploadBucket, UploadBucketArgs
 from .upload_trigger import UploadFilterArgs, UploadTrigger, UploadTriggerArgs
@@ -60,8 +59,6 @@ __all__ = [
     "TaskEventLoggerArgs",
     "TaskReaper",
     "TaskReaperArgs",
-    "TaskRestarter",
-    "TaskRestarterArgs",
     "TriggerRoles",
     "TriggerRolesArgs",
     "UploadBucket",

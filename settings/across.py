@@ -229,8 +229,8 @@ def _unread_ingest(settings: Settings) -> Iterable[str]:
 
 
 def _quotas(settings: Settings) -> Iterable[str]:
-    # One rule each for the log of task events, the reaper, the restarter, the watcher and each job
-    # that has a limit, two for the alerts.
+    # One rule each for the log of task events, the watcher and each job that has a
+    # limit, two each for the alerts and the reaper.
     limited = sum(job.max_concurrency is not None for job in settings.jobs.values())
     rules = len(settings.uploads) + limited + 6
     if rules > RULES_PER_BUS:

@@ -1,11 +1,11 @@
-"""The definition that starts a task again that a rule or a schedule started in vain."""
+"""States that start a task again that a rule or a schedule started in vain."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from .job import passes_by_itself
-from .states import Definition, States, catch, choice, definition, expression, retry
+from .states import States, catch, choice, expression, retry
 
 RESTARTS = 5
 """How often a task is started again."""
@@ -32,12 +32,13 @@ RESTARTED = """(
 )"""
 
 
-def restart_task(networks: Mapping[str, Mapping[str, Any]], prefix: str) -> Definition:
-    """A definition that starts the task of a "task is STOPPED" event again, if that may help.
+def restart_task(networks: Mapping[str, Mapping[str, Any]], prefix: str) -> States:
+    """States from `Read` that start the task of a "task is STOPPED" event again, if that may help.
 
-    `networks` are the AwsvpcConfiguration by job, for an event does not have all of it; `prefix` is
-    what the families of the jobs' task definitions begin with. The new task is started with the old
-    one's id as the client token: it is one, however often the event comes.
+    One of a "task is RUNNING" event goes on with `Wait`. `networks` are the AwsvpcConfiguration by
+    job, for an event does not have all of it; `prefix` is what the families of the jobs' task
+    definitions begin with. The new task is started with the old one's id as the client token: it is
+    one, however often the event comes. Their end is `Done`.
     https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
     """
     read = f"""
@@ -67,17 +68,22 @@ def restart_task(networks: Mapping[str, Mapping[str, Any]], prefix: str) -> Defi
           "StartedBy": $started[0] & "/" & $started[1] & "/" & $string({RESTARTED} + 1),
           "ClientToken": $split($detail.taskArn, "/")[-1]}}
     )"""
-    states: States = {
-        "Read": choice(
-            f"({read} {is_started_again('$why', list(networks))})",
-            "Wait",
-            "Done",
-            task=expression("$states.input.detail.taskArn"),
-            restarts=expression(f"({read} {RESTARTED})"),
-            request=expression(request),
-            refusals=0,
-        ),
-        "Wait": {
+    runs = {
+        "Condition": expression('$states.input.detail.lastStatus = "RUNNING"'),
+        "Next": "Wait",
+    }
+    in_vain = choice(
+        f"({read} {is_started_again('$why', list(networks))})",
+        "BackOff",
+        "Done",
+        task=expression("$states.input.detail.taskArn"),
+        restarts=expression(f"({read} {RESTARTED})"),
+        request=expression(request),
+        refusals=0,
+    )
+    return {
+        "Read": {**in_vain, "Choices": [runs, *in_vain["Choices"]]},
+        "BackOff": {
             "Type": "Wait",
             # Full jitter below 15 s, 30 s, 1 min ... at most 5 minutes.
             "Seconds": expression(
@@ -101,7 +107,7 @@ def restart_task(networks: Mapping[str, Mapping[str, Any]], prefix: str) -> Defi
         # RunTask answers 200 where there is no capacity, and says so in what it answers.
         "IsStarted": choice("$count($failures) = 0", "Done", "IsRefusedForGood"),
         "IsRefusedForGood": choice(
-            f"$refusals < {REFUSALS}", "Wait", "NotStarted", refusals=expression("$refusals + 1")
+            f"$refusals < {REFUSALS}", "BackOff", "NotStarted", refusals=expression("$refusals + 1")
         ),
         "NotStarted": {
             "Type": "Fail",
@@ -111,6 +117,4 @@ def restart_task(networks: Mapping[str, Mapping[str, Any]], prefix: str) -> Defi
                 ' & $join($failures, "; ")'
             ),
         },
-        "Done": {"Type": "Succeed"},
     }
-    return definition("Starts tasks again that did not start", "Read", states)

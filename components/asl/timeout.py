@@ -12,11 +12,13 @@ REASON = "Timed out after "
 _RETRY = retry(["Ecs.EcsException", "Ecs.ServerException", "Ecs.SdkClientException"], 10)
 
 
-def reap_task(timeouts: Mapping[str, int], cluster_arn: str) -> Definition:
+def reap_task(
+    timeouts: Mapping[str, int], cluster_arn: str, restarts: States | None = None
+) -> Definition:
     """A definition that stops the task of a "task is RUNNING" event when its time is up.
 
     `timeouts` are seconds by the family of the task definition. A task of a family that is no
-    longer among them has the longest time of all.
+    longer among them has the longest time of all. `restarts` are those of `restart_task`.
     """
     states: States = {
         "Wait": {
@@ -61,6 +63,9 @@ def reap_task(timeouts: Mapping[str, int], cluster_arn: str) -> Definition:
         },
         "Done": {"Type": "Succeed"},
     }
+    if restarts:
+        what = "Stops a task that outlives its job's timeout, starts one again that did not start"
+        return definition(what, "Read", {**restarts, **states})
     return definition("Stops a task that outlives its job's timeout", "Wait", states)
 
 

@@ -749,10 +749,10 @@ def a_task_that_did_not_start_is_started_again(on: Deployed) -> None:
 
 def a_task_that_cannot_be_started_again_is_a_dead_letter(on: Deployed) -> None:
     before = on.tasks()
-    with _no_addresses(on), on.refused("/task-restarter-rule-", "states:StartExecution"):
+    with _no_addresses(on), on.refused("/task-reaper-rule-", "states:StartExecution"):
         on.fire_task()
         task = on.new_task(before, "STOPPED")["taskArn"]
-        on.message(on.queue("task-restarter"), task)
+        on.message(on.queue("task-reaper"), task)
 
 
 def every_state_machine_can_be_deployed_again(on: Deployed) -> None:

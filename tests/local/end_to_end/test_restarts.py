@@ -116,12 +116,12 @@ def test_what_did_not_start_is_started_again_as_it_was_and_each_once(tmp_path: P
         assert len(definitions) == 1
 
         # A duplicate of an event starts nothing.
-        restarts = machines.executions(f"{MACHINES}reaper-task-restarter")
+        restarts = machines.executions(f"{MACHINES}reaper-task-reaper")
         [first, *_] = [
             described
             for one in restarts
-            if (described := machines.ended(one["executionArn"]))["status"] == "SUCCEEDED"
+            if "TaskFailedToStart" in (described := machines.ended(one["executionArn"]))["input"]
         ]
-        machines.run(f"{MACHINES}reaper-task-restarter", json.loads(first["input"]))
+        machines.run(f"{MACHINES}reaper-task-reaper", json.loads(first["input"]))
         there = tasks(machines.cloud, outputs["clusterArn"], "RUNNING", "STOPPED")
         assert len(there) == len(tried)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from components import TaskRestarter
+from components import TaskReaper
 from tests.components.expressions import check_structure, choose, evaluate
 from tests.components.parts import (
     CLUSTER,
@@ -24,15 +24,17 @@ FAMILIES = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fargate-batch-dev-jo
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:fargate-batch-dev-reaper-restarter"
 RULE = f"arn:aws:events:{REGION}:{ACCOUNT}:rule/restarter-1a2b3c4"
 TASK = TASKS.replace("*", "0123")
+RULE_IN_VAIN = RULE.replace("restarter-", "restarter-restarts-")
 NO_ADDRESS = "InsufficientFreeAddressesInSubnet"
 
 
 def restarter() -> Recording:
     return deploy(
-        lambda: TaskRestarter(
+        lambda: TaskReaper(
             "restarter",
             {
                 "cluster_arn": CLUSTER,
+                "timeouts": {"ingest": 60},
                 "placements": {"ingest": PLACEMENT},
                 "task_role_arns": [EXECUTION_ROLE, TASK_ROLE],
             },
@@ -63,7 +65,9 @@ def stopped(reason: str | None = NO_ADDRESS, **detail: object) -> dict[str, Any]
 
 
 def test_its_rule_takes_tasks_that_a_rule_or_a_schedule_started_in_vain() -> None:
-    assert one(RECORDED.resources, type="EventRule").document("eventPattern") == {
+    assert one(RECORDED.resources, type="EventRule", name="restarter-restarts").document(
+        "eventPattern"
+    ) == {
         "source": ["aws.ecs"],
         "detail-type": ["ECS Task State Change"],
         "detail": {
@@ -79,14 +83,18 @@ def test_its_rule_takes_tasks_that_a_rule_or_a_schedule_started_in_vain() -> Non
 @pytest.mark.parametrize(
     ("event", "state"),
     [
-        (stopped(), "Wait"),
-        (stopped(startedBy="events-rule/in-1a2b3c4/4"), "Wait"),
+        (stopped(), "BackOff"),
+        (stopped(startedBy="events-rule/in-1a2b3c4/4"), "BackOff"),
         (stopped(startedBy="events-rule/in-1a2b3c4/5"), "Done"),
         (stopped("CannotPullContainerError: not found"), "Done"),
-        (stopped("", containers=[{"name": "ingest", "reason": "429 Too Many Requests"}]), "Wait"),
+        (
+            stopped("", containers=[{"name": "ingest", "reason": "429 Too Many Requests"}]),
+            "BackOff",
+        ),
         (stopped(None, containers=[]), "Done"),
         (stopped(taskDefinitionArn=f"{FAMILIES}taken-out:1"), "Done"),
         (stopped(stopCode="EssentialContainerExited"), "Done"),
+        (stopped(lastStatus="RUNNING"), "Wait"),
     ],
     ids=str,
 )
@@ -142,7 +150,7 @@ def test_the_task_is_started_as_it_was() -> None:
 def test_it_waits_longer_each_time() -> None:
     for restarts, refusals, most in ((0, 0, 15), (2, 0, 60), (0, 2, 60), (4, 5, 300)):
         given: dict[str, Any] = {"restarts": restarts, "refusals": refusals}
-        waits = [evaluate(STATES["Wait"]["Seconds"], **given) for _ in range(50)]
+        waits = [evaluate(STATES["BackOff"]["Seconds"], **given) for _ in range(50)]
         assert 0 < min(waits) < max(waits) <= most
 
 
@@ -155,7 +163,7 @@ def test_a_start_that_is_refused_with_an_answer_is_repeated_and_at_last_told() -
     refused = answered({"Reason": "Capacity is unavailable at this time"})
     assert choose(STATES["IsStarted"], failures=refused)[0] == "IsRefusedForGood"
     repeated = choose(STATES["IsRefusedForGood"], refusals=4)
-    assert repeated == ("Wait", {"refusals": 5})
+    assert repeated == ("BackOff", {"refusals": 5})
     assert choose(STATES["IsRefusedForGood"], refusals=5)[0] == "NotStarted"
     assert evaluate(STATES["NotStarted"]["Cause"], task=TASK, failures=refused) == (
         f"The task {TASK} never started, and could not be started again: "
@@ -172,7 +180,8 @@ def test_the_definition_holds_together() -> None:
 
 def test_it_may_run_the_stacks_tasks_in_its_cluster_and_nothing_else() -> None:
     policy = one(RECORDED.resources, type="RolePolicy", name="restarter-reaper")
-    run, tag, pass_, log = policy.document("policy")["Statement"]
+    stop, run, tag, pass_, log = policy.document("policy")["Statement"]
+    assert stop == {"Effect": "Allow", "Action": "ecs:StopTask", "Resource": TASKS}
     assert run == {
         "Effect": "Allow",
         "Action": "ecs:RunTask",
@@ -198,8 +207,9 @@ def test_it_may_run_the_stacks_tasks_in_its_cluster_and_nothing_else() -> None:
 
 def test_an_event_that_cannot_be_delivered_waits_in_its_queue() -> None:
     queue = one(RECORDED.resources, type="Queue")
-    assert queue.document("policy") == queue_policy(RULE)
-    assert outputs(RECORDED, "TaskRestarter") == {
+    assert queue.document("policy") == queue_policy([RULE, RULE_IN_VAIN])
+    assert outputs(RECORDED, "TaskReaper") == {
         "rule_name": "restarter-1a2b3c4",
+        "restart_rule_name": "restarter-restarts-1a2b3c4",
         "dead_letter_queue_name": queue.name + "-1a2b3c4",
     }
