@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from local.cloud import Cloud
+from local.cloud import ACCOUNT, Cloud
 
 T = TypeVar("T")
 
@@ -213,3 +213,19 @@ def make_stack(cloud: Cloud) -> Stack:
     )
     cloud.client("logs").create_log_group(logGroupName=LOG_GROUP)
     return Stack(cloud, subnet, group)
+
+
+def subscriber(cloud: Cloud, topic: str, name: str) -> str:
+    """The URL of a new queue that gets what is published to a topic."""
+    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    queue = cloud.client("sqs").create_queue(QueueName=name, Attributes={"Policy": policy})
+    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return queue["QueueUrl"]

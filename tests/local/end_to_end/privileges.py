@@ -26,6 +26,7 @@ from local.faults import Faults
 from local.services.iam import iam
 from local.services.iam.policies import Statement
 from local.services.scheduler import schedules
+from tests.local.probe import subscriber
 from tests.local.programs import ROOT
 
 REGION = "ap-northeast-1"
@@ -375,25 +376,8 @@ def deployed() -> Generator[Deployed]:
         made = create_stack(replace(project, config=config), cloud, register)
         [image] = images
         _trust_somebody(cloud)
-        listener = _listen(cloud, made.outputs["alertsTopicArn"])
+        listener = subscriber(cloud, made.outputs["alertsTopicArn"], LISTENER)
         yield Deployed(cloud, made.outputs, listener, programs, image)
-
-
-def _listen(cloud: Cloud, topic: str) -> str:
-    arn = f"arn:aws:sqs:{HERE}:{LISTENER}"
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    queue: str = cloud.client("sqs").create_queue(
-        QueueName=LISTENER, Attributes={"Policy": policy}
-    )["QueueUrl"]
-    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    return queue
 
 
 def _keys(cloud: Cloud) -> list[str]:

@@ -17,7 +17,7 @@ from local.engine.resources import CloudProvider
 from local.engine.resources.context import Context
 from local.engine.state import Created, Properties, Registration
 from local.services.iam import iam
-from tests.local.probe import REGION, eventually
+from tests.local.probe import REGION, eventually, subscriber
 from tests.local.programs import ROOT
 
 IMAGE = "registry.example.com/holder:1"
@@ -264,7 +264,7 @@ def everything(deployed: Deployed) -> Iterator[tuple[str, str]]:
 
 def test_the_values_are_nowhere_else_whatever_fails(deployed: Deployed) -> None:
     cloud = deployed.cloud
-    told = subscriber(cloud, deployed.outputs["alertsTopicArn"])
+    told = subscriber(cloud, deployed.outputs["alertsTopicArn"], "told")
     failed = deployed.run("holder", "fail")
     assert (failed["status"], failed["error"]) == ("FAILED", "Batch.Failed")
     for job in ("locked", "missing", "member-missing"):
@@ -307,22 +307,6 @@ def test_the_values_are_nowhere_else_whatever_fails(deployed: Deployed) -> None:
         if form in text
     ]
     assert leaks == []
-
-
-def subscriber(cloud: Cloud, topic: str) -> str:
-    """The URL of a queue that gets what is published to a topic."""
-    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:told"
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    queue = cloud.client("sqs").create_queue(QueueName="told", Attributes={"Policy": policy})
-    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    return queue["QueueUrl"]
 
 
 def count(cloud: Cloud, queue: str) -> int:
