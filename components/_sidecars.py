@@ -34,10 +34,10 @@ class SidecarArgs(TypedDict):
     essential: NotRequired[bool]
     """Whether the task is stopped when this container ends. Default: False."""
     cpu: NotRequired[int | None]
-    """CPU units of the job's that it has for itself. Without it: none. Default: none."""
+    """CPU units of the job's that it has for itself. Without it: none."""
     memory: NotRequired[int | None]
     """MiB of the job's memory, above which the container is killed, if it may not have all. Without
-    it: as much as there is. Default: as much as there is."""
+    it: as much as there is."""
     environment: NotRequired[Mapping[str, str]]
     """Environment variables of this container. Default: none."""
     secrets: NotRequired[Mapping[str, str]]

@@ -90,10 +90,11 @@ def ecs_parameters(
     trigger: str,
     count: int = 1,
     group: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """How a rule's or a schedule's target runs the task.
 
-    Its events carry the group, the bill the trigger.
+    Its events carry the group, the bill the trigger; `tags` are its own, beside those of the job.
     """
     spot = placement.get("spot", defaults.SPOT)
     return {
@@ -110,7 +111,7 @@ def ecs_parameters(
             "assign_public_ip": placement.get("assign_public_ip", defaults.ASSIGN_PUBLIC_IP),
         },
         "propagate_tags": "TASK_DEFINITION",
-        "tags": {TRIGGER_TAG: trigger},
+        "tags": {TRIGGER_TAG: trigger, **(tags or {})},
     }
 
 

@@ -318,6 +318,7 @@ def job(
         "log_buffer_size": job.logs.buffer_size,
         "log_multiline_pattern": job.logs.multiline_pattern,
         "repository_credentials": job.repository_credentials,
+        "tags": job.tags,
         "sidecars": {name: _sidecar(one) for name, one in job.sidecars.items()},
         "depends_on": job.depends_on,
         "volumes": {name: _volume(one) for name, one in job.volumes.items()},
@@ -497,6 +498,7 @@ def upload(
             "task": jobs[upload.job].task,
             "placement": places[upload.job],
             "role_arn": roles.task_upload_role_arn,
+            "tags": upload.tags,
         }
     started = pipelines[upload.pipeline] if upload.pipeline else machines[upload.job or ""]
     return {
@@ -565,6 +567,7 @@ def scheduled_task(
         "count": schedule.count,
         "commands": schedule.commands,
         "environment": schedule.environment,
+        "tags": schedule.tags,
         "protect": config.protect,
     }
 

@@ -82,6 +82,8 @@ class FargateJobArgs(TypedDict):
     log_multiline_pattern: NotRequired[str | None]
     """A regular expression by which a line begins a message; the lines that follow belong to it.
     Default: each line is one."""
+    tags: NotRequired[Mapping[str, str]]
+    """The tags of its tasks, however they are started. Default: none."""
     sidecars: NotRequired[Mapping[str, SidecarArgs]]
     """Further containers of the task, by name. They are stopped when the job's own container ends,
     which alone decides how the task did. Default: none."""
@@ -223,7 +225,7 @@ class FargateJob(Component):
             name,
             family=family(name),
             # Its tasks have them, too: for the bill.
-            tags={"batch-job": name},
+            tags={"batch-job": name, **args.get("tags", {})},
             cpu=str(args.get("cpu", defaults.CPU)),
             memory=str(args.get("memory", defaults.MEMORY)),
             network_mode="awsvpc",

@@ -252,6 +252,8 @@ class PlatformJobArgs(TypedDict):
     repository_credentials: NotRequired[str]
     """The ARN of the Secrets Manager secret with the user name and password of the image's
     registry. Default: none."""
+    tags: NotRequired[Mapping[str, str]]
+    """The tags of its tasks, however they are started. Default: none."""
     sidecars: NotRequired[Mapping[str, PlatformSidecarArgs]]
     """Further containers of the task, by name. They are stopped when the job's own container ends,
     which alone decides how the task did. Default: none."""
@@ -288,6 +290,8 @@ class PlatformUploadArgs(TypedDict):
     `job` is."""
     bucket: NotRequired[str]
     """The name that its bucket has in `buckets`. Default: none, that of `uploads_bucket`."""
+    tags: NotRequired[Mapping[str, str]]
+    """With `via` task: that task's tags, beside those of its job. Default: none."""
     via: NotRequired[str]
     """`stateMachine`, or `task`: straight from the rule, without retries of the container. Default:
     stateMachine."""
@@ -376,6 +380,8 @@ class PlatformScheduleArgs(TypedDict):
     image's."""
     environment: NotRequired[Mapping[str, str]]
     """Environment variables on top of the job's. Default: none."""
+    tags: NotRequired[Mapping[str, str]]
+    """The tasks' tags, beside those of their job. Default: none."""
 
 
 class PlatformAlertsArgs(TypedDict):

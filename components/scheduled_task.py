@@ -32,6 +32,8 @@ class ScheduledTaskArgs(TypedDict):
     environment: NotRequired[Mapping[str, str] | None]
     """Environment variables in addition to the task definition's, with the same placeholders.
     Default: none."""
+    tags: NotRequired[Mapping[str, str]]
+    """The tasks' tags, beside those of their job. Default: none."""
     protect: NotRequired[bool]
     """Whether the dead letters stay when the schedule is removed. Default: True."""
 
@@ -67,6 +69,7 @@ class ScheduledTask(Component):
                     count=args.get("count", defaults.COUNT),
                     # By it a task is found from its schedule.
                     group=f"schedule:{name}",
+                    tags=args.get("tags"),
                 ),
             },
             statements=may_run(task, placement),

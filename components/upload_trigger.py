@@ -1,6 +1,6 @@
 """Uploads that match a filter start a state machine, or a task directly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NotRequired, TypedDict
 
@@ -59,6 +59,8 @@ class UploadTriggerArgs(TypedDict):
     `state_machine_arn` is started."""
     placement: NotRequired[PlacementArgs]
     """Where that task runs. Default: none, for a state machine."""
+    tags: NotRequired[Mapping[str, str]]
+    """That task's tags, beside those of its job. Default: none."""
     role_arn: NotRequired[pulumi.Input[str] | None]
     """The role that the rule starts it with: `TriggerRoles`. Default: one of its own."""
     protect: NotRequired[bool]
@@ -188,7 +190,7 @@ def _target(name: str, args: UploadTriggerArgs) -> Target:
             return replace(target, parameters={"input_transformer": _named(name)})
         return target
     if task is not None and placement is not None:
-        return _task_target(name, pulumi.Output.from_input(task), placement)
+        return _task_target(name, pulumi.Output.from_input(task), placement, args.get("tags", {}))
     raise ValueError(f"UploadTrigger {name}: give state_machine_arn, or task and placement")
 
 
@@ -211,7 +213,12 @@ _EVENT = (
 )
 
 
-def _task_target(name: str, task: pulumi.Output[TaskArgs], placement: PlacementArgs) -> Target:
+def _task_target(
+    name: str,
+    task: pulumi.Output[TaskArgs],
+    placement: PlacementArgs,
+    tags: Mapping[str, str],
+) -> Target:
     # A variable outside quotes is put in as a JSON value, quotes and escapes included; inside
     # quotes AWS splices its raw text, and a quote in a key would break out of it. What S3 makes up
     # itself has none, and must be text though it is a number, or missing:
@@ -231,7 +238,7 @@ def _task_target(name: str, task: pulumi.Output[TaskArgs], placement: PlacementA
         placement["cluster_arn"],
         may_run(task, placement),
         parameters={
-            "ecs_target": ecs_parameters(task, placement, trigger=f"upload-{name}"),
+            "ecs_target": ecs_parameters(task, placement, trigger=f"upload-{name}", tags=tags),
             "input_transformer": {"input_paths": paths, "input_template": template},
         },
     )

@@ -13,6 +13,7 @@ from .network import JobNetworkSettings
 from .outcomes import EXIT_CODES
 from .rights import ManagedPolicyArn, StatementSettings
 from .sidecars import Dependencies, Sidecars
+from .tags import Tags
 from .values import (
     EnvironmentName,
     Image,
@@ -96,6 +97,7 @@ class JobSettings(Section):
     stop_timeout: StopTimeout = defaults.STOP_TIMEOUT
     logs: LogSettings = LogSettings()
     repository_credentials: RepositoryCredentials | None = None
+    tags: Tags = Field(default_factory=dict)
     sidecars: Sidecars = Field(default_factory=dict)
     depends_on: Dependencies = Field(default_factory=dict)
     volumes: dict[Name, VolumeSettings] = Field(default_factory=dict)

@@ -7,6 +7,7 @@ from pydantic.alias_generators import to_camel
 
 from . import defaults, placeholders
 from .expressions import Moment, ScheduleExpression, Timezone
+from .tags import Tags
 from .values import EnvironmentName, Name, Seconds, Section, Text, check_overrides
 
 # As many as an inline Map state runs at a time, and as a person can follow.
@@ -116,6 +117,7 @@ class ScheduleSettings(WhenSettings):
     count: Annotated[int, Field(ge=1, le=10)] = defaults.COUNT
     commands: tuple[ScheduleText, ...] | None = None
     environment: dict[EnvironmentName, ScheduleText] | None = None
+    tags: Tags = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_run_task(self) -> Self:

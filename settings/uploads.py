@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from .tags import Tags
 from .values import Name, Section, Text, each_once
 
 # The greatest number EventBridge compares:
@@ -54,6 +55,7 @@ class UploadSettings(Section):
     exclude: Wildcards | None = None
     min_size: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] | None = None
     max_size: Annotated[int, Field(ge=0, le=GREATEST_NUMBER)] | None = None
+    tags: Tags = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _starts_one_thing(self) -> Self:
@@ -61,6 +63,8 @@ class UploadSettings(Section):
             raise ValueError("give job, or pipeline: what the upload starts")
         if self.pipeline is not None and self.via == "task":
             raise ValueError("a pipeline is a state machine: via: task is for a job")
+        if self.tags and self.via != "task":
+            raise ValueError("tags are of a task that the upload starts itself, with via: task")
         return self
 
     @model_validator(mode="after")

@@ -137,6 +137,7 @@ VALUES: dict[str, Any] = {
     "bufferSize": "25m",
     "multilinePattern": "^x",
     "sidecars.NAME.memory": 256,
+    "tags": {"cost-center": "42"},
     "dependsOn": {"other": "START"},
     "healthCheck.command": ["check"],
     "healthCheck.interval": 60,
@@ -179,6 +180,7 @@ BEFORE: dict[str, dict[str, Any]] = {
     "jobs.NAME.volumes.NAME.transitEncryption": {
         "jobs": {"a": {"volumes": {"shared": {**VOLUME, "iamAuthorization": False}}}, "b": B}
     },
+    "uploads.NAME.tags": {"uploads": {"in": {"job": "a", "prefix": "in/", "via": "task"}}},
     "jobs.NAME.dependsOn": {"jobs": {"a": {"sidecars": SIDECARS}, "b": B}},
     **{
         key: {"jobs": {"a": {"sidecars": {"router": HEALTHY, "other": SIDECAR}}, "b": B}}

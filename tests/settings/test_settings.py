@@ -816,6 +816,26 @@ def test_sidecars_that_ecs_would_refuse_are_refused(config: Config, reason: str)
     assert reason in refusal(config)
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (job(tags={"aws:x": "a"}), "jobs.ingest.tags.aws:x: a tag's name is 1 to 128"),
+        (job(tags={"AWS:x": "a"}), "a tag's name is 1 to 128"),
+        (job(tags={"batch-job": "a"}), "and not aws:…, batch-job or batch-trigger"),
+        (job(tags={"a;b": "a"}), "a tag's name is 1 to 128"),
+        (job(tags={"a": "x" * 257}), "jobs.ingest.tags.a: a tag's value is at most 256"),
+        (job(tags={f"t{n}": "" for n in range(21)}), "jobs.ingest.tags: "),
+        (schedule(tags={"a": "*"}), "schedules.hello.tags.a: a tag's value is at most 256"),
+        (
+            upload(prefix="in/", tags={"a": "b"}),
+            "uploads.in: tags are of a task that the upload starts itself, with via: task",
+        ),
+    ],
+)
+def test_tags_that_a_task_cannot_have_are_refused(config: Config, reason: str) -> None:
+    assert reason in refusal(config)
+
+
 def mounting(name: str = "data", **keys: object) -> Config:
     usual = {"fileSystemId": "fs-12345678", "containerPath": "/mnt/data"}
     return job(volumes={name: {**usual, **keys}})
