@@ -105,7 +105,7 @@ def schedule(
 def _state(args: ScheduleArgs) -> pulumi.Input[str]:
     if not args.get("enabled", defaults.ENABLED):
         return "DISABLED"
-    paused = pulumi.Output.from_input(args.get("paused", False))
+    paused = pulumi.Output.from_input(args.get("paused", defaults.PAUSED))
     return paused.apply(lambda it: "DISABLED" if it else "ENABLED")
 
 

@@ -519,10 +519,13 @@ def pipeline(
     """The pipeline `name` and when it starts."""
     pipeline, role_arn = config.pipelines[name], roles.pipeline_schedule_role_arn
     return {
-        "schedule": {
-            **_schedule(pipeline, pipeline.schedule, group, role_arn),
-            "paused": _contains(paused, f"pipeline-{name}"),
-        }
+        "schedule": _schedule(
+            pipeline,
+            pipeline.schedule,
+            group,
+            role_arn,
+            _contains(paused, f"pipeline-{name}"),
+        )
         if pipeline.schedule
         else None,
         "steps": [[_step(step, machines) for step in members] for members in pipeline.steps],
@@ -558,10 +561,13 @@ def scheduled_task(
     """The schedule `name` and the task it starts."""
     schedule = config.schedules[name]
     return {
-        "schedule": {
-            **_schedule(schedule, schedule.schedule, group, roles.task_schedule_role_arn),
-            "paused": _contains(paused, f"schedule-{name}"),
-        },
+        "schedule": _schedule(
+            schedule,
+            schedule.schedule,
+            group,
+            roles.task_schedule_role_arn,
+            _contains(paused, f"schedule-{name}"),
+        ),
         "task": jobs[schedule.job].task,
         "placement": places[schedule.job],
         "count": schedule.count,
@@ -581,6 +587,7 @@ def _schedule(
     expression: str,
     group: ScheduleGroup,
     role_arn: pulumi.Output[str] | None,
+    paused: pulumi.Output[bool],
 ) -> c.ScheduleArgs:
     return {
         "expression": expression,
@@ -589,6 +596,7 @@ def _schedule(
         "role_arn": role_arn,
         "timezone": when.timezone,
         "enabled": when.enabled,
+        "paused": paused,
         "flexible_minutes": when.flexible_minutes,
         "start": when.start,
         "end": when.end,

@@ -31,6 +31,7 @@ NOTIFICATIONS: Final = "replace"
 ON_FAILURE: Final = "stop"
 ON_WARNING: Final = "continue"
 OVERLAP: Final = "skip"
+PAUSED: Final = False
 PLATFORM_VERSION: Final = "1.4.0"
 PROTECT: Final = True
 READ_ONLY: Final = False
