@@ -15,6 +15,7 @@ from .states import (
     definition,
     expression,
     literal,
+    quoted,
     retry,
 )
 from .upload import IS_UPLOAD, Exclusions, excluded, is_excluded, variables
@@ -212,7 +213,7 @@ def _text(text: str) -> str:
 def _value(part: str | Placeholder) -> str:
     match part:
         case str():
-            return json.dumps(part)
+            return quoted(part)
         case Placeholder("executionName"):
             return "$states.context.Execution.Name"
         case Placeholder("scheduledTime"):
@@ -223,9 +224,9 @@ def _value(part: str | Placeholder) -> str:
             return "$upload.OBJECT_KEY"
         case Placeholder(_, format_):
             return " & ".join(
-                f"$fromMillis($about.millis, {json.dumps(text)}, $about.offset)"
+                f"$fromMillis($about.millis, {quoted(text)}, $about.offset)"
                 if is_picture
-                else json.dumps(text)
+                else quoted(text)
                 for text, is_picture in pictures(format_ or "")
             )
 
@@ -299,7 +300,7 @@ def _start_execution(step: Step) -> dict[str, Any]:
         input_["commands"] = [_said(text) for text in step.commands]
     # Of a run that an upload started, each step is told of it.
     own = ", ".join(
-        f"{json.dumps(name)}: {_text(text)}" for name, text in (step.environment or {}).items()
+        f"{quoted(name)}: {_text(text)}" for name, text in (step.environment or {}).items()
     )
     input_["environment"] = f"{{% $merge([$upload, {{{own}}}]) %}}"
     return {

@@ -20,12 +20,17 @@ PARENT_EXECUTION = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 def literal(value: object) -> object:
     """`value` such that Step Functions takes a string that looks like `{% … %}` as that string."""
     if isinstance(value, str):
-        return f"{{% {json.dumps(value)} %}}" if value.startswith("{%") else value
+        return f"{{% {quoted(value)} %}}" if value.startswith("{%") else value
     if isinstance(value, Mapping):
         return {key: literal(item) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [literal(item) for item in value]
     return value
+
+
+def quoted(text: str) -> str:
+    """`text` as a string of JSONata, without escapes that are half a character."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def expression(text: str) -> str:
