@@ -26,6 +26,7 @@ from local.faults import Faults
 from local.services.iam import iam
 from local.services.iam.policies import Statement
 from local.services.scheduler import schedules
+from operate import pauses
 from tests.local.probe import subscriber
 from tests.local.programs import ROOT
 
@@ -839,6 +840,39 @@ def a_scheduled_run_is_seen_and_one_that_goes_on_is_looked_at(on: Deployed) -> N
     on.run_as("ends")
 
 
+def what_is_paused_does_not_fire_until_its_time(on: Deployed) -> None:
+    """As if the schedules had been enabled by hand after a person paused them."""
+    ssm, scheduler = on.client("ssm"), on.client("scheduler")
+    path = pauses.path_of("fargate-batch", "dev")
+    arns = {
+        f"{path}pipeline-nightly": on.outputs["pipelines"]["nightly"]["scheduleArn"],
+        f"{path}schedule-hourly": on.outputs["schedules"]["hourly"],
+    }
+
+    def pause(until: datetime | None) -> None:
+        for name, arn in arns.items():
+            text = pauses.Pause(arn, SOMEBODY, "bad data", datetime.now(UTC), until).text
+            ssm.put_parameter(Name=name, Value=text, Type="String", Overwrite=True)
+
+    def states() -> list[str]:
+        named = [arn.split("/")[1:] for arn in arns.values()]
+        found = [scheduler.get_schedule(GroupName=group, Name=name) for group, name in named]
+        return [one["State"] for one in found]
+
+    try:
+        pause(None)
+        on.look()
+        assert states() == ["DISABLED", "DISABLED"]
+        pause(datetime.now(UTC))
+        on.look()
+        assert states() == ["ENABLED", "ENABLED"]
+        assert pauses.pauses(ssm, path) == {}
+    finally:
+        ssm.delete_parameters(Names=[*arns])
+        for arn in arns.values():
+            pauses.switch(scheduler, arn, "ENABLED")
+
+
 def _drain(on: Deployed, name: str) -> None:
     on.client("sqs").purge_queue(QueueUrl=on.queue(name))
 
@@ -883,6 +917,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     dead_letters_are_told_once_and_their_end,
     a_run_that_did_not_happen_is_told,
     a_scheduled_run_is_seen_and_one_that_goes_on_is_looked_at,
+    what_is_paused_does_not_fire_until_its_time,
 )
 
 
