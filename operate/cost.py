@@ -20,7 +20,7 @@ class Cost:
 
 
 # Of the stack's own alarms; each upload and each limit of a job adds one.
-METRICS_OF_ALARMS = 13
+METRICS_OF_ALARMS = 14
 _WATCHER_FOR_A_TRIGGER = 0.01
 
 

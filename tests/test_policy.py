@@ -137,19 +137,27 @@ def test_the_account_that_may_do_all_with_a_key_is_the_stack_s(stack: Recording)
     assert allowed == [{"AWS": f"arn:aws:iam::{ACCOUNT}:root"}]
 
 
-def test_every_role_that_is_passed_is_the_job_s_and_goes_to_ecs_tasks(stack: Recording) -> None:
+PASSED = {
+    "ecs-tasks.amazonaws.com": r"(\*$|ingest-|execution-)",
+    # A paused schedule is updated, which passes its role again.
+    "scheduler.amazonaws.com": r"roles-(pipeline|task)-schedules-",
+}
+
+
+def test_every_role_that_is_passed_is_the_job_s_or_the_schedules_and_goes_to_its_service(
+    stack: Recording,
+) -> None:
     passing = [
         statement
         for _, statement in statements(stack)
         if "iam:PassRole" in as_list(statement["Action"])
     ]
-    assert len(passing) >= 3
+    assert len(passing) >= 4
     for statement in passing:
-        assert statement["Condition"] == {
-            "StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
-        }
+        service = statement["Condition"]["StringEquals"]["iam:PassedToService"]
+        assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": service}}
         for arn in as_list(statement["Resource"]):
-            assert re.search(r":role/fargate-batch/(dev|prod)/(\*$|ingest-|execution-)", arn), arn
+            assert re.search(rf":role/fargate-batch/(dev|prod)/{PASSED[service]}", arn), arn
 
 
 def test_tasks_are_run_in_three_ways_at_least(stack: Recording) -> None:

@@ -139,7 +139,7 @@ def test_the_log_of_task_events_tells_of_the_jobs_container(deployed: Deployed) 
             logGroupName=deployed.outputs["taskEventLogGroup"], filterPattern=f'"{task}"'
         )["events"]
         lines = [json.loads(event["message"]) for event in events]
-        return next((line for line in lines if line["lastStatus"] == "STOPPED"), None)
+        return next((line for line in lines if line.get("lastStatus") == "STOPPED"), None)
 
     line = eventually(stopped)
     assert (line["job"], line["exitCode"], line["outcome"]) == ("load", 65, "failed")
