@@ -1,4 +1,4 @@
-"""A state machine with its role and its log group."""
+"""A state machine with its role, and the log group of executions."""
 
 import json
 import re
@@ -17,6 +17,7 @@ def state_machine(
     *,
     kind: str,
     definition: pulumi.Output[Definition],
+    log_group_arn: pulumi.Input[str] | None,
     log_retention_days: int,
     opts: pulumi.ResourceOptions,
     protect: bool = False,
@@ -26,23 +27,19 @@ def state_machine(
 ) -> aws.sfn.StateMachine:
     """A standard state machine with a role that may do what `statements` say and log, or another's.
 
-    Its physical name is PROJECT-STACK-KIND-NAME, for people type it to start it by hand. The log
-    has each step of each execution, without the data that passes between them: it may be
-    confidential, and the execution's history has it. With `protect` Pulumi never deletes the log.
+    It logs to the group of `log_group_arn`, or to one of its own, which `log_retention_days` and
+    `protect` are for: see `execution_log`.
+
+    Its physical name is PROJECT-STACK-KIND-NAME, for people type it to start it by hand.
 
     A deletion waits for the state that each execution is in, which takes `longest_seconds` at most:
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_DeleteStateMachine.html
     """
     physical_name = f"{machine_prefix()}{kind}-{name}"
-    # A name outside this prefix makes AWS rewrite one resource policy until it is full:
-    # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
-    logs = log_group(
-        name,
-        f"/aws/vendedlogs/states/{physical_name}",
-        retention_days=log_retention_days,
-        protect=protect,
-        opts=opts,
-    )
+    if log_group_arn is None:
+        log_group_arn = execution_log(
+            name, f"{kind}-{name}", retention_days=log_retention_days, protect=protect, opts=opts
+        )
     if role_arn is None:
         role_arn = machine_role(f"{name}-{kind}", f"{physical_name}*", statements, opts)
     return aws.sfn.StateMachine(
@@ -54,12 +51,36 @@ def state_machine(
         logging_configuration={
             "level": "ALL",
             "include_execution_data": False,
-            "log_destination": pulumi.Output.concat(logs.arn, ":*"),
+            "log_destination": pulumi.Output.concat(log_group_arn, ":*"),
         },
         opts=pulumi.ResourceOptions.merge(
             opts, pulumi.ResourceOptions(custom_timeouts=_deleted_within(longest_seconds))
         ),
     )
+
+
+def execution_log(
+    resource_name: str,
+    name: str,
+    *,
+    retention_days: int,
+    protect: bool,
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Output[str]:
+    """The ARN of a log group for state machines; with `protect` Pulumi never deletes it.
+
+    It has each step of each execution, whose ARN is in the line, without the data that passes
+    between them: it may be confidential, and the execution's history has it.
+    """
+    # A name outside this prefix makes AWS rewrite one resource policy until it is full:
+    # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+    return log_group(
+        resource_name,
+        f"/aws/vendedlogs/states/{machine_prefix()}{name}",
+        retention_days=retention_days,
+        protect=protect,
+        opts=opts,
+    ).arn
 
 
 def _deleted_within(longest_seconds: int) -> pulumi.CustomTimeouts:

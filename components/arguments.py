@@ -109,7 +109,11 @@ def _exit_codes(config: Settings) -> Mapping[str, c.ExitCodesArgs]:
 
 
 def task_reaper(
-    config: Settings, cluster: c.BatchCluster, jobs: Jobs, places: Places
+    config: Settings,
+    cluster: c.BatchCluster,
+    jobs: Jobs,
+    places: Places,
+    log_group_arn: pulumi.Output[str],
 ) -> c.TaskReaperArgs:
     """How long the tasks of each job may run, and which are started again."""
     names = directly_started(config)
@@ -118,7 +122,7 @@ def task_reaper(
         "timeouts": {name: job.timeout for name, job in config.jobs.items()},
         "placements": {name: places[name] for name in names},
         "task_role_arns": _roles(jobs, names),
-        "log_retention_days": config.log_retention_days,
+        "log_group_arn": log_group_arn,
     }
 
 
@@ -138,6 +142,7 @@ def alerts(
     uploads: Mapping[str, c.UploadTrigger],
     pipelines: Mapping[str, c.ScheduledPipeline],
     schedules: Mapping[str, c.ScheduledTask],
+    log_group_arn: pulumi.Output[str],
 ) -> c.FailureAlertsArgs:
     """Who gets messages about failures, and what is watched."""
     # An upload, a limit, a pipeline and a schedule may have one name.
@@ -177,7 +182,7 @@ def alerts(
         "https_endpoints": config.alerts.https_endpoints,
         "chat": config.alerts.chat,
         "runbook": config.alerts.runbook,
-        "log_retention_days": config.log_retention_days,
+        "log_group_arn": log_group_arn,
     }
 
 
@@ -446,7 +451,7 @@ def repository_arn(image: str) -> str | None:
 
 
 def state_machine(
-    config: Settings, name: str, jobs: Jobs, places: Places
+    config: Settings, name: str, jobs: Jobs, places: Places, log_group_arn: pulumi.Output[str]
 ) -> c.BatchStateMachineArgs:
     """The state machine that runs the job `name`."""
     job = config.jobs[name]
@@ -461,7 +466,7 @@ def state_machine(
         "warning_exit_codes": job.exit_codes.codes("warning"),
         "max_concurrency": job.max_concurrency,
         "stop_timeout": job.stop_timeout,
-        "log_retention_days": config.log_retention_days,
+        "log_group_arn": log_group_arn,
         "protect": config.protect,
     }
 
@@ -515,6 +520,7 @@ def pipeline(
     machines: Machines,
     roles: c.TriggerRoles,
     paused: Paused,
+    log_group_arn: pulumi.Output[str],
 ) -> c.ScheduledPipelineArgs:
     """The pipeline `name` and when it starts."""
     pipeline, role_arn = config.pipelines[name], roles.pipeline_schedule_role_arn
@@ -533,7 +539,7 @@ def pipeline(
         "exclusions": config.exclusions(pipeline=name),
         "timezone": pipeline.timezone,
         "role_arn": roles.pipeline_role_arn,
-        "log_retention_days": config.log_retention_days,
+        "log_group_arn": log_group_arn,
         "protect": config.protect,
     }
 

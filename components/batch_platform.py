@@ -11,6 +11,7 @@ from . import outputs as out
 from . import parts as c
 from ._here import Component
 from ._keys import as_configured
+from ._machine import execution_log
 from ._settings import Settings, advice, validated
 from .iam_path import bounded, place_roles
 from .pauses import paused_schedules
@@ -130,6 +131,13 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         for name, job in config.jobs.items()
         if job.context is not None
     }
+    log_group_arn = execution_log(
+        "executions",
+        "executions",
+        retention_days=config.log_retention_days,
+        protect=config.protect,
+        opts=child,
+    )
     execution = None
     if args.some_share_execution_role(config):
         execution = c.ExecutionRole("execution", args.execution_role(config, image), child)
@@ -139,15 +147,18 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         places[name] = args.placement(config, name, cluster, network)
         job = args.job(config, name, buckets, results, own.get(name, image), execution)
         jobs[name] = c.FargateJob(name, job, child)
-        machine = args.state_machine(config, name, jobs, places)
+        machine = args.state_machine(config, name, jobs, places, log_group_arn)
         machines[name] = c.BatchStateMachine(name, machine, child)
 
-    reaper = c.TaskReaper("task-reaper", args.task_reaper(config, cluster, jobs, places), child)
+    stopped = args.task_reaper(config, cluster, jobs, places, log_group_arn)
+    reaper = c.TaskReaper("task-reaper", stopped, child)
     roles = c.TriggerRoles("roles", args.trigger_roles(config, cluster, group, jobs), child)
     paused = paused_schedules(child.parent)
     pipelines = {
         name: c.ScheduledPipeline(
-            name, args.pipeline(config, name, group, machines, roles, paused), child
+            name,
+            args.pipeline(config, name, group, machines, roles, paused, log_group_arn),
+            child,
         )
         for name in config.pipelines
     }
@@ -166,7 +177,16 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         for name in config.schedules
     }
     watched = args.alerts(
-        config, cluster, events, reaper, group, machines, triggers, pipelines, schedules
+        config,
+        cluster,
+        events,
+        reaper,
+        group,
+        machines,
+        triggers,
+        pipelines,
+        schedules,
+        log_group_arn,
     )
     alerts = c.FailureAlerts("alerts", watched, child)
     watcher = args.watcher(config, cluster, events, pipelines, watched, alerts, group, roles)

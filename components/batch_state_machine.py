@@ -45,8 +45,11 @@ class BatchStateMachineArgs(TypedDict):
     stop_timeout: NotRequired[int]
     """Within how many seconds a task that is told to stop has stopped, as its container says.
     Default: 30."""
+    log_group_arn: NotRequired[pulumi.Input[str] | None]
+    """The ARN of the log group of its executions, whose name begins with /aws/vendedlogs/states/.
+    Default: one of its own."""
     log_retention_days: NotRequired[int]
-    """For how many days the execution log is kept. Default: 30."""
+    """For how many days a log of its own is kept. Default: 30."""
     protect: NotRequired[bool]
     """Whether that log and a limit's dead letters stay when the job is removed. Default: True."""
 
@@ -103,6 +106,7 @@ class BatchStateMachine(Component):
                     "state_machine_name": f"{machine_prefix()}job-{name}",
                     "limit": most,
                     "stop_timeout": args.get("stop_timeout", defaults.STOP_TIMEOUT),
+                    "log_group_arn": args.get("log_group_arn"),
                     "log_retention_days": log_retention_days,
                     "protect": protect,
                 },
@@ -145,6 +149,7 @@ class BatchStateMachine(Component):
                 managed_rule("StepFunctionsGetEventsForECSTaskRule"),
                 *([allow(_ACQUIRE, limit.table_arn)] if limit else []),
             ],
+            log_group_arn=args.get("log_group_arn"),
             log_retention_days=log_retention_days,
             protect=protect,
             opts=child,

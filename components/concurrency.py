@@ -25,8 +25,11 @@ class ConcurrencyLimitArgs(TypedDict):
     """How many executions may run the job's task at once, 1 to 1000."""
     stop_timeout: NotRequired[int]
     """Within how many seconds a task that is told to stop has stopped. Default: 30."""
-    log_retention_days: int
-    """For how many days the execution log of what passes permits on is kept."""
+    log_group_arn: NotRequired[pulumi.Input[str] | None]
+    """The ARN of the log group of its executions, whose name begins with /aws/vendedlogs/states/.
+    Default: one of its own."""
+    log_retention_days: NotRequired[int]
+    """For how many days a log of its own is kept. Default: 30."""
     protect: NotRequired[bool]
     """Whether that log and the dead letters stay when the limit is removed. Default: True."""
 
@@ -100,7 +103,8 @@ class ConcurrencyLimit(Component):
                 allow("states:SendTaskSuccess", machine_arn),
                 allow("states:DescribeExecution", arn("states", f"execution:{machine_name}:*")),
             ],
-            log_retention_days=args["log_retention_days"],
+            log_group_arn=args.get("log_group_arn"),
+            log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             protect=protect,
             opts=child,
         )

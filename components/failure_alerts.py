@@ -49,8 +49,11 @@ class FailureAlertsArgs(TypedDict):
     """Whether there is a topic for Amazon Q Developer in chat applications too. Default: False."""
     runbook: NotRequired[str]
     """Where operations.md is read, for the links in messages. Default: docs/operations.md."""
+    log_group_arn: NotRequired[pulumi.Input[str] | None]
+    """The ARN of the log group of its executions, whose name begins with /aws/vendedlogs/states/.
+    Default: one of its own."""
     log_retention_days: NotRequired[int]
-    """For how many days the log of the alerts' executions is kept. Default: 30."""
+    """For how many days a log of its own is kept. Default: 30."""
 
 
 class FailureAlerts(Component):
@@ -134,6 +137,7 @@ class FailureAlerts(Component):
                     arn("states", f"execution:{machine_prefix()}pipeline-*:*"),
                 ),
             ],
+            log_group_arn=args.get("log_group_arn"),
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )

@@ -55,8 +55,11 @@ class ScheduledPipelineArgs(TypedDict):
     whose `exclude` they are. Default: none."""
     role_arn: NotRequired[pulumi.Input[str] | None]
     """The role that the steps are started with: `TriggerRoles`. Default: one of its own."""
+    log_group_arn: NotRequired[pulumi.Input[str] | None]
+    """The ARN of the log group of its executions, whose name begins with /aws/vendedlogs/states/.
+    Default: one of its own."""
     log_retention_days: NotRequired[int]
-    """For how many days the execution log is kept. Default: 30."""
+    """For how many days a log of its own is kept. Default: 30."""
     protect: NotRequired[bool]
     """Whether that log and the dead letters stay when the pipeline is removed. Default: True."""
 
@@ -110,6 +113,7 @@ class ScheduledPipeline(Component):
             ),
             statements=_statements(name, args["steps"], skip_overlap=skip_overlap),
             role_arn=args.get("role_arn"),
+            log_group_arn=args.get("log_group_arn"),
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             protect=protect,
             opts=child,

@@ -30,8 +30,11 @@ class TaskReaperArgs(TypedDict):
     name. Default: none is."""
     task_role_arns: NotRequired[Sequence[pulumi.Input[str]]]
     """The roles of those tasks, execution roles among them. Default: none."""
+    log_group_arn: NotRequired[pulumi.Input[str] | None]
+    """The ARN of the log group of its executions, whose name begins with /aws/vendedlogs/states/.
+    Default: one of its own."""
     log_retention_days: NotRequired[int]
-    """For how many days the execution log is kept. Default: 30."""
+    """For how many days a log of its own is kept. Default: 30."""
 
 
 class TaskReaper(Component):
@@ -79,6 +82,7 @@ class TaskReaper(Component):
                 lambda known: definition(*known)
             ),
             statements=statements,
+            log_group_arn=args.get("log_group_arn"),
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),
             opts=child,
         )

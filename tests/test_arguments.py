@@ -89,7 +89,12 @@ def test_a_configured_image_of_ecr_may_be_pulled_by_its_own_job_only() -> None:
 
 # The Args of components, and the keys among them that a stack's file does not set.
 OF_PACKAGE_ALONE = {
-    "BatchStateMachineArgs": {"spot_interruptions"},
+    # What is of a log of a component's own: a stack has one for all, which `BatchPlatform` makes.
+    **{
+        f"{name}Args": {"log_retention_days"}
+        for name in ("FailureAlerts", "ScheduledPipeline", "TaskReaper")
+    },
+    "BatchStateMachineArgs": {"log_retention_days", "spot_interruptions"},
     "ScheduleArgs": {"retries", "maximum_age_seconds"},
 }
 

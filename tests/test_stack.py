@@ -10,6 +10,7 @@ import pytest
 from pulumi.provider.experimental.component import ComponentProvider
 
 import components
+from benchmarks import hundred
 from local.engine import project
 from settings import SettingsError, across
 from tests.recorder import (
@@ -187,7 +188,7 @@ def test_prod_keeps_its_buckets_and_dev_lets_go_of_them(stack: str) -> None:
 
 # What goes with a job or a trigger, and has what people may want to read afterwards.
 KEPT = {
-    "LogGroup": {"ingest", "nightly"},
+    "LogGroup": {"executions", "ingest"},
     "Queue": {f"{name}-dead-letters" for name in ("complete", "hello", "nightly", "target")},
 }
 
@@ -203,6 +204,21 @@ def test_a_log_that_stayed_is_not_in_the_way_of_the_next_of_its_name() -> None:
     for kept in every(the_stack("prod").resources, type="LogGroup"):
         named = {key for key in ("name", "namePrefix") if key in kept.inputs}
         assert named == {"namePrefix" if kept.retain_on_delete else "name"}, kept.urn
+
+
+def test_all_state_machines_of_a_stack_log_to_one_group() -> None:
+    recording = deploy_stack("dev", jobs={"ingest": {"maxConcurrency": 2}})
+    group = one(recording.resources, type="LogGroup", name="executions")
+    name = "/aws/vendedlogs/states/fargate-batch-dev-executions"
+    assert group.inputs == {"name": name, "retentionInDays": 14}
+    machines = every(recording.resources, type="StateMachine")
+    kinds = {machine.inputs["name"].split("-")[3] for machine in machines}
+    assert kinds == {"job", "limit", "pipeline", "reaper", "alerts"}
+    assert {machine.inputs["loggingConfiguration"]["logDestination"] for machine in machines} == {
+        f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"
+    }
+    named = [it.inputs["name"] for it in every(recording.resources, type="LogGroup")]
+    assert [it for it in named if it.startswith("/aws/vendedlogs/")] == [name]
 
 
 def test_a_log_keeps_its_name_when_protect_is_changed() -> None:
@@ -261,6 +277,12 @@ def test_a_hundred_batches_share_a_stack_without_a_clash() -> None:
         assert len(machine.inputs["name"]) <= 80
     for policy in every(recording.resources, type="RolePolicy"):
         assert len(policy.inputs["policy"]) <= 10_240, policy.urn
+
+
+@pytest.mark.slow
+def test_the_largest_stack_that_is_measured_has_room_below_2000_resources() -> None:
+    # Pulumi's engine adds a few, such as the stack and its providers.
+    assert hundred.counted().total() <= 1_980
 
 
 def test_the_longest_names_fit_aws() -> None:

@@ -11,6 +11,7 @@ TASK_DEFINITION = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/ingest:7"
 EXECUTION_ROLE = f"arn:aws:iam::{ACCOUNT}:role/ingest-execution"
 TASK_ROLE = f"arn:aws:iam::{ACCOUNT}:role/ingest-task"
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:ingest"
+LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/aws/vendedlogs/states/all"
 GROUP = f"arn:aws:scheduler:{REGION}:{ACCOUNT}:schedule-group/stack"
 
 TASK: TaskArgs = {

@@ -11,6 +11,7 @@ from tests.components.expressions import check_structure, choose, evaluate
 from tests.components.parts import (
     CLUSTER,
     LOG_DELIVERY,
+    LOG_GROUP,
     PLACEMENT,
     RUN_TASK,
     TASK,
@@ -21,7 +22,7 @@ from tests.components.parts import (
     outputs,
     trusts,
 )
-from tests.recorder import ACCOUNT, REGION, Recording, deploy, one
+from tests.recorder import ACCOUNT, REGION, Recording, deploy, every, one
 
 MACHINE = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:fargate-batch-dev-job-ingest"
 TASK_ARN = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/batch/0123456789abcdef"
@@ -635,6 +636,16 @@ def test_it_logs_its_steps_without_their_data() -> None:
         "includeExecutionData": False,
         "logDestination": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*",
     }
+
+
+@pytest.mark.parametrize("most", [None, 2])
+def test_it_and_its_limit_log_to_the_group_that_they_are_given(most: int | None) -> None:
+    resources = machine(log_group_arn=LOG_GROUP, max_concurrency=most).resources
+    machines = every(resources, type="StateMachine")
+    assert len(machines) == (1 if most is None else 2)
+    for made in machines:
+        assert made.inputs["loggingConfiguration"]["logDestination"] == f"{LOG_GROUP}:*"
+    assert not [made.urn for made in resources if made.type.endswith(":LogGroup")]
 
 
 def test_the_state_machine_is_there_only_after_what_it_is_granted() -> None:

@@ -45,6 +45,12 @@ STATES: dict[str, Any] = one(RECORDED.resources, type="StateMachine").document("
 ]
 
 
+def test_they_log_to_a_group_of_their_own_where_they_are_given_none() -> None:
+    name = "/aws/vendedlogs/states/fargate-batch-dev-alerts-alerts"
+    group = one(alerts(log_retention_days=7).resources, type="LogGroup").inputs
+    assert group == {"name": name, "retentionInDays": 7}
+
+
 def execution(machine: str = "job-ingest", status: str = "FAILED", **detail: Any) -> dict[str, Any]:  # noqa: ANN401 JSON
     return {
         "source": "aws.states",

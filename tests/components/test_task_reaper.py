@@ -25,6 +25,14 @@ STATES: dict[str, Any] = one(reaper().resources, type="StateMachine").document("
 ]
 
 
+def test_it_logs_to_a_group_of_its_own_where_it_is_given_none() -> None:
+    group = one(reaper().resources, type="LogGroup").inputs
+    name = "/aws/vendedlogs/states/fargate-batch-dev-reaper-reaper"
+    assert group == {"name": name, "retentionInDays": 30}
+    logged = one(reaper().resources, type="StateMachine").inputs["loggingConfiguration"]
+    assert logged["logDestination"] == f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{name}:*"
+
+
 def running(family: str, **detail: object) -> dict[str, Any]:
     task = {"taskArn": TASK, "taskDefinitionArn": f"{FAMILIES}{family}:3"}
     return {

@@ -146,7 +146,11 @@ def test_one_update_makes_it_this_version_and_loses_and_doubles_no_upload(first:
     roles |= {"hello-schedule", "ingest-execution"}
     deleted = updated.of("delete")
     assert {name for kind, name in deleted if kind == "aws:iam:Role"} == roles
+    # The execution logs, by one for all; that of the job's tasks is kept, as seen above.
+    groups = {name for kind, name in deleted if kind == "aws:cloudwatch:LogGroup"}
+    assert groups == {"ingest", "nightly", "alerts", "task-reaper"}
     assert {kind for kind, _ in deleted} == {
+        "aws:cloudwatch:LogGroup",
         "aws:cloudwatch:MetricAlarm",
         "aws:iam:Role",
         "aws:iam:RolePolicy",

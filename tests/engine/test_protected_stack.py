@@ -71,7 +71,7 @@ def test_it_is_destroyed_only_without_protect_and_leaves_what_it_was_told_to_kee
     changed = prod.up("prod").must()
     assert not {"create", "delete", "replace"} & set(changed.counts)
     now = prod.outputs("prod")["jobs"]["ingest"]["logGroup"]
-    kept = {name for name in log_groups(prod) if re.search(r"intake|job-ingest|prod/ingest", name)}
+    kept = {name for name in log_groups(prod) if re.search(r"intake|prod/ingest", name)}
     prod.destroy("prod").must()
     assert log_groups(prod) < kept
     assert now not in log_groups(prod)
