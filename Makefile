@@ -39,7 +39,7 @@ cover: $(VENV)/.dev ## every test but those that need a browser, and what they l
 browser: $(VENV)/.dev ## the tests that drive a Chromium
 	$(PYTEST) -m browser $(TESTS)
 
-engine: $(VENV)/.dev $(if $(shell command -v pulumi),,$(BUILT)/pulumi) $(if $(shell command -v go),$(BUILT)/pulumi-sdks) ## the program on the real Pulumi engine: the one on PATH, or built once with Go
+engine: $(VENV)/.dev $(foreach tool,pulumi pulumi-language-yaml,$(if $(shell command -v $(tool)),,$(BUILT)/$(tool))) $(if $(shell command -v go),$(BUILT)/pulumi-sdks) ## the program on the real Pulumi engine: the one on PATH, or built once with Go
 	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile -m engine tests/engine
 
 bench: $(VENV)/.dev ## measure this machine
