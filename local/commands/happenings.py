@@ -1,4 +1,4 @@
-"""What happens in a cloud, a line each: uploads, what they start, how that ends, dead letters."""
+"""What happens in a cloud, a line each: uploads, runs and how they end, dead letters, messages."""
 
 import contextlib
 import threading
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from local.commands.screen import Screen
-from local.services import delivery
+from local.services import delivery, sns
 from local.services.events import events
 from local.services.events.events import Delivery
 from operate.outcomes import WHAT_TO_DO
@@ -20,7 +20,7 @@ _STARTED = "RUNNING"
 
 
 class Happenings:
-    """Tells a screen what the stack's rules and dead-letter queues see.
+    """Tells a screen what the stack's rules, dead-letter queues and topic of alerts see.
 
     Each event once, however many rules it matches.
     """
@@ -36,7 +36,11 @@ class Happenings:
     @contextmanager
     def told(self) -> Generator[None]:
         """Tell what happens within the block."""
-        with events.observe(self.delivery), delivery.observe_dead_letters(self.letter):
+        with (
+            events.observe(self.delivery),
+            delivery.observe_dead_letters(self.letter),
+            sns.observe(self.message),
+        ):
             yield
 
     def delivery(self, step: Delivery) -> None:
@@ -65,6 +69,11 @@ class Happenings:
             attributes[name] for name in ("ERROR_CODE", "ERROR_MESSAGE") if name in attributes
         )
         self._say("letter", f"of {label}: {why or 'the function failed'}")
+
+    def message(self, topic_arn: str, subject: str, text: str) -> None:
+        """Tell of a message that AWS would send to those who are named in the alerts."""
+        if topic_arn == self._stack.index["alertsTopicArn"]:
+            self._say("message", f"{subject}: {' '.join(text.split())}")
 
     def _execution(self, detail: Mapping[str, Any]) -> None:
         named = self._stack.named(detail["stateMachineArn"].rpartition(":")[2])

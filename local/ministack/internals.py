@@ -532,6 +532,12 @@ parameter_value: Function[..., str | None] = Function(
 
 # SNS and SQS
 topics: Value[Store] = Value("services.sns._topics")
+deliver_message: Replaced[..., None] = Replaced(
+    "services.sns._fanout",
+    *("topic_arn", "msg_id", "message", "subject", "message_structure", "message_attributes"),
+    *("message_group_id", "message_dedup_id"),
+    reason="What would be mailed is told; several requests and alarms publish.",
+)
 queues: Value[Store] = Value("services.sqs._queues")
 queue_by_arn: Function[[str], Record | None] = Function("services.sqs._queue_by_arn", "arn")
 send_message: Function[[Record, str], Record] = Function(

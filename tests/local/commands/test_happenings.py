@@ -24,7 +24,7 @@ class Heard:
         return any(all(one in text for one in texts) for text in found) or None
 
 
-def test_an_upload_what_it_started_how_that_ended_and_a_letter_are_told_once(
+def test_an_upload_what_it_started_how_that_ended_a_letter_and_a_message_are_told_once(
     deployed: Deployed,
 ) -> None:
     heard: Any = Heard()
@@ -44,6 +44,7 @@ def test_an_upload_what_it_started_how_that_ended_and_a_letter_are_told_once(
             eventually(lambda: heard.has("ended", "task ingest", ": exit code 4"))
             deployed.put("target/b.csv")
             eventually(lambda: heard.has("ended", "job ingest", ": failed, ", "exit code 4"))
+            eventually(lambda: heard.has("message", "ingest", "exit code 4"))
         finally:
             deployed.broken.unlink()
         with without(deployed, "upload-target", "states:StartExecution"):
