@@ -99,6 +99,12 @@ send_alarm: Replaced[[Record, str, str, str], None] = Replaced(
     *("alarm", "old_state", "new_state", "reason"),
     reason="An alarm changes by its own clock, and no request is made of what it then publishes.",
 )
+metric_alarms: Value[Store] = Value("services.cloudwatch._alarms")
+put_metric_alarm: Replaced[[Record, Record, bool, bool], Response] = Replaced(
+    "services.cloudwatch._put_metric_alarm",
+    *("params", "cbor_data", "is_cbor", "is_json"),
+    reason="It drops the queries of an alarm on several metrics.",
+)
 
 # CloudWatch Logs
 create_log_group: Function[[Mapping[str, Any]], Response] = Function(

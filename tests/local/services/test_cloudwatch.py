@@ -53,3 +53,23 @@ def test_an_alarm_tells_a_topic_only_if_its_policy_says_so(
     assert found == told
     published = [one.allowed for one in iam.decisions() if one.action == "sns:Publish"]
     assert published == [bool(told)]
+
+
+def test_an_alarm_on_several_metrics_reads_back_as_it_was_written(cloud: Cloud) -> None:
+    cloudwatch = cloud.client("cloudwatch")
+    stat = {"Metric": {"Namespace": "N", "MetricName": "M"}, "Period": 300, "Stat": "Sum"}
+    queries = [
+        {"Id": "a", "MetricStat": stat, "ReturnData": False},
+        {"Id": "all", "Expression": "a * 2", "ReturnData": True},
+    ]
+    written = {
+        "AlarmName": "several",
+        "Metrics": queries,
+        "EvaluationPeriods": 1,
+        "Threshold": 1.0,
+        "ComparisonOperator": "GreaterThanThreshold",
+    }
+    cloudwatch.put_metric_alarm(**written)
+    [alarm] = cloudwatch.describe_alarms(AlarmNames=["several"])["MetricAlarms"]
+    assert {key: alarm[key] for key in written} == written
+    assert not {"Statistic", "Period"} & alarm.keys()
