@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ def command_line(*arguments: str, port: int = DEFAULT_PORT) -> str:
 def upload(endpoint: str, region: str, file: Path, bucket: str, project: Project) -> str:
     """An upload with the AWS command line that starts something, if any does."""
     uploads: Mapping[str, Any] = json.loads(project.config.get(f"{project.name}:uploads") or "{}")
-    key = next((key_for(one, file) for one in uploads.values()), file.name)
+    of_bucket = (one for one in uploads.values() if "bucket" not in one)
+    key = next((key_for(one, file) for one in of_bucket), file.name)
     copy = ["s3", "cp", nearby(file), f"s3://{bucket}/{key}"]
     aws = ["aws", "--endpoint-url", endpoint, "--region", region, *copy]
     return f"AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test {shlex.join(aws)}"
@@ -31,12 +32,18 @@ def upload(endpoint: str, region: str, file: Path, bucket: str, project: Project
 
 def key_for(upload: Mapping[str, Any], file: Path) -> str:
     """A key that the filter of an upload takes."""
-    if "key" in upload:
-        return upload["key"]
-    if "wildcard" in upload:
-        return upload["wildcard"].replace("*", "demo")
-    key, suffix = f"{upload.get('prefix', '')}{file.name}", upload.get("suffix", "")
-    return key if key.endswith(suffix) else key + suffix
+    said = {name: _first(upload.get(name)) for name in ("key", "wildcard", "prefix", "suffix")}
+    if said["key"]:
+        return said["key"]
+    if said["wildcard"]:
+        return said["wildcard"].replace("*", "demo")
+    key = said["prefix"] + file.name
+    return key if key.endswith(said["suffix"]) else key + said["suffix"]
+
+
+def _first(words: str | Sequence[str] | None) -> str:
+    """A text, or the first of several."""
+    return words if isinstance(words, str) else next(iter(words or []), "")
 
 
 def nearby(path: Path) -> str:

@@ -22,6 +22,7 @@ from local.commands.hints import key_for
 from local.commands.screen import Screen
 from local.commands.tasks import Log, exit_code, stream_of, tasks, why
 from local.engine.project import Project
+from local.services import sns
 from local.services.events import events
 from operate.logs import readable
 
@@ -106,11 +107,18 @@ def take(tour: Tour) -> list[str]:
 
 
 def _upload(tour: Tour, *, direct: bool) -> tuple[str, dict[str, Any]] | None:
-    """The first upload of the configuration that goes straight to a task, or does not."""
+    """The first upload to the stack's bucket that starts a job: straight as a task, or not."""
     for name, upload in tour.configured("uploads").items():
-        if (upload.get("via") == "task") == direct:
+        is_direct = upload.get("via") == "task"
+        if is_direct == direct and "job" in upload and "bucket" not in upload:
             return name, upload
     return None
+
+
+def _scheduled(tour: Tour) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The pipelines that a schedule starts."""
+    pipelines = tour.configured("pipelines").items()
+    return ((name, pipeline) for name, pipeline in pipelines if "schedule" in pipeline)
 
 
 def through_a_state_machine(tour: Tour) -> None:
@@ -154,7 +162,7 @@ def straight_to_a_task(tour: Tour) -> None:
 
 def pipeline(tour: Tour) -> None:
     """A schedule fired by hand: a state machine that runs other state machines in series."""
-    name, configured = next(iter(tour.configured("pipelines").items()))
+    name, configured = next(_scheduled(tour))
     outputs = tour.stack.outputs["pipelines"][name]
     before = {arn for arn, _ in _executions(tour, outputs["stateMachineArn"])}
     job = _first_job(configured["steps"])
@@ -186,6 +194,30 @@ def scheduled_task(tour: Tour) -> None:
         _stopped_well(tour, follower)
 
 
+def failure(tour: Tour) -> None:
+    """An execution that fails, and the message of it that AWS would send."""
+    messages: list[tuple[str, str]] = []
+
+    def publish(topic_arn: str, subject: str, text: str) -> None:
+        if topic_arn == tour.stack.outputs["alertsTopicArn"]:
+            messages.append((subject, text))
+
+    machine = next(iter(tour.stack.outputs["jobs"].values()))["stateMachineArn"]
+    with sns.observe(publish):
+        started = tour.states.start_execution(stateMachineArn=machine, input='{"comands": []}')
+        arn: str = started["executionArn"]
+        tour.screen.event("started", arn.rpartition(":")[2] + ' with {"comands": []}')
+        ended = _wait(lambda: _ended(tour, arn), "the execution did not end")
+        tour.screen.event("ended", f"{ended['status'].lower()}, {ended.get('error')}")
+        subject, text = _wait(
+            lambda: next((one for one in messages if arn in one[1]), None), "no message came"
+        )
+    tour.screen.event("subject", subject)
+    for line in filter(None, text.splitlines()):
+        tour.screen.event("message", _shown(line))
+    tour.screen.verdict("All who are named in alerts would be told so, once.", good=True)
+
+
 def event_log(tour: Tour) -> None:
     """The log of every task the tour has seen, from its first state to STOPPED."""
     group = tour.stack.outputs["taskEventLogGroup"]
@@ -215,13 +247,18 @@ STEPS = (
     ),
     Step(
         "A schedule runs several batches in series",
-        lambda tour: bool(tour.configured("pipelines")),
+        lambda tour: any(_scheduled(tour)),
         pipeline,
     ),
     Step(
         "A schedule runs a batch, straight in ECS",
         lambda tour: bool(tour.configured("schedules")),
         scheduled_task,
+    ),
+    Step(
+        "A failure is told",
+        lambda tour: "alertsTopicArn" in tour.stack.outputs,
+        failure,
     ),
     Step(
         "Every task's life is logged",
@@ -350,10 +387,13 @@ class _Follower:
     def _tell_line(self, line: str) -> None:
         self._lines += 1
         if self._lines <= SHOWN_LINES:
-            text = readable(line)
-            # What is piped is read by programs, or searched: all of it is there.
-            whole = len(text) <= SHOWN_CHARACTERS or not sys.stdout.isatty()
-            self._tour.screen.event("log", text if whole else f"{text[:SHOWN_CHARACTERS]} …")
+            self._tour.screen.event("log", _shown(readable(line)))
+
+
+def _shown(text: str) -> str:
+    # What is piped is read by programs, or searched: all of it is there.
+    whole = len(text) <= SHOWN_CHARACTERS or not sys.stdout.isatty()
+    return text if whole else f"{text[:SHOWN_CHARACTERS]} …"
 
 
 def _id(task_arn: str) -> str:

@@ -35,6 +35,7 @@ def test_the_tour_of_the_dev_stack_shows_every_way_a_batch_starts() -> None:
         "An upload runs a batch, straight in ECS",
         "A schedule runs several batches in series",
         "A schedule runs a batch, straight in ECS",
+        "A failure is told",
         "Every task's life is logged",
     ]
     assert [line for line in out.splitlines() if line in headings] == headings
@@ -45,6 +46,9 @@ def test_the_tour_of_the_dev_stack_shows_every_way_a_batch_starts() -> None:
     assert "  rejected   line 7: expected 7 columns, found 5\n" in first
     assert re.search(r"^  1001 +2026-04-01 09:12:00 +鈴木商店 +りんご", first, re.MULTILINE)
     assert "  ok         The upload of hoge/orders.csv started nothing.\n" in first
+    told = out.partition("A failure is told\n")[2].partition("Every task's life")[0]
+    assert re.search(r"^  subject +\S.*ingest", told, re.MULTILINE), told
+    assert re.search(r"^  message +.*Input\.Invalid", told, re.MULTILINE), told
     exits = re.findall(r"^  task +[0-9a-f]{8} STOPPED(.*)$", out, re.MULTILINE)
     assert set(exits) == {", exit code 0"}
     assert "  MISSING" not in out
