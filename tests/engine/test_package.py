@@ -176,7 +176,7 @@ def test_a_stack_of_before_moves_into_the_platform_and_nothing_is_replaced(engin
 
 def test_a_stack_of_a_clone_becomes_one_of_a_program_that_uses_the_package(engine: Engine) -> None:
     engine.must("stack", "init", "moved")
-    stack_file = (engine.root / "Pulumi.dev.yaml").read_text("utf-8")
+    stack_file = (ROOT / "Pulumi.dev.yaml").read_text("utf-8")
     (engine.root / "Pulumi.moved.yaml").write_text(stack_file, "utf-8")
     first = engine.up("moved")
     assert (first.errors, first.status) == ([], 0), first.text
