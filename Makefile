@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
-PYTEST := $(BIN)/pytest -n logical --maxprocesses 4 --dist worksteal
+# Tests wait for processes and timers half of the time.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 2 * (os.cpu_count() or 1)))')
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
 BUILT := .pulumi
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export FILE
@@ -40,7 +42,7 @@ browser: $(VENV)/.dev ## the tests that drive a Chromium
 	$(PYTEST) -m browser $(TESTS)
 
 engine: $(VENV)/.dev $(foreach tool,pulumi pulumi-language-yaml,$(if $(shell command -v $(tool)),,$(BUILT)/$(tool))) $(if $(shell command -v go),$(BUILT)/pulumi-sdks) ## the program on the real Pulumi engine: the one on PATH, or built once with Go
-	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile -m engine tests/engine
+	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -n $(WORKERS) --dist loadfile -m engine tests/engine
 
 bench: $(VENV)/.dev ## measure this machine
 	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/python -m benchmarks
