@@ -44,10 +44,12 @@ def names(tmp_path: Path) -> str:
 
 
 def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    # The make that runs the tests hands its variables down.
+    outside = {name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}
     return subprocess.run(
         command,
         cwd=folder,
-        env=os.environ | environment,
+        env=outside | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,5 +1,7 @@
 """The components as a Pulumi package: what other languages say, as the arguments of Python."""
 
+import inspect
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +28,8 @@ class Package(ComponentProvider):
             it for it in found if isinstance(it, type) and issubclass(it, pulumi.ComponentResource)
         ]
         super().__init__(classes, NAME, None, version)
+        # Python 3.13 takes a docstring's indentation away, those before do not.
+        self.schema = json.dumps(_dedented(json.loads(self.schema or "{}")))
 
     def map_inputs(self, inputs: Any, component_def: ComponentDefinition) -> Any:  # noqa: ANN401 - the base's
         """The arguments of a component, by their names in Python."""
@@ -64,3 +68,18 @@ class Package(ComponentProvider):
                 return {key: self._value(it, inner, (*path, key)) for key, it in value.items()}
             case _:
                 return value
+
+
+def _dedented(schema: Any) -> Any:  # noqa: ANN401 - JSON
+    match schema:
+        case dict():
+            return {
+                key: inspect.cleandoc(value)
+                if key == "description" and isinstance(value, str)
+                else _dedented(value)
+                for key, value in schema.items()
+            }
+        case list():
+            return [_dedented(item) for item in schema]
+        case _:
+            return schema
