@@ -7,9 +7,8 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
@@ -18,6 +17,7 @@ from local.clock import Clock
 from local.ministack import internals
 from local.runtime import Runtime
 from local.services.iam import iam
+from local.services.observers import Observers
 
 Exhausted = Literal["attempts", "age"]
 """What ended the retries."""
@@ -76,17 +76,9 @@ def why(error: DeliveryError, retries: int, exhausted: Exhausted | None) -> dict
     return attributes
 
 
-_observers: list[Callable[[str, Mapping[str, str]], object]] = []
-
-
-@contextmanager
-def observe_dead_letters(callback: Callable[[str, Mapping[str, str]], object]) -> Generator[None]:
-    """Tell `callback` of every dead letter within the block: its queue's ARN, its attributes."""
-    _observers.append(callback)
-    try:
-        yield
-    finally:
-        _observers.remove(callback)
+# Told a queue's ARN and the attributes of the message.
+_dead_letters: Observers[[str, Mapping[str, str]]] = Observers()
+observe_dead_letters = _dead_letters.observe
 
 
 def send_dead_letter(
@@ -107,8 +99,7 @@ def send_dead_letter(
         },
     }
     internals.send_message(message, queue["url"])
-    for observer in tuple(_observers):
-        observer(queue_arn, attributes)
+    _dead_letters.tell(queue_arn, attributes)
 
 
 @dataclass(kw_only=True)

@@ -8,8 +8,6 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -22,6 +20,7 @@ from local.services import delivery
 from local.services.delivery import Deliveries, DeliveryError, Exhausted
 from local.services.events import targets
 from local.services.iam import iam
+from local.services.observers import Observers
 from local.services.scheduler import expressions
 from local.shapes import Json
 
@@ -44,17 +43,8 @@ class Delivery:
     error: str | None = None
 
 
-_observers: list[Callable[[Delivery], object]] = []
-
-
-@contextmanager
-def observe(callback: Callable[[Delivery], object]) -> Generator[None]:
-    """Tell `callback` of every delivery within the block, from the thread that makes it."""
-    _observers.append(callback)
-    try:
-        yield
-    finally:
-        _observers.remove(callback)
+_deliveries: Observers[[Delivery]] = Observers()
+observe = _deliveries.observe
 
 
 def install(cloud: Runtime) -> None:
@@ -188,8 +178,7 @@ def _give_up(sending: _Sending, error: DeliveryError, exhausted: Exhausted | Non
 def _tell(sending: _Sending, outcome: Outcome, error: str | None = None) -> None:
     rule = sending.rule
     step = Delivery(rule["Arn"], rule["Name"], sending.target["Arn"], sending.event, outcome, error)
-    for observer in tuple(_observers):
-        observer(step)
+    _deliveries.tell(step)
 
 
 def execution_name(event_id: str, rule_arn: str, target_id: str) -> str:
