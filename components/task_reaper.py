@@ -87,11 +87,13 @@ class TaskReaper(Component):
             opts=child,
         )
         rules = {
-            name: Rule("Tasks that a rule or a schedule started and that run", _run(cluster_arn))
+            name: Rule(
+                "Tasks that a rule or a schedule started and that run", _directly(cluster_arn, _RUN)
+            )
         }
         if placements:
             rules[f"{name}-restarts"] = Rule(
-                "Tasks that a rule or a schedule started in vain", _in_vain(cluster_arn)
+                "Tasks that a rule or a schedule started in vain", _directly(cluster_arn, _IN_VAIN)
             )
         heard = listen(name, rules, child)
         deliver(name, heard, start(machine.arn), child, role=f"{name}-rule")
@@ -111,28 +113,18 @@ class TaskReaper(Component):
 STARTED_DIRECTLY = ("events-rule/", "chronos-schedule/")
 
 
-def _run(cluster_arn: pulumi.Input[str]) -> dict[str, Any]:
+_RUN = {"lastStatus": ["RUNNING"], "desiredStatus": ["RUNNING"]}
+_IN_VAIN = {"lastStatus": ["STOPPED"], "stopCode": ["TaskFailedToStart"]}
+
+
+def _directly(cluster_arn: pulumi.Input[str], status: Mapping[str, Any]) -> dict[str, Any]:
+    """Tasks of this stack's jobs that a rule or a schedule started, in that status."""
     return {
         "source": ["aws.ecs"],
         "detail-type": ["ECS Task State Change"],
         "detail": {
             "clusterArn": [cluster_arn],
-            "lastStatus": ["RUNNING"],
-            "desiredStatus": ["RUNNING"],
-            "startedBy": [{"prefix": by} for by in STARTED_DIRECTLY],
-            "taskDefinitionArn": [{"prefix": arn("ecs", f"task-definition/{family('')}")}],
-        },
-    }
-
-
-def _in_vain(cluster_arn: pulumi.Input[str]) -> dict[str, Any]:
-    return {
-        "source": ["aws.ecs"],
-        "detail-type": ["ECS Task State Change"],
-        "detail": {
-            "clusterArn": [cluster_arn],
-            "lastStatus": ["STOPPED"],
-            "stopCode": ["TaskFailedToStart"],
+            **status,
             "startedBy": [{"prefix": by} for by in STARTED_DIRECTLY],
             "taskDefinitionArn": [{"prefix": arn("ecs", f"task-definition/{family('')}")}],
         },
