@@ -17,7 +17,7 @@ from local.services.ecs.images import Images
 from local.services.iam import iam
 from local.services.scheduler import schedules
 from local.services.stepfunctions import asl, integrations
-from tests.local.probe import PROGRAM, REGION, eventually, write_image
+from tests.local.probe import PROGRAM, REGION, eventually, subscriber, write_image
 from tests.local.programs import ROOT
 
 IMAGE = "docker.io/library/probe:1"  # not of ECR, so a job needs no right to pull it
@@ -158,20 +158,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Generator[Told]:
     with Cloud(0, REGION, images=images) as cloud:
         evaluation = create_stack(replace(project, config=config), cloud, images.add)
         topic = evaluation.outputs["alertsTopicArn"]
-        sqs = cloud.client("sqs")
-        queue = sqs.create_queue(QueueName="told")["QueueUrl"]
-        arn = f"arn:aws:sqs:{REGION}:111122223333:told"
-        allow_topic = {
-            "Effect": "Allow",
-            "Principal": {"Service": "sns.amazonaws.com"},
-            "Action": "sqs:SendMessage",
-            "Resource": arn,
-            "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-        }
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow_topic]})
-        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
-        cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-        yield Told(cloud, evaluation, queue)
+        yield Told(cloud, evaluation, subscriber(cloud, topic, "told"))
 
 
 def machine(told: Told, job: str) -> str:

@@ -5,7 +5,6 @@ import io
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Self, cast
 
@@ -14,9 +13,7 @@ import psutil
 import pytest
 from botocore.config import Config
 
-import local.cloud
 from local.cloud import Cloud
-from local.services.iam import iam
 from tests.local.command import ended, read_line, start
 from tests.local.gate.raw import request, send
 from tests.local.probe import REGION
@@ -24,17 +21,6 @@ from tests.local.programs import write_files
 
 MEGABYTE = 1 << 20
 TARGET = "AmazonEC2ContainerServiceV20141113.ListClusters"
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local.cloud, "_PARTS", (iam,))
-        with Cloud(0, REGION) as opened:
-            opened.client("s3").create_bucket(
-                Bucket="uploads", CreateBucketConfiguration={"LocationConstraint": REGION}
-            )
-            yield opened
 
 
 def signed(service: str, key: str = "test") -> dict[str, str]:

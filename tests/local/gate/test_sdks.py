@@ -5,34 +5,20 @@ import os
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import local.cloud
 from local.cloud import Cloud
-from local.services.iam import iam
+from tests.local.gate.conftest import BUCKET
 from tests.local.probe import REGION
 
 JAVASCRIPT = Path(__file__).with_name("javascript")
 NPM, NODE, AWS = map(shutil.which, ("npm", "node", "aws"))
-BUCKET = "uploads"
 KEYS = ["plain.csv", "a b+c.csv", "of%2Fthree/日本 é.csv", 'it\'s (1) & "2"#?.csv']
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local.cloud, "_PARTS", (iam,))
-        with Cloud(0, REGION) as opened:
-            opened.client("s3").create_bucket(
-                Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
-            )
-            yield opened
 
 
 def without_aws() -> dict[str, str]:

@@ -3,7 +3,6 @@
 import datetime as dt
 import http.client
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,12 +10,11 @@ import boto3
 import pytest
 from botocore.config import Config
 
-import local.cloud
 from local.cloud import Cloud
 from local.services.iam import iam
+from tests.local.gate.conftest import BUCKET
 from tests.local.probe import REGION
 
-BUCKET = "uploads"
 KEYS = [
     "plain.csv",
     "a b+c.csv",
@@ -25,17 +23,6 @@ KEYS = [
     "/a//b/",
     "~-._!*'()",
 ]
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local.cloud, "_PARTS", (iam,))
-        with Cloud(0, REGION) as opened:
-            opened.client("s3").create_bucket(
-                Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
-            )
-            yield opened
 
 
 def client(cloud: Cloud, *, style: str = "path", version: str = "s3v4") -> Any:  # noqa: ANN401 - boto3's
