@@ -1,20 +1,12 @@
-"""Runs → those that somebody should look at: failures nothing mended, and runs that take too long.
-
-What is usual is what the watcher takes for it.
-"""
+"""Runs → those that somebody should look at: failures nothing mended, runs that take too long."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import median
 
 from .runs import Run, retries
-
-USUAL_RUNS = 20
-FEWEST_RUNS = 5
-TIMES_USUAL = 3
-SHORTEST_CONCERN = timedelta(minutes=10)
+from .usual import longest, usual
 
 
 @dataclass(frozen=True)
@@ -58,16 +50,15 @@ def slow(found: Sequence[Run], now: datetime) -> list[Slow]:
         found: newest first.
         now: until when what runs has taken.
     """
-    took: dict[tuple[str, str], list[float]] = defaultdict(list)
+    took: dict[tuple[str, str], list[timedelta]] = defaultdict(list)
     for run in found:
-        if run.status == "succeeded" and run.seconds is not None:
-            took[run.kind, run.name].append(run.seconds)
+        if run.status == "succeeded" and run.ended is not None:
+            took[run.kind, run.name].append(run.ended - run.began)
     result: list[Slow] = []
     for run in found:
-        known = took[run.kind, run.name][:USUAL_RUNS]
-        if run.status != "running" or len(known) < FEWEST_RUNS:
+        if run.status != "running":
             continue
-        usual = timedelta(seconds=median(known))
-        if now - run.began > max(TIMES_USUAL * usual, SHORTEST_CONCERN):
-            result.append(Slow(run, now - run.began, usual))
+        usually = usual(took[run.kind, run.name])
+        if usually is not None and now - run.began > longest(usually):
+            result.append(Slow(run, now - run.began, usually))
     return result

@@ -18,6 +18,7 @@ import boto3
 
 from . import letters, pauses, runs
 from .tell import Message, chat, mail
+from .usual import USUAL_RUNS
 
 Json = Any
 
@@ -202,7 +203,7 @@ class Watch:
             return
         usual = [
             one["stopDate"] - one["startDate"]
-            for one in self._listed(machine["arn"], "SUCCEEDED", runs.USUAL_RUNS)
+            for one in self._listed(machine["arn"], "SUCCEEDED", USUAL_RUNS)
         ]
         timeout = timedelta(seconds=machine["timeout"]) if "timeout" in machine else None
         self._settle(

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from .due import due_times, rate_of
 from .tell import Message
+from .usual import longest, usual
 
 Memory = dict[str, Any]
 
@@ -18,9 +18,6 @@ PRECISION = timedelta(minutes=1)
 # One outage is told when it begins and when it ends, and once a day meanwhile.
 AGAIN_AFTER = timedelta(days=1)
 SKIPS = 3
-USUAL_RUNS, FEWEST_RUNS, TIMES_USUAL = 20, 5, 3
-# What is slow for its kind but over within a few looks is nobody's concern.
-SHORTEST_CONCERN = timedelta(minutes=10)
 LISTED = 20
 # How long a task may take to stop once it is told to.
 TO_STOP = timedelta(minutes=5)
@@ -296,14 +293,14 @@ def too_long(
     return messages, {"told": still} if still else {}
 
 
-def _limit(timeout: timedelta | None, usual: Sequence[timedelta]) -> tuple[timedelta | None, str]:
+def _limit(timeout: timedelta | None, took: Sequence[timedelta]) -> tuple[timedelta | None, str]:
     limits: list[tuple[timedelta, str]] = []
     if timeout is not None:
         limits.append((timeout, f"its timeout, {_span(timeout)}"))
-    if len(usual) >= FEWEST_RUNS:
-        usually = timedelta(seconds=median(one.total_seconds() for one in usual))
-        longest = max(TIMES_USUAL * usually, SHORTEST_CONCERN)
-        limits.append((longest, f"{_span(longest)}; it usually takes {_span(usually)}"))
+    usually = usual(took)
+    if usually is not None:
+        most = longest(usually)
+        limits.append((most, f"{_span(most)}; it usually takes {_span(usually)}"))
     return min(limits, default=(None, ""))
 
 

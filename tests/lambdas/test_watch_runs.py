@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import pytest
 
 from lambdas.watch.runs import (
-    SHORTEST_CONCERN,
     Memory,
     Run,
     Running,
@@ -19,6 +18,7 @@ from lambdas.watch.runs import (
     too_long,
 )
 from lambdas.watch.tell import Message
+from lambdas.watch.usual import SHORTEST_CONCERN
 
 DAILY = Schedule("nightly", "pipeline", "cron(0 10 * * ? *)", "Asia/Tokyo")
 MINUTE = Schedule("hello", "schedule", "rate(1 minute)")

@@ -1,11 +1,13 @@
 """Which runs somebody should look at."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from operate.runs import Run, Started
 from operate.wrong import slow, unmended
+from tests.recorder import ROOT
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 BY_HAND = Started("by", "ana")
@@ -110,9 +112,6 @@ def test_what_is_usual_of_one_job_is_not_of_another() -> None:
     assert slow([run(99, "running"), *others], NOW) == []
 
 
-def test_it_is_what_the_watcher_takes_for_usual() -> None:
-    from lambdas.watch import runs as watch
-    from operate import wrong
-
-    for name in ("USUAL_RUNS", "FEWEST_RUNS", "TIMES_USUAL", "SHORTEST_CONCERN"):
-        assert getattr(wrong, name) == getattr(watch, name)
+@pytest.mark.parametrize("name", ["due.py", "pauses.py", "usual.py"])
+def test_what_the_watcher_knows_too_is_one_file(name: str) -> None:
+    assert (ROOT / "operate" / name).readlink() == Path("..", "lambdas", "watch", name)

@@ -1,0 +1,1 @@
+../lambdas/watch/usual.py
