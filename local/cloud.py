@@ -22,6 +22,7 @@ from local.gate import App, Gate
 from local.instance import Instance, InstanceError
 from local.ministack import front, internals, models
 from local.ministack.server import HOST, CloudError, PortInUse, Server
+from local.runtime import Credentials
 from local.services import sns
 from local.services.cloudwatch import alarms, patterns, queries
 from local.services.ecs import ecs
@@ -136,28 +137,40 @@ class Cloud(AbstractContextManager["Cloud"]):
         """This cloud's account and region for calls of MiniStack's functions from a thread."""
         return internals.request_scope(self.account, self.region)
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - a type for each service
+    def client(self, service: str, session: Credentials | None = None) -> Any:  # noqa: ANN401 - a type for each service
         """This cloud's boto3 client of a service, with fixed credentials; one for all threads.
 
-        Nothing of the machine's own AWS configuration is read. It closes with the cloud.
+        With the session of a role it is a new one. Nothing of this machine's own AWS configuration
+        is read. It closes with the cloud.
         """
         with self._clients_lock:
-            if (client := self._clients.get(service)) is None:
-                make = cast("Callable[..., Any]", _session().client)
-                client = self._clients[service] = make(
+            if session is not None:
+                return self._make_client(
                     service,
-                    region_name=self.region,
-                    endpoint_url=self.endpoint,
-                    config=Config(
-                        retries={"mode": "standard", "total_max_attempts": 3},
-                        connect_timeout=2,
-                        read_timeout=65,
-                        max_pool_connections=64,
-                        proxies={},
-                        s3={"addressing_style": "path"},
-                    ),
+                    aws_access_key_id=session.access_key_id,
+                    aws_secret_access_key=session.secret_access_key,
+                    aws_session_token=session.session_token,
                 )
-            return client
+            if service not in self._clients:
+                self._clients[service] = self._make_client(service)
+            return self._clients[service]
+
+    def _make_client(self, service: str, **credentials: str) -> Any:  # noqa: ANN401 - as above
+        make = cast("Callable[..., Any]", _session().client)
+        return make(
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint,
+            config=Config(
+                retries={"mode": "standard", "total_max_attempts": 3},
+                connect_timeout=2,
+                read_timeout=65,
+                max_pool_connections=64,
+                proxies={},
+                s3={"addressing_style": "path"},
+            ),
+            **credentials,
+        )
 
     def _close_clients(self) -> None:
         for client in self._clients.values():

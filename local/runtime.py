@@ -2,11 +2,21 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from local.faults import Faults
 from local.instance import Instance
 from local.services.ecs.images import Images
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The temporary credentials of one role session."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
 
 
 class Runtime(Protocol):
@@ -56,8 +66,8 @@ class Runtime(Protocol):
         """This cloud's account and Region for calls from a thread of a service's own."""
         ...
 
-    def client(self, service: str) -> Any:  # noqa: ANN401 - a type for each service
-        """A boto3 client that talks to this cloud."""
+    def client(self, service: str, session: Credentials | None = None) -> Any:  # noqa: ANN401 - a type for each service
+        """A boto3 client that talks to this cloud: as the account itself, or a role's session."""
         ...
 
     def on_close(self, callback: Callable[[], object]) -> None:

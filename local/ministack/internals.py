@@ -559,6 +559,7 @@ delete_state_machine: Function[[dict[str, Any]], object] = Function(
     "services.stepfunctions._delete_state_machine", "data"
 )
 executions: Value[Store] = Value("services.stepfunctions._executions")
+map_runs: Value[Store] = Value("services.stepfunctions._map_runs")
 task_tokens: Value[Store] = Value("services.stepfunctions._task_tokens")
 call_service: Function[[str, Json], Json] = Function(
     "services.stepfunctions._invoke_resource", "resource", "input_data"

@@ -7,11 +7,10 @@ same evaluator, for the calls AWS makes between its services. Every decision is 
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from local.ministack import internals
-from local.runtime import Runtime
+from local.runtime import Credentials, Runtime
 from local.services.iam import keys, permissions, policies, requests
 from local.services.iam.keys import problem as key_problem
 from local.services.iam.permissions import Permission
@@ -35,7 +34,6 @@ from local.services.iam.policies import (
 
 __all__ = [
     "AccessDenied",
-    "Credentials",
     "Decision",
     "Permission",
     "Statement",
@@ -51,6 +49,7 @@ __all__ = [
     "for_log_delivery",
     "for_mounts",
     "for_publish",
+    "for_redrive_execution",
     "for_run_task",
     "for_send_message",
     "for_service_invoke_function",
@@ -167,15 +166,6 @@ def assume(
     )
     policy = {"Statement": [raw for _, raw in trust_statements(role_arn)]}
     _decide_by_resource_policy(service_principal, request, policy, service_principal, "role trust")
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """The temporary credentials of one role session."""
-
-    access_key_id: str
-    secret_access_key: str = field(repr=False)
-    session_token: str = field(repr=False)
 
 
 def start_session(
@@ -366,6 +356,12 @@ def for_describe_execution(role_arn: str, execution_arn: str, *, session: str = 
 def for_stop_execution(role_arn: str, execution_arn: str, *, session: str = "service") -> None:
     """Check states:StopExecution on an execution, or raise AccessDenied."""
     _require(role_arn, [Permission("states:StopExecution", execution_arn)], session)
+
+
+# https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
+def for_redrive_execution(role_arn: str, execution_arn: str, *, session: str = "service") -> None:
+    """Check states:RedriveExecution on an execution, or raise AccessDenied."""
+    _require(role_arn, [Permission("states:RedriveExecution", execution_arn)], session)
 
 
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html

@@ -100,6 +100,8 @@ def _missing_object(resource: str) -> list[Permission]:
 def _states(action: str, body: Mapping[str, Any], _prefix: str) -> list[Permission]:
     # What calls a state back is authorised on the state machine whose token it has:
     # https://docs.aws.amazon.com/step-functions/latest/dg/concept-create-iam-advanced.html
+    if body.get("mapRunArn"):
+        return [Permission(f"states:{action}", cast("str", body["mapRunArn"]))]
     if not action.startswith("SendTask"):
         return []
     machine = machine_of(cast("str", body.get("taskToken") or ""))

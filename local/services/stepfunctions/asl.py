@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from local.clock import Aborted, Cancellation, Clock
 from local.services.stepfunctions import expressions, tokens
@@ -32,6 +32,8 @@ _NOT_IN_ALL = {"States.DataLimitExceeded", "States.Runtime"}
 STARTED_BY = "AWS Step Functions"
 CALLBACK = ".waitForTaskToken"
 _TIMED_OUT = {"States.Timeout", "States.HeartbeatTimeout"}
+_NUMBERS = {"MaxConcurrency", "ToleratedFailureCount", "ToleratedFailurePercentage"}
+_OF_MAP_RUN = _NUMBERS | {"ItemReader", "ItemBatcher", "ResultWriter"}
 
 
 class StateError(Exception):
@@ -60,12 +62,81 @@ class Call:
 Integration = Callable[[Call], Json]
 
 
+class MapRun(Protocol):
+    """What a distributed Map state starts: child executions, one for each item or batch."""
+
+    arn: str
+    redrive_count: int
+
+    def redrive(self) -> None:
+        """Let it go on, with what did not succeed and what was not started."""
+        ...
+
+    def run(self, cancelled: Cancellation) -> Json:
+        """Start the children and wait for them; the state's result.
+
+        Raises:
+            StateError: the run failed.
+            Aborted: it was cancelled, and its children with it.
+        """
+        ...
+
+
+@dataclass
+class Distribution:
+    """What a distributed Map state asks for, its expressions evaluated.
+
+    `fields` are those of the state that are expressions here or there: `Items`, `ItemReader`,
+    `ItemBatcher`, `ResultWriter`, `MaxConcurrency`, `ToleratedFailureCount`, …
+    """
+
+    name: str
+    label: str | None
+    processor: State
+    fields: dict[str, Json]
+    select: Callable[[dict[str, Json]], Json]
+
+
+Distribute = Callable[[Distribution], MapRun]
+
+
+@dataclass
+class Place:
+    """Where a line of states is: what a redrive goes on from.
+
+    `data` is the input of `state`, or the output of the line if that is done. `inner` are the lines
+    in the state, `map_run` is what the state has started.
+    """
+
+    state: str | None = None
+    data: Json = None
+    variables: dict[str, Json] = field(default_factory=dict[str, Json])
+    done: bool = False
+    inner: list["Place"] = field(default_factory=list["Place"])
+    map_run: MapRun | None = None
+
+    def enter(self, state: str, data: Json, variables: Mapping[str, Json]) -> None:
+        """Be in a state from its beginning."""
+        self.state, self.data, self.variables = state, data, dict(variables)
+        self.forget()
+
+    def leave(self, output: Json) -> None:
+        """Be done."""
+        self.data, self.done = output, True
+        self.forget()
+
+    def forget(self) -> None:
+        """Have the state begin anew."""
+        self.inner, self.map_run = [], None
+
+
 @dataclass
 class Walk:
     """What all states of one execution share."""
 
     history: History
     integrate: Integration
+    distribute: Distribute
     clock: Clock
     role_arn: str
     execution_arn: str
@@ -80,6 +151,7 @@ class Branch:
     walk: Walk
     context: dict[str, Json]
     cancelled: Cancellation
+    place: Place
     variables: dict[str, Json] = field(default_factory=dict[str, Json])
     previous: int = 0
 
@@ -89,13 +161,14 @@ class Branch:
             raise Aborted
         self.previous = self.walk.history.add(kind, details, self.previous)
 
-    def narrower(self, context: Mapping[str, Json]) -> "Branch":
+    def narrower(self, context: Mapping[str, Json], place: Place) -> "Branch":
         """A branch within this one; what it assigns stays in it."""
         return replace(
             self,
             context={**self.context, **context},
             variables=dict(self.variables),
             cancelled=Cancellation(self.cancelled),
+            place=place,
         )
 
     def run(
@@ -103,48 +176,34 @@ class Branch:
         states: Mapping[str, State],
         start_at: str,
         data: Json,
-        entered: Callable[[str, Json], None] = lambda _name, _data: None,
+        entering: Callable[[], None] = lambda: None,
     ) -> Json:
-        """Walk from `start_at` to the end; the output of the last state.
+        """Walk to the end, from `start_at` or the place that it is at; the last state's output.
 
-        `entered` is called with each state before it is visited, and its input.
+        `entering` is called before each state.
 
         Raises:
             StateError: a state failed and nothing caught it.
             Aborted: the branch was cancelled.
         """
-        name: str | None = start_at
-        while name is not None:
+        place = self.place
+        if place.state is None:
+            place.enter(start_at, data, self.variables)
+        name: str | None = place.state
+        while name is not None and not place.done:
             if self.cancelled:
                 raise Aborted
+            entering()
             state = states.get(name)
             if state is None:
                 raise StateError("States.Runtime", f"The state {name!r} is not in the definition.")
-            entered(name, data)
-            data, name = _Visit(self, name, state, data).run()
-        return data
-
-
-# https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
-_OF_JSON_PATH = {
-    *("InputPath", "OutputPath", "ResultPath", "Parameters", "ResultSelector", "Result"),
-    *("ItemsPath", "SecondsPath", "TimestampPath", "TimeoutSecondsPath", "HeartbeatSecondsPath"),
-    *("ErrorPath", "CausePath", "MaxConcurrencyPath", "Variable", "And", "Or", "Not"),
-}
-
-
-def in_json_path(definition: State) -> str | None:
-    """The first field of a definition that only JSONPath has, as `State.Field`; None if none."""
-    for name, state in cast("dict[str, State]", definition.get("States") or {}).items():
-        rules = [*state.get("Choices", []), *state.get("Catch", [])]
-        for fields in (state, *rules):
-            for found in sorted(_OF_JSON_PATH & fields.keys()):
-                return f"{name}.{found}"
-        inner = [state.get("ItemProcessor"), state.get("Iterator"), *state.get("Branches", [])]
-        for line in inner:
-            if found := in_json_path(line or {}):
-                return found
-    return None
+            self.variables = dict(place.variables)
+            output, name = _Visit(self, name, state, place.data).run()
+            if name is None:
+                place.leave(output)
+            else:
+                place.enter(name, output, self.variables)
+        return place.data
 
 
 @contextmanager
@@ -328,10 +387,14 @@ class _Visit:
             except StateError as error:
                 if self.branch.cancelled:
                     raise Aborted from None
+                if error.error in _NOT_IN_ALL:
+                    # https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+                    self.branch.place.forget()
                 delay = self._retry_delay(error)
                 if delay is None:
                     return self._catch(error)
                 self._sleep(delay)
+                self.branch.place.forget()
 
     def _retry_delay(self, error: StateError) -> float | None:
         """Seconds until the next attempt, None if there is to be none.
@@ -365,7 +428,7 @@ class _Visit:
         resource: str = self.state["Resource"]
         token = None
         if resource.endswith(CALLBACK):
-            token = tokens.make(self.context["StateMachine"]["Id"])
+            token = tokens.make(self.context["StateMachine"]["Id"].partition("/")[0])
             self.context["Task"] = {"Token": token}
         arguments = self._arguments()
         if resource.startswith("arn:aws:states:::ecs:runTask") and isinstance(arguments, dict):
@@ -428,24 +491,20 @@ class _Visit:
         return results
 
     def _map(self) -> Json:
-        items = self._field("Items", "array", self.input)
-        if not isinstance(items, list):
-            raise StateError("States.Runtime", "What a Map goes through must be an array.")
         processor: State = self.state.get("ItemProcessor") or self.state.get("Iterator") or {}
         if (processor.get("ProcessorConfig") or {}).get("Mode") == "DISTRIBUTED":
-            raise StateError("States.Runtime", "This cloud has no distributed Map.")
-        items = cast("list[Json]", items)
+            return self._distributed(processor)
+        items = self._items()
         self.branch.add("MapStateStarted", {"length": len(items)})
-        selector = self.state.get("ItemSelector")
 
         def iterate(index: int, item: Json) -> Callable[[Branch], Json]:
             def run(inner: Branch) -> Json:
+                if inner.place.done:
+                    return inner.place.data
                 details = {"name": self.name, "index": index}
                 inner.add("MapIterationStarted", details)
-                data = item
-                if selector is not None:
-                    data = self._evaluate(selector, context={**self.context, **inner.context})
                 try:
+                    data = self._selected(item, inner.context)
                     output = inner.run(processor["States"], processor["StartAt"], data)
                 except StateError:
                     inner.add("MapIterationFailed", details)
@@ -466,6 +525,57 @@ class _Visit:
         self.branch.add("MapStateSucceeded")
         return results
 
+    def _items(self) -> list[Json]:
+        items = self._field("Items", "array", self.input)
+        if not isinstance(items, list):
+            raise StateError("States.Runtime", "What a Map goes through must be an array.")
+        return cast("list[Json]", items)
+
+    def _selected(self, item: Json, context: Mapping[str, Json]) -> Json:
+        selector = self.state.get("ItemSelector")
+        if selector is None:
+            return item
+        return self._evaluate(selector, context={**self.context, **context})
+
+    def _distributed(self, processor: State) -> Json:
+        """Start a map run, or let the one go on that a redrive found, and wait for its end.
+
+        Its events are in the order that they were recorded in of AWS.
+        """
+        place = self.branch.place
+        if place.map_run is None:
+            fields: dict[str, Json] = {
+                name: self._evaluate(self.state[name]) for name in _OF_MAP_RUN & self.state.keys()
+            }
+            for name in _NUMBERS & fields.keys():
+                with _queries():
+                    expressions.field(name, "number", fields[name])
+            if "ItemReader" not in fields:
+                fields["Items"] = self._items()
+            run = self.walk.distribute(
+                Distribution(self.name, self.state.get("Label"), processor, fields, self._item)
+            )
+            self.branch.add("MapStateStarted", {"length": len(fields.get("Items", []))})
+            self.branch.add("MapRunStarted", {"mapRunArn": run.arn})
+            place.map_run = run
+        else:
+            run = place.map_run
+            run.redrive()
+            details = {"mapRunArn": run.arn, "redriveCount": run.redrive_count}
+            self.branch.add("MapRunRedriven", details)
+        try:
+            result = run.run(self.branch.cancelled)
+        except StateError as error:
+            self.branch.add("MapRunFailed", {"error": error.error, "cause": error.cause})
+            self.branch.add("MapStateFailed")
+            raise
+        self.branch.add("MapRunSucceeded")
+        self.branch.add("MapStateSucceeded")
+        return result
+
+    def _item(self, item: dict[str, Json]) -> Json:
+        return self._selected(item["Value"], {"Map": {"Item": item}})
+
     def _side_by_side(
         self,
         runs: list[Callable[[Branch], Json]],
@@ -473,7 +583,10 @@ class _Visit:
         at_once: int,
     ) -> list[Json]:
         """Run them; the first that fails stops the others, and its error is the state's."""
-        inner = [self.branch.narrower(context) for context in contexts]
+        place = self.branch.place
+        if len(place.inner) != len(runs):
+            place.inner = [Place() for _ in runs]
+        inner = list(map(self.branch.narrower, contexts, place.inner))
         first: list[StateError] = []
         lock = threading.Lock()
 

@@ -158,7 +158,9 @@ def _described(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _assume(call: Call) -> None:
-    machine = call.execution_arn.replace(":execution:", ":stateMachine:", 1).rpartition(":")[0]
+    # A child of a map run has the label of its state behind the name of the machine.
+    arn = call.execution_arn.replace(":execution:", ":stateMachine:", 1)
+    machine = arn.rpartition(":")[0].partition("/")[0]
     try:
         iam.assume(call.role_arn, "states.amazonaws.com", source_arn=machine)
     except iam.AccessDenied:

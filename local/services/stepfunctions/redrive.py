@@ -1,7 +1,7 @@
 """RedriveExecution: an execution that did not succeed goes on from the state that it ended in.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html. A Parallel or Map
-state is entered again whole; AWS runs again what failed of it alone.
+state goes on with what did not succeed of it.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from local.ministack import internals
 from local.ministack.internals import Response
 from local.ministack.seam import Refused, Request
 
@@ -22,17 +23,18 @@ def refusal(record: Mapping[str, Any]) -> str | None:
         return f"Execution is {record['status']} and cannot be redriven"
     stopped = datetime.fromisoformat(record["stopDate"])
     if datetime.now(UTC) - stopped > _WITHIN:
-        return "Execution has exceeded its redrivable period"
+        return "Execution redrivable period exceeded"
     return None
 
 
 def fields(record: Mapping[str, Any]) -> dict[str, Any]:
     """What DescribeExecution and the status event have of it; a time as the record has it."""
     reason = refusal(record)
+    redrivable = "REDRIVABLE_BY_MAP_RUN" if "mapRunArn" in record else "REDRIVABLE"
     return {
         "redriveCount": record.get("redriveCount", 0),
         "redriveDate": record.get("redriveDate"),
-        "redriveStatus": "REDRIVABLE" if reason is None else "NOT_REDRIVABLE",
+        "redriveStatus": redrivable if reason is None else "NOT_REDRIVABLE",
         "redriveStatusReason": reason,
     }
 
@@ -41,13 +43,42 @@ def check(record: Mapping[str, Any]) -> None:
     """Refuse what cannot be redriven."""
     if (reason := refusal(record)) is not None:
         raise Refused("ExecutionNotRedrivable", reason)
+    if "mapRunArn" in record:
+        raise Refused("ExecutionNotRedrivable", "Execution is redriven by its Map Run alone")
 
 
 async def described(request: Request, record: Mapping[str, Any]) -> Response:
     """DescribeExecution with the fields that MiniStack leaves out."""
     status, headers, body = await request.pass_on()
-    known = {name: value for name, value in fields(record).items() if value is not None}
+    answer: dict[str, Any] = json.loads(body) | _answered(fields(record))
+    return status, headers, json.dumps(answer, ensure_ascii=False).encode()
+
+
+def _answered(found: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in found.items() if value is not None}
     if "redriveDate" in known:
         known["redriveDate"] = datetime.fromisoformat(known["redriveDate"]).timestamp()
-    answer: dict[str, Any] = json.loads(body) | known
+    return known
+
+
+# https://docs.aws.amazon.com/step-functions/latest/apireference/API_ListExecutions.html
+async def handle_list(request: Request) -> Response:
+    """ListExecutions with the fields that MiniStack leaves out, and as `redriveFilter` wants it."""
+    of_map_run = "mapRunArn" in request.members
+    wanted = request.members.get("redriveFilter")
+    if wanted and not of_map_run:
+        raise Refused("ValidationException", "redriveFilter takes a mapRunArn")
+    status, headers, body = await request.pass_on()
+    answer: dict[str, Any] = json.loads(body)
+    listed: list[dict[str, Any]] = []
+    for item in answer.get("executions", []):
+        record = internals.executions()[item["executionArn"]]
+        count, date = record.get("redriveCount", 0), record.get("redriveDate")
+        more = {"redriveCount": count, "redriveDate": date}
+        if of_map_run:
+            more["itemCount"] = record["itemCount"]
+        if wanted in {None, "REDRIVEN" if count else "NOT_REDRIVEN"}:
+            listed.append(item | _answered(more))
+    if "executions" in answer:
+        answer["executions"] = listed
     return status, headers, json.dumps(answer, ensure_ascii=False).encode()

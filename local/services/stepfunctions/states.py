@@ -11,7 +11,6 @@ import threading
 import uuid
 from collections.abc import Mapping
 from contextvars import copy_context
-from datetime import datetime
 from typing import Any, cast
 
 from local.clock import Aborted, Cancellation, Clock
@@ -27,19 +26,26 @@ from local.services.stepfunctions.asl import (
     Json,
     StateError,
     Walk,
-    in_json_path,
     now,
     payload_details,
+    text_of,
 )
-from local.services.stepfunctions.history import History
+from local.services.stepfunctions.definitions import in_json_path
+from local.services.stepfunctions.execution import (
+    Execution,
+    epoch_millis,
+    new_record,
+    tell_status,
+)
 from local.services.stepfunctions.integrations import Integrations
+from local.services.stepfunctions.map_runs import MapRun, MapRuns
 
 _NAME = re.compile(r"[^\s<>{}\[\]?*\"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]{1,80}")
 
 
 def install(cloud: Runtime) -> None:
     """Walk executions as AWS does, until the cloud closes."""
-    executions = _Executions(cloud.region, cloud.wait_scale)
+    executions = _Executions(cloud)
     _open.append(executions)
     cloud.on_close(_open.clear)
     cloud.on_close(executions.close)
@@ -56,6 +62,9 @@ def install(cloud: Runtime) -> None:
         "StopExecution": executions.handle_stop,
         "RedriveExecution": executions.handle_redrive,
         "DescribeExecution": executions.handle_describe,
+        "ListExecutions": redrive.handle_list,
+        "DescribeMapRun": executions.map_runs.handle_describe,
+        "UpdateMapRun": executions.map_runs.handle_update,
     }
     cloud.on_close(serve("states", operations))
 
@@ -100,70 +109,6 @@ def _in_json_path(definition: object) -> str | None:
     return in_json_path(cast("dict[str, Any]", parsed)) if isinstance(parsed, dict) else None
 
 
-class Execution:
-    """One execution: its record in MiniStack's store, and the thread that walks it."""
-
-    def __init__(self, record: dict[str, Any], machine: dict[str, Any]) -> None:
-        self.record = record
-        self.ended = Cancellation()
-        self.cancelled = Cancellation()
-        self.history = History(record, machine)
-        self.machine = machine
-        self.at: tuple[str, Json, dict[str, Json]] | None = None
-        """The state that it was in last, its input, and the variables then."""
-        self.walked = threading.Event()
-        self._ending = threading.Lock()
-
-    def again(self) -> None:
-        """Let it run once more from where it ended."""
-        for name in ("error", "cause"):
-            self.record.pop(name, None)
-        count = self.record.get("redriveCount", 0) + 1
-        self.record |= {"status": "RUNNING", "stopDate": None, "output": None}
-        self.record |= {"redriveCount": count, "redriveDate": now()}
-        self.ended, self.cancelled = Cancellation(), Cancellation()
-        self.walked.clear()
-        self.history.go_on()
-        details = {"redriveCount": count}
-        self.history.add("ExecutionRedriven", details, len(self.record["events"]))
-        _tell_status(self.record)
-
-    def end(self, status: str, **result: str | None) -> None:
-        """Give it its last status, event and bus event; nothing if it has ended already.
-
-        `result` is what DescribeExecution shows: `output`, or `error` and `cause`.
-        """
-        kind = f"Execution{_EVENT_OF[status]}"
-        with self._ending:
-            if self.record["status"] != "RUNNING":
-                return
-            shown = {name: value for name, value in result.items() if value is not None}
-            details = payload_details("output", shown["output"]) if "output" in shown else shown
-            self.history.end(kind, details)
-            self.record.update(shown)
-            self.record["stopDate"] = now()
-            self.record["status"] = status
-        self.cancelled.cancel()
-        _tell_status(self.record)
-        self.ended.cancel()
-
-    def abort(self, error: str | None, cause: str | None) -> None:
-        """End it with the status ABORTED and stop what it waits for."""
-        self.end("ABORTED", error=error, cause=cause)
-
-    def time_out(self) -> None:
-        """End it with the status TIMED_OUT and stop what it waits for."""
-        self.end("TIMED_OUT")
-
-
-_EVENT_OF = {
-    "SUCCEEDED": "Succeeded",
-    "FAILED": "Failed",
-    "TIMED_OUT": "TimedOut",
-    "ABORTED": "Aborted",
-}
-
-
 _open: list["_Executions"] = []
 _DELETING = "DELETING"
 
@@ -171,9 +116,9 @@ _DELETING = "DELETING"
 class _Executions:
     """The executions of the open cloud."""
 
-    def __init__(self, region: str, wait_scale: float) -> None:
-        self._region = region
-        self._wait_scale = wait_scale
+    def __init__(self, cloud: Runtime) -> None:
+        self._cloud = cloud
+        self.map_runs = MapRuns()
         self._clock = Clock()
         self._integrations = Integrations(self.start)
         self._running: dict[str, Execution] = {}
@@ -192,7 +137,7 @@ class _Executions:
         record = self.start(request.members).record
         return {
             "executionArn": record["executionArn"],
-            "startDate": _epoch_millis(record["startDate"]) / 1000,
+            "startDate": epoch_millis(record["startDate"]) / 1000,
         }
 
     def start(self, request: dict[str, Any]) -> Execution:
@@ -236,21 +181,41 @@ class _Executions:
                 raise Refused(
                     "ExecutionAlreadyExists", f"Execution Already Exists: '{execution_arn}'"
                 )
-            record = _record(execution_arn, arn, name, text, machine)
-            store[execution_arn] = record
-            execution = Execution(record, machine)
-            self._running[execution_arn] = execution
-        details = {**payload_details("input", text), "roleArn": machine["roleArn"]}
-        execution.history.add("ExecutionStarted", details, 0)
-        _tell_status(record)
-        self._go(execution, data)
+            record = new_record(execution_arn, arn, name, text, machine)
+            execution = Execution(record, machine, machine["definition"])
+            store[execution_arn] = self._add(execution)
+        self._begin(execution, data)
         return execution
 
+    def start_child(
+        self, parent: Execution, definition: Mapping[str, Any], data: Json, fields: dict[str, Any]
+    ) -> Execution:
+        """Start a child execution of a map run; `fields` are of its record."""
+        name, text = str(uuid.uuid4()), text_of(data)
+        machine_arn = str(fields["stateMachineArn"])
+        arn = machine_arn.replace(":stateMachine:", ":execution:", 1) + f":{name}"
+        record = new_record(arn, machine_arn, name, text, parent.machine) | fields
+        execution = Execution(record, parent.machine, text_of(definition))
+        with self._starting:
+            internals.executions()[arn] = self._add(execution)
+        self._begin(execution, data)
+        return execution
+
+    def _add(self, execution: Execution) -> dict[str, Any]:
+        self._running[execution.record["executionArn"]] = execution
+        return execution.record
+
+    def _begin(self, execution: Execution, data: Json) -> None:
+        record, role_arn = execution.record, execution.machine["roleArn"]
+        details = {**payload_details("input", record["input"]), "roleArn": role_arn}
+        execution.history.add("ExecutionStarted", details, 0)
+        tell_status(record)
+        self._go(execution, data)
+
     def _go(self, execution: Execution, data: Json) -> None:
-        context, machine = copy_context(), execution.machine
-        definition = machine["definition"]
+        context = copy_context()
         threading.Thread(
-            target=lambda: context.run(self._walk, execution, machine, definition, data),
+            target=lambda: context.run(self._walk, execution, data),
             name="execution",
             daemon=True,
         ).start()
@@ -268,10 +233,22 @@ class _Executions:
             await asyncio.to_thread(ending.walked.wait)
         with self._starting:
             redrive.check(record)
-            execution = self._running[arn] = self._redrivable.pop(arn)
+            execution = self._redrivable.pop(arn)
+            self._add(execution)
+        self._again(execution)
+        return {"redriveDate": epoch_millis(record["redriveDate"]) / 1000}
+
+    def redrive(self, execution: Execution) -> None:
+        """Let a child execution that did not succeed go on."""
+        execution.walked.wait()
+        with self._starting:
+            self._redrivable.pop(execution.record["executionArn"])
+            self._add(execution)
+        self._again(execution)
+
+    def _again(self, execution: Execution) -> None:
         execution.again()
-        self._go(execution, json.loads(record["input"]))
-        return {"redriveDate": _epoch_millis(record["redriveDate"]) / 1000}
+        self._go(execution, json.loads(execution.record["input"]))
 
     # https://docs.aws.amazon.com/step-functions/latest/apireference/API_DeleteStateMachine.html
     async def handle_delete(self, request: Request) -> Mapping[str, Any] | Response:
@@ -304,26 +281,39 @@ class _Executions:
         execution = self._running.get(arn)
         if execution is not None:
             execution.abort(request.members.get("error"), request.members.get("cause"))
-        return {"stopDate": _epoch_millis(record["stopDate"]) / 1000}
+        return {"stopDate": epoch_millis(record["stopDate"]) / 1000}
 
-    def _walk(
-        self, execution: Execution, machine: dict[str, Any], definition: str, data: Json
-    ) -> None:
-        record = execution.record
+    def _s3(self, execution: Execution) -> Any:  # noqa: ANN401 - a client of boto3's
+        """A client that may do what the role of an execution's state machine may."""
+        machine = execution.machine
+        principal, arn = "states.amazonaws.com", str(machine["stateMachineArn"])
+        name = execution.record["name"]
+        try:
+            session = iam.start_session(machine["roleArn"], principal, name[:64], source_arn=arn)
+        except iam.AccessDenied as denied:
+            raise StateError("States.Permissions", str(denied)) from None
+        return self._cloud.client("s3", session)
+
+    def _walk(self, execution: Execution, data: Json) -> None:
+        record, machine = execution.record, execution.machine
         alarm = None
         try:
-            parsed: dict[str, Any] = json.loads(definition)
+            parsed: dict[str, Any] = json.loads(execution.definition)
             if seconds := parsed.get("TimeoutSeconds"):
                 alarm = self._clock.after(seconds, execution.time_out)
             walk = Walk(
                 history=execution.history,
                 integrate=self._integrations,
+                distribute=lambda asked: self.map_runs.add(
+                    MapRun(asked, execution, self, lambda: self._s3(execution))
+                ),
                 clock=self._clock,
                 role_arn=machine["roleArn"],
                 execution_arn=record["executionArn"],
-                region=self._region,
-                wait_scale=self._wait_scale,
+                region=self._cloud.region,
+                wait_scale=self._cloud.wait_scale,
             )
+            machine_arn = str(record["stateMachineArn"])
             context = {
                 "Execution": {
                     "Id": record["executionArn"],
@@ -333,19 +323,16 @@ class _Executions:
                     "StartTime": now(),
                     "RedriveCount": record.get("redriveCount", 0),
                 },
-                "StateMachine": {"Id": machine["stateMachineArn"], "Name": machine["name"]},
+                "StateMachine": {"Id": machine_arn, "Name": machine_arn.rpartition(":")[2]},
             }
-            branch = Branch(walk, context, Cancellation(execution.cancelled))
-            start_at: str = parsed["StartAt"]
-            if execution.at is not None:
-                start_at, data, branch.variables = execution.at
+            branch = Branch(walk, context, Cancellation(execution.cancelled), execution.place)
+            if record.get("redriveCount"):
                 branch.previous = len(record["events"])
 
-            def entered(state: str, given: Json) -> None:
+            def entering() -> None:
                 _end_if_deleted(machine, record)
-                execution.at = (state, given, dict(branch.variables))
 
-            output = branch.run(parsed["States"], start_at, data, entered)
+            output = branch.run(parsed["States"], parsed["StartAt"], data, entering)
             execution.end("SUCCEEDED", output=json.dumps(output, ensure_ascii=False))
         except Aborted:
             pass
@@ -371,72 +358,3 @@ def _end_if_deleted(machine: dict[str, Any], record: dict[str, Any]) -> None:
     if machine.get("status") == _DELETING:
         record |= {"status": "ABORTED", "stopDate": now()}
         raise Aborted
-
-
-def _record(
-    arn: str, machine_arn: str, name: str, text: str, machine: dict[str, Any]
-) -> dict[str, Any]:
-    """An execution as MiniStack's store holds it."""
-    return {
-        "executionArn": arn,
-        "stateMachineArn": machine_arn,
-        "name": name,
-        "status": "RUNNING",
-        "startDate": now(),
-        "stopDate": None,
-        "input": text,
-        "inputDetails": {"included": True},
-        "output": None,
-        "outputDetails": {"included": True},
-        "testCase": "",
-        "mockAttempts": {},
-        "encryptionConfiguration": machine.get("encryptionConfiguration"),
-        "events": [],
-    }
-
-
-def _tell_status(execution: dict[str, Any]) -> None:
-    """Put the event "Step Functions Execution Status Change" on the bus.
-
-    https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
-    """
-    if execution.get("sync"):
-        return
-    status, output = execution["status"], execution.get("output")
-    detail: dict[str, Any] = {
-        "executionArn": execution["executionArn"],
-        "stateMachineArn": execution["stateMachineArn"],
-        "name": execution["name"],
-        "status": status,
-        "startDate": _epoch_millis(execution["startDate"]),
-        "stopDate": _epoch_millis(execution["stopDate"]) if execution["stopDate"] else None,
-        "input": execution["input"],
-        "inputDetails": {"included": True},
-        "output": output,
-        "outputDetails": None if output is None else {"included": True},
-        "error": execution.get("error"),
-        "cause": execution.get("cause"),
-        **redrive.fields(execution),
-        "redriveDate": (
-            _epoch_millis(execution["redriveDate"]) if execution.get("redriveDate") else None
-        ),
-        "stateMachineVersionArn": None,
-        "stateMachineAliasArn": None,
-    }
-    for payload in ("input", "output"):
-        if detail[payload] is not None and len(detail[payload].encode()) > _MAX_IN_EVENT:
-            detail[payload], detail[f"{payload}Details"] = None, {"included": False}
-    entry = {
-        "Source": "aws.states",
-        "DetailType": "Step Functions Execution Status Change",
-        "Detail": json.dumps(detail, ensure_ascii=False),
-        "Resources": [execution["executionArn"]],
-    }
-    internals.put_events({"Entries": [entry]}, allow_aws_source=True)
-
-
-def _epoch_millis(moment: str) -> int:
-    return round(datetime.fromisoformat(moment).timestamp() * 1000)
-
-
-_MAX_IN_EVENT = 248 * 1024
