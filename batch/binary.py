@@ -18,7 +18,14 @@ _MAGIC = (
     (b"ARROW1", "an Arrow file"),
     (b"{\\rtf", "a rich text document"),
 )
-_CONTROLS = bytes({*range(9), *range(14, 32)} - {0x1A, 0x1B})
+# Letters, digits, the space, what is common between them and the line ends of EBCDIC, which has
+# few of these where ASCII has the same: https://www.unicode.org/Public/MAPPINGS/VENDORS/MICSFT/EBCDIC/CP037.TXT
+_EBCDIC = bytes(
+    byte
+    for byte in range(256)
+    if (text := bytes((byte,)).decode("cp037")).isalnum() and text.isascii()
+) + " \n\x85\r,;\t\"'.-/:".encode("cp037")
+_CONTROLS = bytes({*range(9), *range(16, 32)} - {0x1A, 0x1B})
 
 
 def refuse_binary(start: bytes, *, wide: bool) -> None:
@@ -29,6 +36,8 @@ def refuse_binary(start: bytes, *, wide: bool) -> None:
     for magic, kind in _MAGIC:
         if start.startswith(magic):
             raise BadDataError(f"the file is {kind}: {EXPECTED}")
+    if len(start.translate(None, _EBCDIC)) * 6 < len(start) and not wide and b"\n" not in start:
+        raise BadDataError("the file is EBCDIC, the encoding of mainframes: convert it to UTF-8")
     controls = len(start) - len(start.translate(None, _CONTROLS))
     if controls * 100 > len(start) and not wide:
         raise BadDataError("the file is binary, or UTF-16 without a byte order mark: expected text")

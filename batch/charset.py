@@ -2,13 +2,14 @@
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from batch.exits import BadDataError
 from batch.languages import sense
 
-_GUESSED = ("cp932", "euc-jp", "gb18030", "windows-1252")
+_GUESSED = ("cp932", "euc-jp", "gb18030", "cp949", "windows-1252")
 _UTF8 = "utf-8"
 _MARKS = (
     (codecs.BOM_UTF8, _UTF8),
@@ -26,7 +27,16 @@ _STRANGERS = {
     "cp932": ("\x80", "\uf8f0", "\uf8f1", "\uf8f2", "\uf8f3"),
     "windows-1252": ("\xff",),
 }
-_ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\([IJ])")
+# Encodings of Asia in ASCII: escape sequences that call character sets, two bytes between braces,
+# Base64 behind a plus: https://www.rfc-editor.org/rfc/rfc1468, rfc1557, rfc1922, rfc1843, rfc2152
+_ESCAPE = re.compile(rb"\x1b(?:\$(\)?[@A-Z]|\([A-Z])|\([IJ]|\.[AF])")
+_OF_ESCAPE = {b")C": "ISO-2022-KR"} | dict.fromkeys((b")A", b")E", b")G"), "ISO-2022-CN")
+_HZ = re.compile(rb"~\{(?:[!-w][!-~])+~\}")
+_UTF7 = re.compile(rb"\+([A-Za-z0-9+/]*)-?")
+_UTF7_LEAST, _UTF7_RUNS = 3, 1000
+# Half-width katakana, and what is read anyway: https://www.iana.org/assignments/charset-reg/CP50220
+_WIDER = {"iso-2022-jp": "iso2022_jp_ext"}
+_ROWS_OF_WINDOWS = {13, *range(89, 93)}
 _SAMPLE_BYTES = 256 << 10
 _LINE_BYTES = 2 << 10
 _FEW = 20
@@ -39,7 +49,7 @@ class Seen:
 
     mark: str | None
     ascii: bool
-    escapes: bool
+    seven_bit: str | None
     utf8: bool
     lines: tuple[bytes, ...]
 
@@ -50,7 +60,8 @@ class Watch:
     def __init__(self) -> None:
         self._mark: str | None = None
         self._ascii = self._utf8 = self._first = True
-        self._escapes = False
+        self._seven_bit: str | None = None
+        self._runs: set[bytes] = set()
         self._decoder = codecs.getincrementaldecoder(_UTF8)()
         self._lines: list[bytes] = []
         self._room = _SAMPLE_BYTES
@@ -62,8 +73,11 @@ class Watch:
             self._first = False
             self._mark = next((name for mark, name in _MARKS if block.startswith(mark)), None)
         plain = block.isascii()
-        self._escapes |= b"\x1b" in block and _ESCAPE.search(block) is not None
         self._ascii &= plain
+        if self._ascii:
+            self._seven_bit = self._seven_bit or _seven_bit(block)
+            if len(self._runs) < _UTF7_RUNS:
+                self._runs.update(_UTF7.findall(block, 0, block.rfind(b"\n") + 1 or len(block)))
         if self._utf8 and not (plain and not self._decoder.getstate()[0]):
             try:
                 self._decoder.decode(block)
@@ -79,7 +93,10 @@ class Watch:
         """Return what was seen of the whole file."""
         self._keep([self._cut])
         whole = self._utf8 and not self._decoder.getstate()[0]
-        return Seen(self._mark, self._ascii, self._escapes, whole, tuple(self._lines))
+        seven_bit = self._seven_bit or ("UTF-7" if _is_utf7(self._runs) else None)
+        return Seen(
+            self._mark, self._ascii, seven_bit if self._ascii else None, whole, tuple(self._lines)
+        )
 
     def _keep(self, lines: Iterable[bytes]) -> None:
         # Half of what is left for each block: the last one is to have its say as well.
@@ -92,6 +109,28 @@ class Watch:
                 self._lines.append(kept)
                 room -= len(kept) + 1
                 self._room -= len(kept) + 1
+
+
+def _seven_bit(block: bytes) -> str | None:
+    if b"\x1b" in block and (found := _ESCAPE.search(block)):
+        return _OF_ESCAPE.get(found[1] or b"", "ISO-2022-JP")
+    return "HZ" if b"~{" in block and _HZ.search(block) else None
+
+
+def _is_utf7(runs: Iterable[bytes]) -> bool:
+    """Say if what stands behind every plus is Base64 of letters that ASCII does not have."""
+    found = [run for run in runs if run]
+    if any(run.isdigit() for run in found):
+        return False
+    try:
+        texts = [(b"+" + run + b"-").decode("utf-7") for run in found]
+    except UnicodeDecodeError:
+        return False
+    return len(texts) >= _UTF7_LEAST and all(
+        unicodedata.name(character, "") and not character.isascii()
+        for text in texts
+        for character in text
+    )
 
 
 def _last_end(line: bytes) -> int:
@@ -117,7 +156,8 @@ class Transcoder:
 
     def __init__(self, encoding: str) -> None:
         self._strangers = _STRANGERS.get(encoding, ())
-        self._decode = codecs.getincrementaldecoder(encoding)("batch.invalid").decode
+        made = codecs.getincrementaldecoder(_WIDER.get(encoding, encoding))
+        self._decode = made("batch.invalid").decode
 
     def __call__(self, block: bytes, *, final: bool = False) -> bytes:
         """Return the characters that `block` completes."""
@@ -130,8 +170,22 @@ class Transcoder:
 def _mark_invalid(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
+    if error.encoding in {"euc_jp", "iso2022_jp_ext"} and (
+        added := _of_windows(*(byte & 0x7F for byte in error.object[error.start : error.start + 2]))
+    ):
+        return added, error.start + 2
     # The second byte of a broken two-byte character may be the line end: it is looked at again.
     return _INVALID, error.end if error.encoding.startswith("utf") else error.start + 1
+
+
+def _of_windows(row: int, cell: int = 0) -> str | None:
+    """Return a character of a row that Windows has in addition to JIS X 0208: ①, ㈱, 髙."""
+    if row - 0x20 not in _ROWS_OF_WINDOWS:
+        return None
+    lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)
+    trail = cell + (0x7E if row % 2 == 0 else 0x1F if cell < 0x60 else 0x20)
+    found = bytes((lead, trail)).decode("cp932", "replace")
+    return None if "\ufffd" in found else found
 
 
 codecs.register_error("batch.invalid", _mark_invalid)
@@ -145,6 +199,8 @@ def encoding_of(seen: Seen, declared: str | None, blocks: Callable[[], Iterator[
             plainly not the declared one.
     """
     known = seen.mark or (_UTF8 if seen.utf8 and not seen.ascii else None)
+    if (seen.seven_bit or "").startswith("ISO-2022"):
+        known = (seen.seven_bit or "").lower()
     if declared is not None:
         if known is not None and known != declared:
             raise BadDataError(
@@ -154,10 +210,11 @@ def encoding_of(seen: Seen, declared: str | None, blocks: Callable[[], Iterator[
         return declared
     if seen.mark is not None:
         return seen.mark
-    if seen.escapes and seen.ascii:
+    if seen.seven_bit is not None:
+        read = seen.seven_bit == "ISO-2022-JP"
         raise BadDataError(
-            "the file has ISO-2022-JP's escape sequences, a 7-bit encoding for Japanese mail:"
-            f" convert it to UTF-8, or {declare('iso-2022-jp')}"
+            f"the file is {seen.seven_bit}, a 7-bit encoding of mail: convert it to UTF-8, or"
+            f" {declare('iso-2022-jp' if read else 'utf-8')}{'' if read else ' if it is none'}"
         )
     if seen.utf8 or _mostly_utf8(seen.lines):
         return _UTF8
@@ -195,10 +252,11 @@ def _plausible(lines: Sequence[bytes]) -> list[str]:
 
 def _sense(lines: Sequence[bytes], encoding: str) -> float:
     transcode = Transcoder(encoding)
-    whole = [line for line in lines if b"\xff" not in transcode(line + b"\n", final=True)]
+    read = [transcode(line + b"\n", final=True) for line in lines]
+    whole = [line for line in read if b"\xff" not in line]
     if len(lines) - len(whole) > max(1, len(lines) // _FEW):
         return 0
-    return sense("\n".join(line.decode(encoding) for line in whole), encoding)
+    return sense(b"".join(whole).decode(), encoding)
 
 
 def _fits(encoding: str, blocks: Iterator[bytes]) -> bool:

@@ -2,7 +2,8 @@
 
 ENCODINGS = (
     *("utf-8", "utf-16-le", "utf-16-be", "cp932", "euc-jp", "iso-2022-jp", "gb18030", "big5"),
-    *("euc-kr", "windows-1250", "windows-1251", "windows-1252", "iso-8859-1", "iso-8859-15"),
+    *("euc-kr", "cp949", "windows-1250", "windows-1251", "windows-1252", "iso-8859-1"),
+    "iso-8859-15",
 )
 TYPE = (
     r"VARCHAR|BOOLEAN|BIGINT|DOUBLE|DATE|TIMESTAMP|TIMESTAMPTZ|TIME"

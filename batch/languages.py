@@ -19,14 +19,22 @@ _CHINESE = frozenset(
     "市区县街路北京上海广州深圳中国人民王李张刘陈杨赵黄周吴徐孙马林男女年月元开始结束状态部门员工入库出货税大小新"
     "天河贸易科技股份"
 )
+# Syllables of Korean that names, places and the words of tables have.
+_KOREAN = frozenset(
+    "가각간갈감강개거건경계고공과관광교구국군권규그극근글금기길김나남내년노농누니다단당대도독동두드등라락람래량력로록료류리림"
+    "마만말매면명모목무문물미민바박반발방배백번법변별병보복본부북분비빌사산삼상새서석선설성세소속손송수순술시식신실심아안암앙"
+    "약양어업에여역연열영예오옥온완요용우욱운울원월위유육윤율은을음의이인일임입자작장재전점정제조종주준중증지직진차창채처천철"
+    "청체초총최추춘출충층치카코타태터토통특파판팔평포표품하학한합항해행향허현형호홍화확환황회효후훈흥희"
+)
+_MARKS_OF_KOREAN = frozenset("　、。·‥…〈〉「」『』㈜№℃㎡")
 # Makers' own characters that are in many names.
 _IN_NAMES = frozenset("髙﨑德瀨")
-# What no Japanese word has: in half width a mark, a sound or a small letter where none can stand,
-# or one letter between others; one character of East Asia among Latin letters.
-_NOT_JAPANESE = re.compile(
+# What no Japanese word has, nor a Korean one: in half width a mark, a sound or a small letter where
+# none can stand, or one letter between others; one character of East Asia among Latin letters.
+_NOT_ASIAN = re.compile(
     r"[｡-･]|(?<![ｳｶ-ﾄﾊ-ﾎ])ﾞ|(?<![ﾊ-ﾎ])ﾟ|(?<![ｦ-ﾟ])[ｧ-ｰﾝ]|(?<![ｷｼﾁﾆﾋﾐﾘﾞﾟﾃ])[ｬ-ｮ]|(?<![ﾌﾞﾃﾂﾄｳ])[ｧ-ｫ]"
     r"|(?<![ｦ-ﾟ\s,;\"])[ｦ-ﾟ](?![ｦ-ﾟ\s,;\"])|[ｦ-ﾟ](?=[A-Za-z])|[A-Za-z][^\x00-ÿ](?=[A-Za-z])"
-    r"|(?<=[ｦ-ﾟ])[一-\u9fff](?=[ｦ-ﾟ])|(?<=[a-z])[一-\u9fff](?![^\x00-ÿ])|(?<![^\x00-ÿ])[一-\u9fff](?=[a-z])"
+    r"|[a-z][가-힣]{1,2}(?=[a-z])|(?<=[ｦ-ﾟ])[一-\u9fff](?=[ｦ-ﾟ])|(?<=[a-z])[一-\u9fff](?![^\x00-ÿ])|(?<![^\x00-ÿ])[一-\u9fff](?=[a-z])"
 )
 _ALONE = re.compile(r"(?<![ｦ-ﾟ])[ｦ-ﾟ](?![ｦ-ﾟ])")
 # What Western words have not: a symbol inside or beside them, a capital behind a small letter, a
@@ -40,19 +48,40 @@ _NOT_WESTERN = re.compile(
 )
 
 
+# The letters that one Western language has besides ASCII's: a word is of one language.
+_ALPHABETS = [
+    frozenset(letters)
+    for letters in (
+        *("àâæçéèêëîïñôœùûüÿ", "äöüßéèàêç", "áçéíïñóúü", "àçèéíïòóúü", "áàâãçéêíóôõúü"),
+        *("àèéìíîòóùú", "áçèéêëíïóôöü", "åäöéüàèáõšž", "æøåéèêóòôäöü", "áæðéíóöúýþ"),
+    )
+]
+_ANY = frozenset(map(chr, range(128))) | set("ªµºƒ½¼¾¹²³")
+_WORD = re.compile(r"[^\W\d_]*[^\W\d_\x00-\x7f][^\W\d_]*")
+# What no word of these has, and words of others that are taken for them do: č and ć of the Slavs,
+# ő and ű of Hungary, ă of Romania, ľ of Slovakia, ą and ł of Poland; í and ü of a Macintosh.
+_STRANGE = re.compile(
+    r"[èÈ][aeiou]|iæ|[^\W\d_][¾¼¹³¿]|[¾¼][^\W\d_]|ã[b-df-hj-np-rt-y]|ç[bdf-hj-np-tv-z]|aá"
+    r"|(?<![bcdeflmoqrs])û|û(?![ceehlmnqrst\W])|[^\W\d_][•˜]|€[a-z]|(?<![A-Z])[A-Z][À-ÖØ-ÞŒŠŽŸ][a-z]"
+    r"|(?<=[^\W\d_]{2})(?<!qu|ll|un|rd|nt|nd|st|ss)’(?=[^\W\d_])(?!(?:[sdmt]|re|ll|ve)\b)"
+)
+_STRANGE_SHARE = 0.02
+
+
 def sense(text: str, encoding: str) -> float:
     """Return how much sense a text makes that was decoded as `encoding`: from 0 (none) to 1.
 
-    One of cp932, euc-jp, gb18030 and windows-1252: the same bytes are valid in several of them.
+    One of cp932, euc-jp, gb18030, cp949, windows-1252: the same bytes are valid in several of them.
     """
     characters = Counter(character for character in text if not character.isascii())
     if encoding == "windows-1252":
         odd = len(_NOT_WESTERN.findall(text))
-        return _WESTERN if 0 < characters.total() >= odd * _ODD_WESTERN else 0
-    odd = sum(map(len, _NOT_JAPANESE.findall(text)))
+        few = 0 < characters.total() >= odd * _ODD_WESTERN
+        return _WESTERN if few and not _is_strange(text) else 0
+    odd = sum(map(len, _NOT_ASIAN.findall(text)))
     alone = len(_ALONE.findall(text))
     known, often = -alone, -alone * _HALF_WIDTH
-    of_language = _chinese if encoding == "gb18030" else _japanese
+    of_language = _OF_LANGUAGE.get(encoding, _japanese)
     for character, count in characters.items():
         share = of_language(character)
         if share is None:
@@ -61,6 +90,17 @@ def sense(text: str, encoding: str) -> float:
             known += count if share else 0
             often += count * share
     return often / characters.total() if often >= _EVIDENCE and odd * _ODD <= known else 0
+
+
+def _is_strange(text: str) -> bool:
+    """Say if words are of no Western language, as those in other encodings of Europe are."""
+    words = _WORD.findall(text.lower())
+    strange = len(_STRANGE.findall(text)) + sum(
+        not any(alphabet.issuperset(word) for alphabet in _ALPHABETS)
+        for word in (set(found) - _ANY for found in words)
+    )
+    hungarian = re.search("õ(?!e)", text) is not None and re.search("[áéíóú]", text) is not None
+    return hungarian or strange > len(words) * _STRANGE_SHARE
 
 
 def _chinese(character: str) -> float | None:
@@ -84,3 +124,14 @@ def _japanese(character: str) -> float | None:
     if len(code) != 2 or code[:1] > b"\xcf":
         return None
     return 1 if character in _JAPANESE else _SELDOM
+
+
+def _korean(character: str) -> float | None:
+    """Return how much a character speaks for Korean; None if it speaks against it."""
+    # The 2,350 syllables that are most used are those of EUC-KR.
+    if "가" <= character <= "힣" and character.encode("euc_kr", "ignore"):
+        return 1 if character in _KOREAN else _SELDOM
+    return 0 if character in _MARKS_OF_KOREAN else None
+
+
+_OF_LANGUAGE = {"gb18030": _chinese, "cp949": _korean}

@@ -27,6 +27,7 @@ HALF_WIDTH = "番,ﾅﾏｴ\n1,ﾀﾛｳ\n2,ﾊﾅｺ\n"
 CHINESE = "编号,姓名,城市\n1,张伟,北京\n2,王芳,上海\n3,李娜,广州市天河区\n"
 FRENCH = "id,nom,ville\n1,Hélène,Genève\n2,Benoîte,Orléans\n"
 GERMAN = "id,name,ort\n1,Müller,Köln\n2,Groß,München\n"
+KOREAN = "번호,이름,도시\n1,김철수,서울\n2,이영희,부산\n"
 EURO = "id,price\n1,€ 100\n2,“200”\n"
 
 
@@ -41,6 +42,7 @@ def fixture_ingest(tmp_path: Path) -> Ingest:
         *((text, name) for text in (JAPANESE, KATAKANA) for name in ("utf-8", "cp932", "euc-jp")),
         (HALF_WIDTH, "cp932"),
         (CHINESE, "gb18030"),
+        (KOREAN, "cp949"),
         (FRENCH, "windows-1252"),
         (GERMAN, "windows-1252"),
         (EURO, "windows-1252"),
@@ -59,13 +61,12 @@ def test_an_encoding_is_told_by_the_whole_file_and_read_exactly(
 @pytest.mark.parametrize(
     "body",
     [
-        "번호,이름,도시\n1,김철수,서울\n2,이영희,부산\n".encode("euc_kr"),
         "編號,姓名,城市\n1,張偉,臺北\n2,王芳,高雄\n".encode("big5"),
         "номер,имя\n1,Иван\n2,Мария\n".encode("cp1251"),
         "id,miasto\n1,Łódź\n2,Wąbrzeźno\n3,Żyrardów\n".encode("cp1250"),
         b"id,v\n" + b"".join(b"%d,%s\n" % (n, bytes((0x81, 0xFF, n + 128))) for n in range(20)),
     ],
-    ids=["euc-kr", "big5", "windows-1251", "windows-1250", "none"],
+    ids=["big5", "windows-1251", "windows-1250", "none"],
 )
 def test_characters_that_fit_no_known_encoding_are_refused(ingest: Ingest, body: bytes) -> None:
     with pytest.raises(BadDataError, match=r"encodings UTF-8.*jobs\.NAME\.ingest\.encoding"):
@@ -98,8 +99,13 @@ SMALL = {
     "กรุงเทพ เชียงใหม่": ("cp874",),
     "臺北 高雄": ("big5",),
     "서울 부산": ("euc-kr",),
+    "Kozarčev Ajdovščina Marinič": ("cp1250", "iso8859-2"),
+    "Furdőfalu Mészárosné Petőfi": ("cp1250", "iso8859-2"),
+    "Stănescu Pătru Agăţa": ("cp1250", "iso8859-2"),
+    "Lüneburg Jürgen Groß": ("cp1252", "mac_roman", "cp850"),
+    "García Martínez Benício": ("cp1252", "mac_roman", "cp850"),
 }
-READ = {"cp932", "euc-jp", "gb18030", "cp1252"}
+READ = {"cp932", "euc-jp", "euc-kr", "gb18030", "cp1252"}
 
 
 @pytest.mark.parametrize("times", [1, 9])
@@ -150,6 +156,55 @@ def test_a_7_bit_encoding_is_refused_by_name_and_read_if_it_is_declared(ingest: 
     with pytest.raises(BadDataError, match=r"ISO-2022-JP.*ingest\.encoding: iso-2022-jp"):
         ingest(body)
     assert ingest(body, encoding="iso-2022-jp").rows[0] == (1, "見本太郎", "東京都千代田区")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "name"),
+    [
+        (CHINESE, "hz", "HZ"),
+        (KOREAN, "iso2022_kr", "ISO-2022-KR"),
+        (KATAKANA, "utf-7", "UTF-7"),
+        (JAPANESE, "utf-7", "UTF-7"),
+        (FRENCH, "iso2022_jp_1", "ISO-2022-JP"),
+        (FRENCH, "iso2022_jp_2004", "ISO-2022-JP"),
+        (KOREAN, "iso2022_jp_2", "ISO-2022-JP"),
+        (HALF_WIDTH, "iso2022_jp_ext", "ISO-2022-JP"),
+        (FRENCH.replace("é", "e"), "cp037", "EBCDIC"),
+        (GERMAN, "cp273", "EBCDIC"),
+    ],
+)
+def test_an_encoding_that_looks_like_ascii_is_refused_by_name(
+    ingest: Ingest, text: str, encoding: str, name: str
+) -> None:
+    with pytest.raises(BadDataError, match=rf"^the file is {name}, .*convert it to UTF-8"):
+        ingest(text.encode(encoding))
+
+
+def test_what_windows_adds_to_japanese_encodings_is_read(ingest: Ingest) -> None:
+    # Row 13 and rows 89 to 92 of JIS X 0208, as https://www.iana.org/assignments/charset-reg/CP50220
+    # and CP51932 have them.
+    rows = [(1, "①㈱"), (2, "髙﨑"), (3, "東京都"), (4, "山田太郎")]
+    jis = [b"-!-j", b"|byu", *(text.encode("iso2022_jp")[3:-3] for _, text in rows[2:])]
+    euc = [bytes(byte | 0x80 for byte in text) for text in jis]
+    mail = [b"\x1b$B%b\x1b(B" % text for text in jis]
+    for encoding, texts in (("euc-jp", euc), ("iso-2022-jp", mail)):
+        body = b"id,name\n" + b"".join(b"%d,%b\n" % (n, text) for n, text in enumerate(texts, 1))
+        assert ingest(body, encoding=encoding).rows == rows
+    assert ingest(HALF_WIDTH.encode("iso2022_jp_ext"), encoding="iso-2022-jp").rows[0][1] == "ﾀﾛｳ"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,phone\n1,+819012345678\n2,+14155552671\n3,+442071838750\n4,+4989123456\n",
+        "id,mail\n1,a+news@example.com\n2,b+shop@example.com\n3,c+foo@example.com\n",
+        "id,v\n1,C++\n2,1+1\n3,~{}~\n4,\x1b[31mred\x1b[0m\n5,+abc\n6,a+/b+c=\n",
+    ],
+)
+def test_pluses_and_escapes_of_ascii_are_text(ingest: Ingest, text: str) -> None:
+    done = ingest(text.encode())
+    lines = [line.split(",") for line in text.splitlines()]
+    assert [[str(cell) for cell in row] for row in done.rows] == lines[1:]
 
 
 def test_a_character_cut_off_at_the_end_costs_its_row(ingest: Ingest) -> None:
