@@ -124,9 +124,7 @@ class Cloud(AbstractContextManager["Cloud"]):
 
     def _gate(self, app: App, names: tuple[str, ...]) -> Gate:
         own = control.Control(self.instance.token)
-        behind = front.Front(
-            app, self.port, names, self.scope, iam.key_problem, own, control.PREFIX
-        )
+        behind = front.Front(app, self.port, names, iam.key_problem, own, control.PREFIX)
         return Gate(behind, self.port, names, behind.shares)
 
     def on_close(self, callback: Callable[[], object]) -> None:

@@ -8,8 +8,7 @@ import functools
 import io
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +81,6 @@ class Front:
         app: MiniStack's application.
         port: where it listens.
         names: the names that buckets can be subdomains of.
-        scope: the cloud's account and Region.
         identify: who a key is.
         control: answers this program's own paths, which begin with `control_prefix`.
     """
@@ -92,7 +90,6 @@ class Front:
         app: App,
         port: int,
         names: tuple[str, ...],
-        scope: Callable[[], AbstractContextManager[None]],
         identify: Identify,
         control: App,
         control_prefix: str,
@@ -100,7 +97,6 @@ class Front:
         self._app = app
         self._port = port
         self._names = names
-        self._scope = scope
         self._identify = identify
         self._control = control
         self._control_prefix = control_prefix
@@ -128,10 +124,9 @@ class Front:
         ):
             return False
         headers = {**request.headers, "origin": origin}
-        with self._scope():
-            if preflight:
-                return internals.cors_preflight(request.bucket, request.key, headers)[0] == 200
-            return bool(internals.cors_headers(request.bucket, method, headers))
+        if preflight:
+            return internals.cors_preflight(request.bucket, request.key, headers)[0] == 200
+        return bool(internals.cors_headers(request.bucket, method, headers))
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request; what MiniStack fails at is answered as AWS does its own failures."""
@@ -211,8 +206,7 @@ class Front:
         """The answer to a request whose body is not read; None for the others."""
         sender = request.sender
         if request.method == "OPTIONS":
-            with self._scope():
-                return internals.cors_preflight(request.bucket, request.key, request.headers)
+            return internals.cors_preflight(request.bucket, request.key, request.headers)
         if sender.service not in SERVICES:
             raise NotAvailable(sender.service)
         if sender.key:

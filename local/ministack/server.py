@@ -63,6 +63,7 @@ class Server:
         """
         self._undo.enter_context(_environment(_settings(self.port, account, region, credentials)))
         _import_ministack()
+        self._scope = internals.request_scope(account, region)
         _readdress(self.port, region)
         self._undo.callback(_reset)
         self._undo.callback(pinned.restore)
@@ -96,7 +97,10 @@ class Server:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._serve())
+            # A request without a header that says whose it is begins with what an earlier cloud's
+            # modules took from the environment.
+            with self._scope:
+                self._loop.run_until_complete(self._serve())
         except BaseException as error:  # noqa: BLE001 - handed to the thread that waits in start
             self._failure = error
         finally:

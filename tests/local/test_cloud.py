@@ -14,6 +14,7 @@ import pytest
 from local.cloud import Cloud, CloudError, PortInUse
 from local.ministack.pinned import PinnedInternalMoved
 from local.services.ecs.images import Images
+from tests.local.gate.raw import form
 from tests.local.probe import REGION, Stack, eventually, make_stack
 
 
@@ -61,20 +62,27 @@ def test_every_client_talks_to_this_cloud(cloud: Cloud, monkeypatch: pytest.Monk
     assert cloud.client("sns").meta.region_name == cloud.region == "ap-northeast-1"
 
 
-def test_the_next_cloud_starts_empty_and_answers_with_its_own_port() -> None:
+def test_the_next_cloud_starts_empty_and_answers_with_its_own_port_region_and_account() -> None:
     with Cloud(0, REGION) as first:
         first.client("s3").create_bucket(
             Bucket="left-over", CreateBucketConfiguration={"LocationConstraint": REGION}
         )
         first.client("sqs").create_queue(QueueName="left-over")
         assert len(first.client("s3").list_buckets()["Buckets"]) == 1
-    with Cloud(0, "eu-west-1") as second:
-        assert second.client("s3").list_buckets()["Buckets"] == []
+    with Cloud(0, "eu-west-1", account="444455556666") as second:
+        s3 = second.client("s3")
+        assert s3.list_buckets()["Buckets"] == []
         assert not second.client("sqs").list_queues().get("QueueUrls")
         url = second.client("sqs").create_queue(QueueName="new")["QueueUrl"]
         topic = second.client("sns").create_topic(Name="new")["TopicArn"]
-    assert url == f"http://127.0.0.1:{second.port}/111122223333/new"
-    assert topic == "arn:aws:sns:eu-west-1:111122223333:new"
+        s3.create_bucket(
+            Bucket="new", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
+        # Whose it is, no header says.
+        post = s3.generate_presigned_post("new", "key")
+        assert form(post["url"], post["fields"], b"rows") == (204, b"")
+    assert url == f"http://127.0.0.1:{second.port}/444455556666/new"
+    assert topic == "arn:aws:sns:eu-west-1:444455556666:new"
 
 
 def test_two_clouds_at_once_are_refused(cloud: Cloud) -> None:

@@ -1,7 +1,9 @@
 """Requests byte for byte, as no client would send them."""
 
+import http.client
 import socket
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,31 @@ def request(
     lines += [f"{name}: {value}" for name, value in headers.items()]
     lines += ["Connection: close", *([f"Content-Length: {len(body)}"] if body else [])]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def fetch(
+    url: str, method: str = "GET", body: bytes | None = None, **headers: str
+) -> tuple[int, bytes]:
+    """Ask without a name server: `BUCKET.localhost` is this machine by its Host alone."""
+    split = urlsplit(url)
+    connection = http.client.HTTPConnection("127.0.0.1", split.port, timeout=10)
+    connection.request(
+        method,
+        urlunsplit(("", "", split.path, split.query, "")),
+        body,
+        {"Host": split.netloc, **headers},
+    )
+    answer = connection.getresponse()
+    found = answer.status, answer.read()
+    connection.close()
+    return found
+
+
+def form(url: str, fields: dict[str, str], file: bytes) -> tuple[int, bytes]:
+    parts = [
+        f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    parts.append(b'--edge\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n')
+    body = b"".join([*parts, file, b"\r\n--edge--\r\n"])
+    return fetch(url, "POST", body, **{"Content-Type": "multipart/form-data; boundary=edge"})

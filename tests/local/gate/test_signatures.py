@@ -1,10 +1,8 @@
 """Signatures with the credentials of the README: URLs and forms that S3 takes for a while."""
 
 import datetime as dt
-import http.client
 import json
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import boto3
 import pytest
@@ -13,6 +11,7 @@ from botocore.config import Config
 from local.cloud import Cloud
 from local.services.iam import iam
 from tests.local.gate.conftest import BUCKET
+from tests.local.gate.raw import fetch, form
 from tests.local.probe import REGION
 
 KEYS = [
@@ -31,24 +30,6 @@ def client(cloud: Cloud, *, style: str = "path", version: str = "s3v4") -> Any: 
     addressing: Any = {"addressing_style": style}
     config = Config(signature_version=version, s3=addressing, proxies={})
     return make("s3", endpoint_url=endpoint, config=config)
-
-
-def fetch(
-    url: str, method: str = "GET", body: bytes | None = None, **headers: str
-) -> tuple[int, bytes]:
-    """Ask without a name server: `BUCKET.localhost` is this machine by its Host alone."""
-    split = urlsplit(url)
-    connection = http.client.HTTPConnection("127.0.0.1", split.port, timeout=10)
-    connection.request(
-        method,
-        urlunsplit(("", "", split.path, split.query, "")),
-        body,
-        {"Host": split.netloc, **headers},
-    )
-    answer = connection.getresponse()
-    found = answer.status, answer.read()
-    connection.close()
-    return found
 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
@@ -106,16 +87,6 @@ def test_a_form_without_a_signature_is_refused(cloud: Cloud) -> None:
     ):
         status, body = form(url, fields, b"rows")
         assert (status, b"AccessDenied" in body) == (403, True)
-
-
-def form(url: str, fields: dict[str, str], file: bytes) -> tuple[int, bytes]:
-    parts = [
-        f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        for name, value in fields.items()
-    ]
-    parts.append(b'--edge\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n')
-    body = b"".join([*parts, file, b"\r\n--edge--\r\n"])
-    return fetch(url, "POST", body, **{"Content-Type": "multipart/form-data; boundary=edge"})
 
 
 def test_a_presigned_url_of_a_task_does_what_the_task_may(cloud: Cloud) -> None:
