@@ -201,6 +201,18 @@ def managed_rule(rule: str) -> Statement:
     )
 
 
+def through_s3() -> dict[str, Any]:
+    """The condition that a KMS key is used by S3 alone.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
+    """
+    return {
+        "StringEquals": {
+            "kms:ViaService": pulumi.Output.format("s3.{0}.amazonaws.com", here().region)
+        }
+    }
+
+
 def log_delivery() -> Statement:
     """What a state machine needs to write its execution log."""
     return allow(

@@ -142,6 +142,7 @@ def alerts(
     uploads: Mapping[str, c.UploadTrigger],
     pipelines: Mapping[str, c.ScheduledPipeline],
     schedules: Mapping[str, c.ScheduledTask],
+    backfills: c.Backfills | None,
     log_group_arn: pulumi.Output[str],
 ) -> c.FailureAlertsArgs:
     """Who gets messages about failures, and what is watched."""
@@ -171,6 +172,7 @@ def alerts(
             **{name: it.state_machine_arn for name, it in machines.items()},
             **{f"pipeline-{name}": it.state_machine_arn for name, it in pipelines.items()},
         },
+        "backfills_machine_arn": backfills and backfills.state_machine_arn,
         "rule_names": rules,
         "dead_letter_queue_names": queues,
         "schedule_group_name": group.name,
@@ -183,6 +185,20 @@ def alerts(
         "chat": config.alerts.chat,
         "runbook": config.alerts.runbook,
         "log_group_arn": log_group_arn,
+    }
+
+
+def backfills(
+    config: Settings, results: c.ResultsBucket, log_group_arn: pulumi.Output[str]
+) -> c.BackfillsArgs:
+    """Where the lists of objects are that jobs are run for."""
+    return {
+        "bucket_name": results.bucket_name,
+        "bucket_arn": results.bucket_arn,
+        "key_arn": config.results_bucket.kms_key_arn,
+        "prefix": config.results_bucket.prefix,
+        "log_group_arn": log_group_arn,
+        "protect": config.protect,
     }
 
 
@@ -259,6 +275,12 @@ def stack_index(
             *(f"pipeline-{name}" for name, it in config.pipelines.items() if not it.enabled),
             *(f"schedule-{name}" for name, it in config.schedules.items() if not it.enabled),
         ],
+        # What the rules of the uploads let pass, and their state machines do not.
+        "exclusions": {
+            upload: patterns
+            for job in (config.jobs if config.backfills else ())
+            for upload, patterns in config.exclusions(job=job).items()
+        },
     }
 
 

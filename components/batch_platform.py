@@ -48,6 +48,9 @@ class BatchPlatform(Component):
     """The ARN of each schedule, by its name."""
     uploads: pulumi.Output[Mapping[str, UploadOutputs]]
     """What each upload is delivered by, by its name."""
+    backfills: pulumi.Output[Mapping[str, str]]
+    """What runs backfills: `stateMachineArn`, and `resultsPrefix`, the folder of all results. Empty
+    without `backfills`."""
     task_event_log_group: pulumi.Output[str]
     """The log group of all task state changes."""
     alerts_topic_arn: pulumi.Output[str]
@@ -82,6 +85,7 @@ class BatchPlatform(Component):
         self.pipelines = values["pipelines"]
         self.schedules = values["schedules"]
         self.uploads = values["uploads"]
+        self.backfills = values["backfills"]
         self.task_event_log_group = values["taskEventLogGroup"]
         self.alerts_topic_arn = values["alertsTopicArn"]
         self.register_outputs(
@@ -97,6 +101,7 @@ class BatchPlatform(Component):
                 "pipelines": self.pipelines,
                 "schedules": self.schedules,
                 "uploads": self.uploads,
+                "backfills": self.backfills,
                 "task_event_log_group": self.task_event_log_group,
                 "alerts_topic_arn": self.alerts_topic_arn,
             }
@@ -176,6 +181,10 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         )
         for name in config.schedules
     }
+    backfills = None
+    if config.backfills:
+        filled = args.backfills(config, results, log_group_arn)
+        backfills = c.Backfills("backfills", filled, child)
     watched = args.alerts(
         config,
         cluster,
@@ -186,6 +195,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         triggers,
         pipelines,
         schedules,
+        backfills,
         log_group_arn,
     )
     alerts = c.FailureAlerts("alerts", watched, child)
@@ -202,6 +212,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         "pipelines": {name: out.pipeline(pipeline) for name, pipeline in pipelines.items()},
         "schedules": {name: schedule.schedule_arn for name, schedule in schedules.items()},
         "uploads": {name: out.upload(trigger) for name, trigger in triggers.items()},
+        "backfills": out.backfills(backfills, config.results_bucket.prefix),
         "taskEventLogGroup": events.log_group_name,
         "alertsTopicArn": alerts.topic_arn,
     }

@@ -7,6 +7,7 @@ from typing import Final
 
 ARCHITECTURE: Final = "X86_64"
 ASSIGN_PUBLIC_IP: Final = True
+BACKFILLS: Final = False
 CHAT: Final = False
 CIDR: Final = "10.0.0.0/16"
 CONTAINER_INSIGHTS: Final = "enabled"

@@ -38,6 +38,9 @@ class FailureAlertsArgs(TypedDict):
     """The log group of task events, which the dashboard queries."""
     exit_codes: NotRequired[Mapping[str, ExitCodesArgs]]
     """The exit codes that are no failures, of the jobs that have any but 0. Default: none."""
+    backfills_machine_arn: NotRequired[pulumi.Input[str] | None]
+    """The state machine whose failures are reported instead of those of what it runs:
+    `Backfills.state_machine_arn`. Default: none."""
     restarted_jobs: NotRequired[Sequence[str]]
     """The jobs whose directly started tasks a `TaskReaper` starts again. Default: none."""
     emails: NotRequired[Sequence[str]]
@@ -61,7 +64,8 @@ class FailureAlerts(Component):
 
     Reported are executions that failed, timed out or were stopped, tasks that a rule or a
     schedule started directly and that did not succeed, and warnings of either. A failed step of a
-    pipeline is reported by its pipeline alone: when it fails, or at its end when it went on.
+    pipeline is reported by its pipeline alone: when it fails, or at its end when it went on. So is
+    an object of a backfill by the backfill.
 
     A state machine writes the messages, for an input transformer cannot quote a cause. It is a
     standard one: EventBridge starts it under the event's id, so a duplicate is reported once, which
@@ -103,7 +107,10 @@ class FailureAlerts(Component):
         heard = listen(
             name,
             {
-                f"{name}-executions": Rule("Executions that did not succeed", _executions()),
+                f"{name}-executions": Rule(
+                    "Executions that did not succeed",
+                    _executions(args.get("backfills_machine_arn")),
+                ),
                 f"{name}-tasks": Rule(
                     "Directly started tasks that did not succeed", _tasks(args["cluster_arn"])
                 ),
@@ -201,7 +208,7 @@ class FailureAlerts(Component):
 _KINDS = ("job", "pipeline", "limit", "reaper")
 
 
-def _executions() -> dict[str, Any]:
+def _executions(backfills_machine_arn: pulumi.Input[str] | None) -> dict[str, Any]:
     """Failed executions, pipelines that went on after a failed step, and jobs' warnings.
 
     The ARNs one by one would not fit into a pattern of 100 jobs.
@@ -216,7 +223,11 @@ def _executions() -> dict[str, Any]:
         "detail": {
             "$or": [
                 {
-                    "stateMachineArn": [of(kind) for kind in _KINDS],
+                    "stateMachineArn": [
+                        *(of(kind) for kind in _KINDS),
+                        # Whole: its map's executions are of another, whose name begins with its.
+                        *([] if backfills_machine_arn is None else [backfills_machine_arn]),
+                    ],
                     "status": ["FAILED", "TIMED_OUT", "ABORTED"],
                 },
                 {

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from . import _volumes, defaults
 from ._documents import json_text
 from ._here import Component, here
-from ._iam import Statement, allow, arn, service_role
+from ._iam import Statement, allow, arn, service_role, through_s3
 from ._logs import log_group
 from ._sidecars import SidecarArgs, dependencies, pairs, secret_pairs, sidecar
 from ._task import TaskArgs, family
@@ -419,15 +419,10 @@ def _key_statements(args: FargateJobArgs) -> list[Statement]:
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
     """
-    through_s3 = {
-        "StringEquals": {
-            "kms:ViaService": pulumi.Output.format("s3.{0}.amazonaws.com", here().region)
-        }
-    }
     statements: list[Statement] = []
     if sources := args.get("source_key_arns", []):
-        statements.append(allow("kms:Decrypt", sources, through_s3))
+        statements.append(allow("kms:Decrypt", sources, through_s3()))
     if (results := args.get("results_key_arn")) is not None:
         # A large result is written in parts, which S3 decrypts to put them together.
-        statements.append(allow(["kms:Decrypt", "kms:GenerateDataKey"], results, through_s3))
+        statements.append(allow(["kms:Decrypt", "kms:GenerateDataKey"], results, through_s3()))
     return statements

@@ -69,6 +69,7 @@ ADVICE: Mapping[str, str] = {
     "Input.Invalid": "Start it with an input as described above.",
     "Batch.Warned": "It ended well all the same. See in its log what it warns of.",
     "Pipeline.StepWarned": "See in its log what it warns of; to go on, begin with the next step.",
+    "Backfill.ObjectsFailed": "See why with `fargate-batch runs --backfill`, then continue it.",
     "Pipeline.StepFailed": "Fix what made the step fail, then start the pipeline again.",
 }
 """What to do about an execution or task that ended with an error."""

@@ -1,6 +1,7 @@
 """What a platform puts out: for other stacks, which read it by these names, and for operators."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pulumi
 
@@ -32,6 +33,16 @@ def job(job: c.FargateJob, machine: c.BatchStateMachine) -> Outputs:
 def upload(trigger: c.UploadTrigger) -> Outputs:
     """The rule of an upload, and where what it could not deliver waits."""
     return {"ruleArn": trigger.rule_arn, "deadLetterQueueUrl": trigger.dead_letter_queue_url}
+
+
+def backfills(backfills: c.Backfills | None, results_prefix: str) -> Mapping[str, Any]:
+    """What runs them, and the folder of all results; nothing where there are none."""
+    if backfills is None:
+        return {}
+    return {
+        "stateMachineArn": backfills.state_machine_arn,
+        "resultsPrefix": pulumi.Output.from_input(results_prefix),
+    }
 
 
 def pipeline(pipeline: c.ScheduledPipeline) -> Outputs:

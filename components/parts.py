@@ -4,6 +4,7 @@ from ._schedule import ScheduleArgs
 from ._sidecars import HealthCheckArgs, SidecarArgs
 from ._task import ExitCodesArgs, PlacementArgs, TaskArgs
 from ._volumes import VolumeArgs
+from .backfills import Backfills, BackfillsArgs
 from .batch_image import BatchImage, BatchImageArgs
 from .batch_state_machine import BatchStateMachine, BatchStateMachineArgs
 from .cluster import BatchCluster, BatchClusterArgs
@@ -24,6 +25,8 @@ from .upload_trigger import UploadFilterArgs, UploadTrigger, UploadTriggerArgs
 from .watcher import WatchedScheduleArgs, Watcher, WatcherArgs
 
 __all__ = [
+    "Backfills",
+    "BackfillsArgs",
     "BatchCluster",
     "BatchClusterArgs",
     "BatchImage",

@@ -443,6 +443,9 @@ class BatchPlatformArgs(TypedDict):
     """What runs a task on a schedule, by name. Default: nothing."""
     alerts: NotRequired[PlatformAlertsArgs]
     """Who gets messages about failures. Default: nobody."""
+    backfills: NotRequired[bool]
+    """Whether jobs can be run for many objects at once, by a state machine of its own. Default:
+    False."""
     task_events: NotRequired[PlatformTaskEventsArgs]
     """What the log of task events keeps. Default: all."""
 

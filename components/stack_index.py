@@ -1,7 +1,7 @@
 """What a stack made, kept where an operator's tools find it by the stack's project and name."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -29,14 +29,18 @@ class StackIndexArgs(TypedDict):
     """Whether the stack is one to be careful with. Default: True."""
     disabled_schedules: NotRequired[list[str]]
     """The schedules that never fire, by kind and name: `pipeline-NAME`. Default: none."""
+    exclusions: NotRequired[Mapping[str, Sequence[str]]]
+    """Keys that start nothing though the rule of their upload matches them, by its name. Default:
+    none."""
 
 
 class StackIndex(Component):
     """The stack's outputs and the queues of its triggers, as SSM parameters.
 
     They are `/PROJECT/STACK/index/…`. Each is a JSON object with a part of the whole; together they
-    are the outputs by their names, `deadLetters` (trigger → queue name), `protect` and `disabled`
-    (schedule → true). Parameters of up to 4 KB are free, larger ones 0.05 USD a month.
+    are the outputs by their names, `deadLetters` (trigger → queue name), `protect`, `disabled`
+    (schedule → true) and `exclusions` (upload → keys). Parameters of up to 4 KB are free, larger
+    ones 0.05 USD a month.
     """
 
     path: pulumi.Output[str]
@@ -52,6 +56,7 @@ class StackIndex(Component):
             "deadLetters": args.get("dead_letter_queue_names", {}),
             "protect": args.get("protect", True),
             "disabled": dict.fromkeys(args.get("disabled_schedules", []), True),
+            "exclusions": dict(args.get("exclusions", {})),
         }
         for number, part in enumerate(_parts(content)):
             aws.ssm.Parameter(

@@ -21,6 +21,8 @@ ROLE_POLICY_CHARACTERS = 10_240
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_MACHINE_NAME_CHARACTERS = 80
 DEFINITION_BYTES = 1024 * 1024
+# What an SSM parameter of the index has room for, beside the upload's name.
+EXCLUDED_CHARACTERS = 8000
 # The most that one step takes in a definition, beside its commands and environment.
 STEP_BYTES = 3300
 
@@ -34,6 +36,7 @@ def disagreements(settings: Settings) -> Iterable[str]:
     yield from _same_physical_names(settings)
     yield from _same_containers(settings)
     yield from _own_results(settings)
+    yield from _backfills(settings)
     yield from _unread_ingest(settings)
     yield from _quotas(settings)
 
@@ -144,6 +147,8 @@ def _same_physical_names(settings: Settings) -> Iterable[str]:
     longest = max([longest, *(f"job-{name}" for name in settings.jobs)], key=len)
     limited = [name for name, job in settings.jobs.items() if job.max_concurrency]
     longest = max([longest, *(f"limit-{name}" for name in limited)], key=len)
+    if settings.backfills:
+        longest = max(longest, "backfill-backfills", key=len)
     name = f"{pulumi.get_project()}-{pulumi.get_stack()}-{longest}"
     if len(name) > STATE_MACHINE_NAME_CHARACTERS:
         yield (
@@ -213,6 +218,34 @@ def _circle(leads: Mapping[str, Mapping[str, str]], start: str) -> list[str] | N
                 seen.add(then)
                 ways.append([*way, then])
     return None
+
+
+def _backfills(settings: Settings) -> Iterable[str]:
+    """What keeps an operator from running jobs for many objects."""
+    if not settings.backfills:
+        return
+    started = {name: it for name, it in settings.uploads.items() if it.via == "stateMachine"}
+    if not any(it.job for it in started.values()):
+        yield (
+            f"{PROJECT}:backfills: no upload starts the state machine of a job, so there is "
+            "nothing to run for objects that are there already; leave it out"
+        )
+    folder = f"{settings.results_bucket.prefix}_backfills/"
+    for name, upload in settings.uploads.items():
+        bucket = settings.bucket_of(upload).bucket
+        if bucket and bucket == settings.results_bucket.bucket and upload.may_match_under(folder):
+            yield (
+                f"{PROJECT}:uploads.{name}: backfills write lists of objects to "
+                f"s3://{bucket}/{folder}, which this filter would match; use another bucket, or a "
+                "prefix that is not above or below that"
+            )
+    for name, upload in started.items():
+        characters = len(json.dumps(upload.exclude or ()))
+        if upload.job and not upload.pattern_excludes and characters > EXCLUDED_CHARACTERS:
+            yield (
+                f"{PROJECT}:uploads.{name}.exclude: takes {characters} characters, and with "
+                f"backfills there is room for {EXCLUDED_CHARACTERS}; use fewer or shorter ones"
+            )
 
 
 def _unread_ingest(settings: Settings) -> Iterable[str]:

@@ -52,6 +52,7 @@ class Settings(Section):
     pipelines: dict[Name, PipelineSettings] = Field(default_factory=dict)
     schedules: dict[Name, ScheduleSettings] = Field(default_factory=dict)
     alerts: AlertSettings = AlertSettings()
+    backfills: bool = defaults.BACKFILLS
     task_events: TaskEventSettings = TaskEventSettings()
 
     region: (

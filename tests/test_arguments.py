@@ -92,7 +92,7 @@ OF_PACKAGE_ALONE = {
     # What is of a log of a component's own: a stack has one for all, which `BatchPlatform` makes.
     **{
         f"{name}Args": {"log_retention_days"}
-        for name in ("FailureAlerts", "ScheduledPipeline", "TaskReaper")
+        for name in ("Backfills", "FailureAlerts", "ScheduledPipeline", "TaskReaper")
     },
     "BatchStateMachineArgs": {"log_retention_days", "spot_interruptions"},
     "ScheduleArgs": {"retries", "maximum_age_seconds"},

@@ -52,6 +52,7 @@ def alert(
             "Type": "Choice",
             "Choices": [
                 {"Condition": expression(_task_failed(read_task)), "Next": "ReadTask"},
+                {"Condition": expression(_IS_OF_BACKFILL), "Next": "NothingToReport"},
                 {"Condition": expression(_has_pipeline(prefix)), "Next": "AskPipeline"},
                 {
                     "Condition": expression(f"{_execution_failed()} or {_WARNED}"),
@@ -141,6 +142,13 @@ def alert(
 _RETRY = retry(["States.ALL"], 6)
 
 _PARENT = f"$parse($states.input.detail.input).{PARENT_EXECUTION}"
+
+
+# Whether a backfill runs the execution: its own end reports what failed in it.
+_IS_OF_BACKFILL = """
+    $states.input.source = "aws.states"
+    and $contains($states.input.detail.name, /_backfill_[0-9a-f]+$/)
+"""
 
 
 def _has_pipeline(prefix: str) -> str:
@@ -259,7 +267,10 @@ def _execution(prefix: str, project: str, stack: str) -> str:
         $warned := $exists($output.warning);
         $error := $went ? "Pipeline.StepFailed" : $warned ? "Batch.Warned"
             : $exists($detail.error) ? $detail.error : null;
-        $what := ($kind = "job" ? "Job " : $kind = "pipeline" ? "Pipeline " : $kind & " ") & $title
+        $what := ($kind = "job" ? "Job " & $title
+               : $kind = "pipeline" ? "Pipeline " & $title
+               : $kind = "backfill" ? "Backfill " & $substring($detail.name, 0, 12)
+               : $kind & " " & $title)
             & ($warned ? " ended with a warning: " & $output.warning
                : $went ? " went on after steps that failed"
                : $detail.status = "ABORTED" ? " was stopped"
@@ -282,7 +293,8 @@ def _execution(prefix: str, project: str, stack: str) -> str:
             & ($type($detail.stopDate) = "number"
                ? ", ended at " & $fromMillis($detail.stopDate) : "");
         $log := $kind = "job" ? "group /{project}/{stack}/" & $title : "";
-        $again := "aws stepfunctions start-execution --state-machine-arn "
+        $again := $kind = "backfill" ? "fargate-batch backfills continue " & $detail.name
+            : "aws stepfunctions start-execution --state-machine-arn "
             & $detail.stateMachineArn & " --input \\"$(aws stepfunctions describe-execution"
             & " --execution-arn " & $detail.executionArn & " --query input --output text)\\"";
     """

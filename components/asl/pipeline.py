@@ -8,6 +8,7 @@ from typing import Any
 from ..placeholders import Placeholder, offsets, parts, pictures
 from .states import (
     PARENT_EXECUTION,
+    RETRY,
     Definition,
     States,
     catch,
@@ -16,7 +17,6 @@ from .states import (
     expression,
     literal,
     quoted,
-    retry,
 )
 from .upload import IS_UPLOAD, Exclusions, excluded, is_excluded, variables
 
@@ -245,7 +245,7 @@ def _skip_overlap(steps: int) -> States:
                 "StateMachineArn": expression("$states.context.StateMachine.Id"),
                 "StatusFilter": "RUNNING",
             },
-            "Retry": [_RETRY],
+            "Retry": [RETRY],
             "Assign": {
                 "earlier": expression("""(
                     $self := $states.context.Execution.Id;
@@ -282,18 +282,6 @@ def _skip_overlap(steps: int) -> States:
     }
 
 
-_RETRY = retry(
-    [
-        "StepFunctions.AWSStepFunctionsException",
-        "StepFunctions.ExecutionLimitExceededException",
-        "StepFunctions.SdkClientException",
-        "Sfn.SfnException",
-        "Sfn.SdkClientException",
-    ],
-    10,
-)
-
-
 def _start_execution(step: Step) -> dict[str, Any]:
     input_: dict[str, Any] = {PARENT_EXECUTION: expression("$states.context.Execution.Id")}
     if step.commands is not None:
@@ -307,7 +295,7 @@ def _start_execution(step: Step) -> dict[str, Any]:
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution.sync:2",
         "Arguments": {"StateMachineArn": step.state_machine_arn, "Input": input_},
-        "Retry": [_RETRY],
+        "Retry": [RETRY],
     }
 
 

@@ -74,3 +74,16 @@ def retry(
 def catch(then: str, errors: Sequence[str] = ("States.ALL",), **more: object) -> dict[str, Any]:
     """A catcher; `more` are its Assign or Output."""
     return {"ErrorEquals": list(errors), **more, "Next": then}
+
+
+RETRY = retry(
+    [
+        "StepFunctions.AWSStepFunctionsException",
+        "StepFunctions.ExecutionLimitExceededException",
+        "StepFunctions.SdkClientException",
+        "Sfn.SfnException",
+        "Sfn.SdkClientException",
+    ],
+    10,
+)
+"""Of calls of Step Functions, such as the start of another execution."""

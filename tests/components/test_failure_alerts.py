@@ -281,6 +281,27 @@ def test_a_step_is_left_to_its_pipeline_unless_that_had_ended_before() -> None:
     assert choose(STATES["Read"], input=too_large)[0] == "ReadExecution"
 
 
+def test_an_object_is_left_to_its_backfill_which_says_how_it_goes_on() -> None:
+    of_backfill = execution(error="E", name="0c1_backfill_1a2b3c4d5e6f")
+    assert choose(STATES["Read"], input=of_backfill)[0] == "NothingToReport"
+    again = execution(error="E", name="0c1_retry_0c1-backfill-1a2b3c4d5e6f")
+    assert choose(STATES["Read"], input=again)[0] == "ReadExecution"
+    machine = f"{MACHINES}backfill-backfills"
+    rules = alerts(backfills_machine_arn=machine).resources
+    rule = one(rules, type="EventRule", name="alerts-executions").document("eventPattern")
+    assert machine in rule["detail"]["$or"][0]["stateMachineArn"]
+    whole = execution(
+        "backfill-backfills",
+        error="Backfill.ObjectsFailed",
+        cause="2 of 9 objects failed.",
+        name="1a2b3c4d5e6f000000000000_by_me",
+    )
+    subject, message = told(whole)
+    assert subject == "Backfill 1a2b3c4d5e6f failed: Backfill.ObjectsFailed (fargate-batch dev)"
+    assert "\nWhy: 2 of 9 objects failed.\n" in message
+    assert "fargate-batch backfills continue 1a2b3c4d5e6f000000000000_by_me\n" in message
+
+
 def test_it_may_publish_keep_and_ask_about_pipelines_only() -> None:
     assert one(RECORDED.resources, type="RolePolicy", name="alerts-alerts").document(
         "policy"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from components.asl.alerts import alert
+from components.asl.backfill import run_backfill
 from components.asl.job import Place, RetryPolicy, Task, run_job
 from components.asl.limit import Permits, pass_on_permits
 from components.asl.pipeline import Step, run_pipeline
@@ -54,6 +55,11 @@ DEFINITIONS = {
         skip_overlap=True,
     ),
     "pipeline-that-overlaps": run_pipeline("nightly", [[step("load")]], skip_overlap=False),
+    "backfill": run_backfill(
+        jobs=f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:fargate-batch-dev-job-",
+        bucket="results-1a2b3c4",
+        folder="out/_backfills/",
+    ),
     "alerts": alert(
         project="fargate-batch",
         stack="dev",

@@ -53,5 +53,5 @@ def test_every_error_of_a_code_has_its_advice() -> None:
 def test_the_errors_that_the_state_machines_know_are_the_errors_that_have_advice() -> None:
     sources = [*(ROOT / "components" / "asl").glob("*.py"), ROOT / "components" / "outcomes.py"]
     text = "\n".join(source.read_text("utf-8") for source in sources)
-    known = set(re.findall(r'"((?:Batch|Input|Pipeline)\.[A-Z]\w+)"', text))
+    known = set(re.findall(r'"((?:Backfill|Batch|Input|Pipeline)\.[A-Z]\w+)"', text))
     assert known - {"Batch.Failed"} == set(ADVICE)

@@ -3,7 +3,9 @@
 from typing import Any
 
 from components import StackIndex
-from tests.recorder import Recording, deploy, deploy_stack, every, the_stack
+from tests.recorder import ACCOUNT, REGION, Recording, deploy, deploy_stack, every, the_stack
+
+MACHINES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:fargate-batch-dev-"
 
 
 def index(recording: Recording) -> dict[str, Any]:
@@ -38,6 +40,26 @@ def test_the_index_has_every_output_and_the_queue_of_every_trigger() -> None:
     assert found.pop("protect") is False
     assert found.pop("disabled") == {"pipeline-nightly": True, "schedule-hello": True}
     assert found == {name: value for name, value in recording.exports.items() if value != {}}
+
+
+def test_the_index_of_a_stack_with_backfills_says_what_uploads_exclude() -> None:
+    recording = deploy_stack(
+        "dev",
+        backfills=True,
+        resultsBucket={"prefix": "out/"},
+        jobs={"ingest": {}},
+        uploads={
+            "some": {"job": "ingest", "prefix": "in/", "exclude": ["in/tmp/*", "*.tmp"]},
+            "all": {"job": "ingest", "wildcard": "*", "exclude": "x/*"},
+        },
+    )
+    found = index(recording)
+    # What the pattern of a rule excludes itself is not in it.
+    assert found["exclusions"] == {"some": ["in/tmp/*", "*.tmp"]}
+    assert found["backfills"] == {
+        "stateMachineArn": f"{MACHINES}backfill-backfills",
+        "resultsPrefix": "out/",
+    }
 
 
 def test_the_parameters_are_below_the_stack_and_take_the_tier_they_need() -> None:

@@ -120,6 +120,7 @@ VALUES: dict[str, Any] = {
     "emails": ["a@example.com"],
     "httpsEndpoints": ["https://example.com/x"],
     "runbook": "https://example.com/runbook",
+    "backfills": True,
     "keepEvent": False,
     "network.securityGroupIds": ["sg-2"],
     "jobs.NAME.network.subnetIds": ["subnet-3"],

@@ -403,6 +403,35 @@ REFUSALS: list[tuple[Config, str]] = [
         ),
     ),
     (
+        {"backfills": True, **upload(prefix="in/", via="task")},
+        (
+            "backfills: no upload starts the state machine of a job, so there is nothing to run "
+            "for objects that are there already; leave it out"
+        ),
+    ),
+    (
+        {
+            "backfills": True,
+            **one_bucket("out/", suffix=".jsonl", job="load"),
+            "jobs": {"load": {}},
+        },
+        (
+            "uploads.in: the job load writes its results to s3://both/out/load/, which this filter "
+            "would match, so each result would start it again; use another bucket, or a prefix that is "
+            "not above or below that\n"
+            "fargate-batch:uploads.in: backfills write lists of objects to s3://both/out/_backfills/, "
+            "which this filter would match; use another bucket, or a prefix that is not above or below "
+            "that"
+        ),
+    ),
+    (
+        {"backfills": True, **upload(prefix="in/", exclude=[f"{n}{'x' * 800}" for n in range(10)])},
+        (
+            "uploads.in.exclude: takes 8050 characters, and with backfills there is room for 8000; "
+            "use fewer or shorter ones"
+        ),
+    ),
+    (
         upload(prefix="a/", key="b"),
         "uploads.in: give key, or wildcard, or prefix and suffix, not several of them",
     ),
