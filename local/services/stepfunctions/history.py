@@ -29,6 +29,7 @@ class History:
     """The events of one execution, in a list that is also the record's own."""
 
     def __init__(self, record: dict[str, Any], machine: dict[str, Any]) -> None:
+        self._record = record
         self._events: list[Details] = record["events"]
         self._arn: str = record["executionArn"]
         self._lock = threading.Lock()
@@ -93,7 +94,7 @@ class History:
             "id": str(event["id"]),
             "type": event["type"],
             "details": details,
-            "redrive_count": "0",
+            "redrive_count": str(self._record.get("redriveCount", 0)),
             "previous_event_id": str(event["previousEventId"]),
             "event_timestamp": str(now),
             "execution_arn": self._arn,

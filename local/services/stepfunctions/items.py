@@ -35,7 +35,7 @@ def read(s3: Any, reader: dict[str, Json]) -> tuple[str, list[Json]]:  # noqa: A
             body: bytes = s3.get_object(**arguments)["Body"].read()
             items = _parsed(body.decode("utf-8-sig"), config)
         return source, list(islice(items, _most(config)))
-    except (BotoCoreError, ClientError, ValueError) as error:
+    except (BotoCoreError, ClientError, LookupError, TypeError, ValueError) as error:
         raise StateError("States.ItemReaderFailed", str(error)) from None
 
 

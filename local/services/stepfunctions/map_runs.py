@@ -42,6 +42,8 @@ _COUNTED = {
 class Executions(Protocol):
     """What a map run asks of the executions of its cloud."""
 
+    closed: bool
+
     def start_child(
         self, parent: Execution, definition: Mapping[str, Any], data: Json, fields: dict[str, Any]
     ) -> Execution:
@@ -60,13 +62,21 @@ class _Child:
     data: Json
     items: int
     execution: Execution | None = None
-    again: bool = False
+    ended_as: str | None = None
 
     @property
     def status(self) -> str:
-        if self.execution is None:
-            return "PENDING"
-        return "PENDING_REDRIVE" if self.again else self.execution.record["status"]
+        return "PENDING" if self.execution is None else self.execution.record["status"]
+
+    def await_redrive(self) -> None:
+        """Wait for the redrive of an execution that has ended."""
+        if self.execution is not None:
+            self.ended_as, self.execution.record["status"] = self.status, "PENDING_REDRIVE"
+
+    def give_up(self) -> None:
+        """Be again what it was before it waited for a redrive that does not come."""
+        if self.execution is not None and self.ended_as is not None:
+            self.execution.record["status"] = self.ended_as
 
 
 class MapRun:
@@ -121,7 +131,7 @@ class MapRun:
             if child.execution is None or child.status not in redrive.REDRIVABLE:
                 continue
             if redrive.refusal(child.execution.record) is None:
-                child.again = True
+                child.await_redrive()
                 self._pending.append(child)
             elif child.status != "ABORTED":
                 self._failed_items += child.items
@@ -141,8 +151,6 @@ class MapRun:
             status = "ABORTED"
             raise
         finally:
-            for child in self._pending:
-                child.again = False
             self.record |= {"status": status, "stopDate": now()}
         return result
 
@@ -161,8 +169,10 @@ class MapRun:
         try:
             self._go_through(cancelled)
         finally:
+            for child in self._pending:
+                child.give_up()
             ended = [child.execution.record for child in self._children if child.execution]
-            if writer is not None:
+            if writer is not None and not self._executions.closed:
                 pending = [child.data for child in self._pending if child.execution is None]
                 exported = writer.write(ended, pending)
             else:
@@ -198,7 +208,8 @@ class MapRun:
             while (child := self._next(cancelled)) is not None:
                 self._start(child)
         except BaseException:
-            self._stop()
+            if not self._executions.closed:
+                self._stop()
             raise
 
     def _wake(self) -> None:
@@ -274,7 +285,6 @@ class MapRun:
             )
         else:
             self._executions.redrive(child.execution)
-            child.again = False
         self._running.add(child)
         child.execution.ended.call(self._wake)
 

@@ -21,6 +21,9 @@ def refusal(record: Mapping[str, Any]) -> str | None:
     """Why an execution cannot be redriven, in AWS's words; None if it can."""
     if record["status"] not in REDRIVABLE:
         return f"Execution is {record['status']} and cannot be redriven"
+    machine = str(record["stateMachineArn"]).partition("/")[0]
+    if (internals.state_machines().get(machine) or {}).get("status") == "DELETING":
+        return "State machine is in DELETING status"
     stopped = datetime.fromisoformat(record["stopDate"])
     if datetime.now(UTC) - stopped > _WITHIN:
         return "Execution redrivable period exceeded"
@@ -50,7 +53,7 @@ def check(record: Mapping[str, Any]) -> None:
 async def described(request: Request, record: Mapping[str, Any]) -> Response:
     """DescribeExecution with the fields that MiniStack leaves out."""
     status, headers, body = await request.pass_on()
-    answer: dict[str, Any] = json.loads(body) | _answered(fields(record))
+    answer = _answered(json.loads(body) | fields(record))
     return status, headers, json.dumps(answer, ensure_ascii=False).encode()
 
 
@@ -78,7 +81,7 @@ async def handle_list(request: Request) -> Response:
         if of_map_run:
             more["itemCount"] = record["itemCount"]
         if wanted in {None, "REDRIVEN" if count else "NOT_REDRIVEN"}:
-            listed.append(item | _answered(more))
+            listed.append(_answered(item | more))
     if "executions" in answer:
         answer["executions"] = listed
     return status, headers, json.dumps(answer, ensure_ascii=False).encode()

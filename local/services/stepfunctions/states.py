@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from contextvars import copy_context
-from typing import Any, cast
+from typing import Any
 
 from local.clock import Aborted, Cancellation, Clock
 from local.ministack import internals
@@ -19,7 +19,7 @@ from local.ministack.internals import Response
 from local.ministack.seam import Refused, Request, serve
 from local.runtime import Runtime
 from local.services.iam import iam
-from local.services.stepfunctions import redrive
+from local.services.stepfunctions import definitions, redrive
 from local.services.stepfunctions.asl import (
     MAX_PAYLOAD,
     Branch,
@@ -30,7 +30,6 @@ from local.services.stepfunctions.asl import (
     payload_details,
     text_of,
 )
-from local.services.stepfunctions.definitions import in_json_path
 from local.services.stepfunctions.execution import (
     Execution,
     epoch_millis,
@@ -80,8 +79,8 @@ def start_execution(request: dict[str, Any]) -> None:
 
 
 def _check(request: Mapping[str, Any], region: str) -> None:
-    if (found := _in_json_path(request.get("definition"))) is not None:
-        raise Refused("InvalidDefinition", f"This cloud runs JSONata, and {found} is of JSONPath.")
+    if (problem := definitions.problem(request.get("definition"))) is not None:
+        raise Refused("InvalidDefinition", problem)
     # A machine that logs is refused at once if its role may not set the log up:
     # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html#cloudwatch-iam-policy
     arn = str(request.get("stateMachineArn") or "")
@@ -101,14 +100,6 @@ def _check(request: Mapping[str, Any], region: str) -> None:
         ) from None
 
 
-def _in_json_path(definition: object) -> str | None:
-    try:
-        parsed: object = json.loads(str(definition))
-    except ValueError:
-        return None
-    return in_json_path(cast("dict[str, Any]", parsed)) if isinstance(parsed, dict) else None
-
-
 _open: list["_Executions"] = []
 _DELETING = "DELETING"
 
@@ -119,6 +110,7 @@ class _Executions:
     def __init__(self, cloud: Runtime) -> None:
         self._cloud = cloud
         self.map_runs = MapRuns()
+        self.closed = False
         self._clock = Clock()
         self._integrations = Integrations(self.start)
         self._running: dict[str, Execution] = {}
@@ -127,6 +119,7 @@ class _Executions:
 
     def close(self) -> None:
         """Wake every execution that waits; no event is sent any more."""
+        self.closed = True
         for execution in list(self._running.values()):
             execution.cancelled.cancel()
         self._clock.close()
@@ -227,6 +220,9 @@ class _Executions:
         record = internals.executions().get(arn)
         if record is None:
             raise Refused("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
+        token = request.members.get("clientToken")
+        if token is not None and record.get("redriveToken") == token:
+            return {"redriveDate": epoch_millis(record["redriveDate"]) / 1000}
         redrive.check(record)
         if (ending := self._running.get(arn)) is not None:
             # Its thread is still at the end that its record has already.
@@ -235,6 +231,7 @@ class _Executions:
             redrive.check(record)
             execution = self._redrivable.pop(arn)
             self._add(execution)
+        record["redriveToken"] = token
         self._again(execution)
         return {"redriveDate": epoch_millis(record["redriveDate"]) / 1000}
 
@@ -320,8 +317,9 @@ class _Executions:
                     "Input": data,
                     "Name": record["name"],
                     "RoleArn": machine["roleArn"],
-                    "StartTime": now(),
+                    "StartTime": record["startDate"],
                     "RedriveCount": record.get("redriveCount", 0),
+                    **({"RedriveTime": record["redriveDate"]} if "redriveDate" in record else {}),
                 },
                 "StateMachine": {"Id": machine_arn, "Name": machine_arn.rpartition(":")[2]},
             }
@@ -350,6 +348,8 @@ class _Executions:
                     self._redrivable[record["executionArn"]] = execution
                 self._running.pop(record["executionArn"], None)
             execution.walked.set()
+            # It is not yet where its machine was deleted meanwhile.
+            execution.ended.cancel()
             self._finish_deletion(machine["stateMachineArn"])
 
 

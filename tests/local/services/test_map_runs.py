@@ -4,14 +4,19 @@ https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.model import OperationModel
+from botocore.validate import ParamValidator
 
 from local.cloud import Cloud
 from local.shapes import Json
 from tests.local.machines import STATES, Machines, make_role
-from tests.local.probe import REGION
+from tests.local.probe import REGION, eventually
 
 BUCKET = "datasets"
 PASS = {"Pass": {"Type": "Pass", "End": True}}
@@ -23,7 +28,15 @@ def machines(cloud: Cloud) -> Machines:
     cloud.client("s3").create_bucket(
         Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
     )
+    cloud.client("stepfunctions").meta.events.register("after-call.sfn", as_modelled)
     return Machines(cloud)
+
+
+def as_modelled(http_response: AWSResponse, model: OperationModel, **_: object) -> None:
+    """Hold what the cloud answers to botocore's model of it."""
+    if http_response.status_code == 200 and model.output_shape is not None:
+        report = ParamValidator().validate(json.loads(http_response.content), model.output_shape)
+        assert report.generate_report() == "", model.name
 
 
 def each(states: dict[str, Any], **fields: Json) -> dict[str, Any]:
@@ -141,3 +154,232 @@ def test_a_map_run_lists_objects_of_a_bucket_and_selects_of_each(machines: Machi
         }
         for index, key in enumerate(("in/a", "in/b"))
     ]
+
+
+@dataclass
+class Waiting:
+    """A state that sends its input to a queue and waits until the test says how it ended."""
+
+    machines: Machines
+
+    def __post_init__(self) -> None:
+        sqs = self.machines.cloud.client("sqs")
+        self.queue = sqs.create_queue(QueueName="waiting")["QueueUrl"]
+
+    @property
+    def states(self) -> dict[str, Any]:
+        body = {"item": "{% $states.input %}", "token": "{% $states.context.Task.Token %}"}
+        return {
+            "Ask": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+                "Arguments": {"QueueUrl": self.queue, "MessageBody": body},
+                "End": True,
+            }
+        }
+
+    def asked(self) -> tuple[Json, str]:
+        """An item whose child waits now, and its token."""
+        sqs = self.machines.cloud.client("sqs")
+
+        def look() -> dict[str, Any] | None:
+            found = sqs.receive_message(QueueUrl=self.queue).get("Messages", [])
+            return json.loads(found[0]["Body"]) if found else None
+
+        message = eventually(look)
+        return message["item"], message["token"]
+
+    def succeed(self) -> Json:
+        """Let the next child that waits succeed with its item doubled; the item."""
+        item, token = self.asked()
+        states = self.machines.cloud.client("stepfunctions")
+        states.send_task_success(taskToken=token, output=json.dumps(item * 2))
+        return item
+
+    def fail(self) -> Json:
+        """Let the next child that waits fail; its item."""
+        item, token = self.asked()
+        states = self.machines.cloud.client("stepfunctions")
+        states.send_task_failure(taskToken=token, error="Bad", cause=str(item))
+        return item
+
+
+def counts(run: dict[str, Any], name: str = "executionCounts") -> dict[str, int]:
+    """The counts of a map run that are not nought."""
+    return {key: value for key, value in run[name].items() if value and key != "resultsWritten"}
+
+
+def until(machines: Machines, execution: str, **wanted: int) -> None:
+    """Wait for the map run of an execution to have these counts."""
+    eventually(lambda: counts(map_run(machines, execution)) == wanted or None)
+
+
+def test_a_map_run_s_limits_are_changed_while_it_runs(machines: Machines) -> None:
+    states, waiting = machines.cloud.client("stepfunctions"), Waiting(machines)
+    machine = machines.create("m", each(waiting.states, MaxConcurrency=1))
+    execution = machines.start(machine, [1, 2, 3, 4])
+    arn = eventually(lambda: states.list_map_runs(executionArn=execution)["mapRuns"] or None)[0][
+        "mapRunArn"
+    ]
+    until(machines, execution, running=1, pending=3, total=4)
+    states.update_map_run(mapRunArn=arn, maxConcurrency=3, toleratedFailureCount=1)
+    until(machines, execution, running=3, pending=1, total=4)
+    failed = waiting.fail()
+    until(machines, execution, running=3, failed=1, total=4)
+    assert sorted([waiting.succeed() for _ in range(3)] + [failed]) == [1, 2, 3, 4]
+    ended = machines.ended(execution)
+    output = json.loads(ended["output"])
+    assert [one for one in output if isinstance(one, int)] == [
+        item * 2 for item in (1, 2, 3, 4) if item != failed
+    ]
+    refused = output[failed - 1]
+    assert (refused["Status"], refused["Error"], refused["Input"]) == ("FAILED", "Bad", str(failed))
+    run = states.describe_map_run(mapRunArn=arn)
+    assert (run["status"], run["maxConcurrency"], run["toleratedFailureCount"]) == (
+        "SUCCEEDED",
+        3,
+        1,
+    )
+    with pytest.raises(states.exceptions.ValidationException, match="completed"):
+        states.update_map_run(mapRunArn=arn, maxConcurrency=1)
+
+
+def test_a_map_run_that_does_not_exist_or_is_told_nothing_is_refused(machines: Machines) -> None:
+    states = machines.cloud.client("stepfunctions")
+    arn = f"{STATES}:mapRun:m/each:none"
+    for call in (
+        lambda: states.describe_map_run(mapRunArn=arn),
+        lambda: states.update_map_run(mapRunArn=arn, maxConcurrency=1),
+        lambda: states.list_executions(mapRunArn=arn),
+    ):
+        with pytest.raises(states.exceptions.ResourceNotFound):
+            call()
+    machine = machines.create("m", each({"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}))
+    execution = machines.start(machine, [1])
+    eventually(lambda: states.list_map_runs(executionArn=execution)["mapRuns"] or None)
+    run = map_run(machines, execution)["mapRunArn"]
+    for wrong in ({}, {"toleratedFailurePercentage": 101}):
+        with pytest.raises(states.exceptions.ValidationException):
+            states.update_map_run(mapRunArn=run, **wrong)
+
+
+def test_stopping_stops_the_children_and_a_redrive_goes_on_with_them_and_the_rest(
+    machines: Machines,
+) -> None:
+    states, waiting = machines.cloud.client("stepfunctions"), Waiting(machines)
+    machine = machines.create("m", each(waiting.states, MaxConcurrency=2))
+    execution = machines.start(machine, [1, 2, 3, 4])
+    done = waiting.succeed()
+    until(machines, execution, succeeded=1, running=2, pending=1, total=4)
+    stopped = {waiting.asked()[0] for _ in range(2)}
+    before = {child["executionArn"] for child in children(machines, execution)}
+    states.stop_execution(executionArn=execution)
+    eventually(lambda: map_run(machines, execution)["status"] == "ABORTED" or None)
+    until(machines, execution, succeeded=1, aborted=2, pending=1, total=4)
+    [aborted, _] = [one for one in children(machines, execution) if one["status"] == "ABORTED"]
+    described = states.describe_execution(executionArn=aborted["executionArn"])
+    assert described["redriveStatus"] == "REDRIVABLE_BY_MAP_RUN"
+    with pytest.raises(states.exceptions.ExecutionNotRedrivable):
+        states.redrive_execution(executionArn=aborted["executionArn"])
+
+    first = states.redrive_execution(executionArn=execution, clientToken="once")
+    assert states.redrive_execution(executionArn=execution, clientToken="once") == first | {
+        "ResponseMetadata": ANY
+    }
+    until(machines, execution, succeeded=1, running=2, pendingRedrive=1, total=4)
+    filtered = {"mapRunArn": map_run(machines, execution)["mapRunArn"]}
+    found = states.list_executions(**filtered, statusFilter="PENDING_REDRIVE")["executions"]
+    assert [one["executionArn"] in before for one in found] == [True]
+    assert {waiting.succeed() for _ in range(3)} == {1, 2, 3, 4} - {done} >= stopped
+    ended = machines.ended(execution)
+    assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", [2, 4, 6, 8])
+    assert ended["redriveCount"] == 1
+    run = map_run(machines, execution)
+    assert (run["status"], run["redriveCount"]) == ("SUCCEEDED", 1)
+    found = children(machines, execution)
+    assert len({child["executionArn"] for child in found} - before) == 1
+    assert sorted(child["redriveCount"] for child in found) == [0, 0, 1, 1]
+    listed = states.list_executions(**filtered, redriveFilter="REDRIVEN")
+    assert {one["executionArn"] for one in listed["executions"]} < before
+    events = machines.history(execution)
+    [redriven] = [one for one in events if one["type"] == "MapRunRedriven"]
+    assert redriven["mapRunRedrivenEventDetails"] == {
+        "mapRunArn": run["mapRunArn"],
+        "redriveCount": 1,
+    }
+
+
+def test_more_failures_than_tolerated_fail_the_run_and_a_redrive_runs_just_those(
+    machines: Machines,
+) -> None:
+    states, waiting = machines.cloud.client("stepfunctions"), Waiting(machines)
+    writer = {
+        "Resource": "arn:aws:states:::s3:putObject",
+        "Arguments": {"Bucket": BUCKET, "Prefix": "out/"},
+    }
+    machine = machines.create(
+        "m",
+        each(
+            waiting.states,
+            Items="{% [1..4] %}",
+            MaxConcurrency=1,
+            ToleratedFailurePercentage="{% 49 %}",
+            ResultWriter=writer,
+        ),
+    )
+    execution = machines.start(machine)
+    assert [waiting.fail(), waiting.succeed(), waiting.fail()] == [1, 2, 3]
+    ended = machines.ended(execution)
+    assert (ended["status"], ended["error"], ended["cause"]) == (
+        "FAILED",
+        "States.ExceedToleratedFailureThreshold",
+        "The specified tolerated failure threshold was exceeded",
+    )
+    run = map_run(machines, execution)
+    assert counts(run) == {"failed": 2, "succeeded": 1, "pending": 1, "total": 4}
+    folder = f"out/{run['mapRunArn'].rpartition(':')[2]}"
+    written = {kind: document(machines, f"{folder}/{kind}_0.json") for kind in KINDS}
+    assert [one["Input"] for one in written["FAILED"]] == ["1", "3"]
+    assert written["PENDING"] == [
+        {"Input": "4", "InputDetails": {"Included": True}, "Status": "PENDING"}
+    ]
+    [succeeded] = written["SUCCEEDED"]
+    dates = {succeeded.pop("StartDate"), succeeded.pop("StopDate")}
+    assert all(date.endswith("Z") for date in dates)
+    name = succeeded["Name"]
+    assert succeeded == {
+        "ExecutionArn": f"{STATES}:execution:m/each:{name}",
+        "Input": "2",
+        "InputDetails": {"Included": True},
+        "Name": name,
+        "Output": "4",
+        "OutputDetails": {"Included": True},
+        "RedriveCount": 0,
+        "RedriveStatus": "NOT_REDRIVABLE",
+        "RedriveStatusReason": "Execution is SUCCEEDED and cannot be redriven",
+        "StateMachineArn": f"{STATES}:stateMachine:m/each",
+        "Status": "SUCCEEDED",
+    }
+    manifest = document(machines, f"{folder}/manifest.json")
+    assert [len(manifest["ResultFiles"][kind]) for kind in KINDS] == [1, 1, 1]
+
+    states.redrive_execution(executionArn=execution)
+    assert [waiting.succeed() for _ in range(3)] == [4, 1, 3]
+    ended = machines.ended(execution)
+    key = f"{folder}/manifest.json"
+    assert json.loads(ended["output"]) == {
+        "MapRunArn": run["mapRunArn"],
+        "ResultWriterDetails": {"Bucket": BUCKET, "Key": key},
+    }
+    files = document(machines, key)["ResultFiles"]
+    assert [len(files[kind]) for kind in KINDS] == [0, 0, 1]
+    assert len(document(machines, files["SUCCEEDED"][0]["Key"])) == 4
+
+
+KINDS = ("FAILED", "PENDING", "SUCCEEDED")
+
+
+def document(machines: Machines, key: str) -> Json:
+    """A JSON document in the bucket."""
+    found = machines.cloud.client("s3").get_object(Bucket=BUCKET, Key=key)
+    return json.loads(found["Body"].read())
