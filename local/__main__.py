@@ -12,11 +12,13 @@ _KEPT = {
     *("LANG", "LANGUAGE", "TZ", "LOG_LEVEL", "SYSTEMROOT"),
 }
 _KEPT_PREFIXES = ("LC_", "PYTHON", "COVERAGE_")
-# What pip reads when it installs what an image requires: handed over where a task cannot read it.
-_OF_PIP = {
+# What pip reads when it installs what an image requires, and a container engine's command line:
+# handed over where a task cannot read it.
+_HANDED = {
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"),
-    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "REGISTRY_AUTH_FILE"),
 }
+_HANDED_PREFIXES = ("PIP_", "DOCKER_", "BUILDX_", "BUILDAH_", "CONTAINER_", "CONTAINERS_")
 _DONE = "_FARGATE_BATCH_ENVIRONMENT"
 
 
@@ -38,7 +40,7 @@ def _begin_with_little() -> None:
         os.set_inheritable(reading, True)  # noqa: FBT003 - the parameter has no name
         with os.fdopen(writing, "wb") as pipe:
             for name, value in os.environ.items():
-                if name.upper() in _OF_PIP or name.startswith("PIP_"):
+                if name.upper() in _HANDED or name.startswith(_HANDED_PREFIXES):
                     pipe.write(os.fsencode(f"{name}={value}\0"))
         command = [sys.executable, *sys.orig_argv[1:]]
         os.execve(sys.executable, command, {**kept, _DONE: str(reading)})  # noqa: S606 - the same

@@ -1,12 +1,15 @@
 """Waits for the cloud that started it to end, then ends its processes and removes its folder.
 
-Standard input tells the process groups: `+GROUP` began, `-GROUP` ended. Its end is the cloud's.
+Standard input tells the process groups, `+GROUP` began, `-GROUP` ended, and what else is to be run
+then: `!["docker", …]`, or `?["docker", …]` that it is not, any more. Its end is the cloud's.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,12 +22,16 @@ def remove(folder: str) -> None:
 
 def main(folder: str) -> None:
     """Read to the end, then clean up."""
-    groups: set[int] = set()
+    groups: set[bytes] = set()
+    commands: set[bytes] = set()
     for line in sys.stdin.buffer:
-        (groups.add if line[:1] == b"+" else groups.discard)(int(line[1:]))
+        kept = groups if line[:1] in b"+-" else commands
+        (kept.add if line[:1] in b"+!" else kept.discard)(line[1:])
     for group in groups:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
+            os.killpg(int(group), signal.SIGKILL)
+    for process in [subprocess.Popen(json.loads(command)) for command in commands]:
+        process.wait()
     remove(folder)
 
 

@@ -6,6 +6,7 @@ ended. What it leaves behind is removed by `cleaner`, or when the next one start
 
 import contextlib
 import fcntl
+import json
 import os
 import secrets
 import shutil
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from local import cleaner
@@ -76,6 +78,14 @@ class Instance:
     def ended(self, group: int) -> None:
         """The group is gone, and its number may be another's from now on."""
         self._tell(f"-{group}\n")
+
+    def leave(self, command: Sequence[str]) -> None:
+        """A command for the end of this process, even if that is killed."""
+        self._tell(f"!{json.dumps(command)}\n")
+
+    def done(self, command: Sequence[str]) -> None:
+        """The command need not be run any more."""
+        self._tell(f"?{json.dumps(command)}\n")
 
     def _tell(self, line: str) -> None:
         with self._writing, contextlib.suppress(OSError, ValueError):

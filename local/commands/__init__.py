@@ -132,6 +132,11 @@ def _parser() -> argparse.ArgumentParser:
             metavar="NAME",
             help="answer to this name and its subdomains too, not only to localhost and 127.0.0.1",
         )
+        creating.add_argument(
+            "--docker",
+            action="store_true",
+            help="run what no process can stand for in containers, by docker or podman",
+        )
         # A folder other than the project this package is in: for tests of other programs.
         creating.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
 

@@ -26,7 +26,14 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
         )
     on = screen()
     on.line(f"Creating the {options.stack} stack on this machine ...")
-    running = create(options.root, options.stack, 0, lifetime, host_names=options.host_names)
+    running = create(
+        options.root,
+        options.stack,
+        0,
+        lifetime,
+        host_names=options.host_names,
+        docker=options.docker,
+    )
     show(on, running, options.stack)
     loaded = project.load(options.root.resolve(), options.stack)
     tour = Tour(

@@ -25,6 +25,8 @@ from local.engine.project import Project, ProjectError, load
 from local.engine.served import ServedDeployment
 from local.engine.state import EvaluationError
 from local.faults import FAULTS, FaultError, Faults, parse
+from local.services.ecs import docker as engine
+from local.services.ecs.docker import EngineError
 from local.services.ecs.images import Images
 from operate import stack as stack_of
 from operate.errors import OperateError
@@ -60,7 +62,13 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
     except FaultError as error:
         raise CommandError(f"--fault: {error}") from None
     running = create(
-        options.root, options.stack, options.port, lifetime, faults, options.host_names
+        options.root,
+        options.stack,
+        options.port,
+        lifetime,
+        faults,
+        options.host_names,
+        docker=options.docker,
     )
     if options.json:
         sys.stdout.write(f"{json.dumps(running.contract, ensure_ascii=False)}\n")
@@ -92,8 +100,12 @@ def create(
     lifetime: Lifetime,
     faults: Faults | None = None,
     host_names: Sequence[str] = (),
+    *,
+    docker: bool = False,
 ) -> Running:
     """Open a cloud on `port` and make the stack's resources in it.
+
+    `docker` has what no process can stand for run by this machine's container engine.
 
     Raises:
         CommandError: a file, the port or the program is at fault; says what to do.
@@ -102,7 +114,7 @@ def create(
     try:
         project = load(root.resolve(), stack)
         own = developer.load(project.root)
-        images = Images(own.commands, project.root)
+        images = Images(own.commands, project.root, engine.find() if docker else None)
         account = stand_ins.account(project) or ACCOUNT
         cloud = Cloud(
             port,
@@ -118,7 +130,7 @@ def create(
         with contextlib.redirect_stdout(sys.stderr):
             served = ServedDeployment(project, cloud, cloud.images.add)
             evaluation = served.create()
-    except (ProjectError, CloudError) as error:
+    except (ProjectError, CloudError, EngineError) as error:
         raise CommandError(str(error)) from error
     except EvaluationError as error:
         raise CommandError(str(error), status=1) from error
@@ -140,6 +152,21 @@ def show(on: Screen, running: Running, stack: str) -> None:
         on.line("Declared, but not honoured on this machine:")
         for line in running.evaluation.not_honoured:
             on.line(f"  - {line}")
+    for line in _containers(running):
+        on.line(line)
+
+
+def _containers(running: Running) -> list[str]:
+    """Which images run in containers, or that some could."""
+    images = running.cloud.images
+    if images.docker is None:
+        hint = "With --docker, images that no process can stand for run in containers."
+        return [hint] if images.lacking and engine.is_here() else []
+    if not images.lacking:
+        return []
+    names = (f"  - {name}" for name in sorted(images.lacking))
+    limit = images.docker.limit
+    return [f"Run in containers, by {images.docker}:", *names, *([limit] if limit else [])]
 
 
 def how_to_use(on: Screen, running: Running) -> None:

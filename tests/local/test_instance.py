@@ -6,12 +6,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from local.instance import Instance, InstanceError, read_token
 from local.services.ecs.build import with_command
-from local.services.ecs.processes import CannotStart, Process
+from local.services.ecs.processes import CannotStart, OnThisMachine, Process
 
 
 @pytest.fixture(autouse=True)
@@ -93,11 +94,15 @@ def test_a_disk_that_cannot_be_written_is_told_in_one_line(monkeypatch: pytest.M
         Instance(1)
 
 
-def test_groups_end_with_the_process_that_began_them(base: Path) -> None:
+def test_what_is_left_ends_with_the_process_that_began_it(base: Path, tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time\n"
         "from local.instance import Instance\n"
         "opened = Instance(1)\n"
+        f"done, left = (['touch', {str(tmp_path)!r} + name] for name in ('/done', '/left'))\n"
+        "opened.leave(done)\n"
+        "opened.leave(left)\n"
+        "opened.done(done)\n"
         "for kept in (True, False):\n"
         "    child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
         "    opened.began(child.pid)\n"
@@ -116,19 +121,14 @@ def test_groups_end_with_the_process_that_began_them(base: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.kill(no_more, 9)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["left"]
 
 
 def test_a_container_whose_folder_cannot_be_written_does_not_start(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     image = with_command((), tmp_path)
+    nobody = Mock()
     for where in (tmp_path / "file", tmp_path / "gone"):
         with pytest.raises(CannotStart, match="the folder of the container cannot be written"):
-            Process(image, ["true"], {}, where, _Nobody(), print, print)
-
-
-class _Nobody:
-    def began(self, group: int) -> None:
-        raise AssertionError(group)
-
-    def ended(self, group: int) -> None:
-        raise AssertionError(group)
+            Process(OnThisMachine(image, ["true"], {}, where), nobody, print, print)
+    assert nobody.mock_calls == []

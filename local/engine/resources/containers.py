@@ -77,7 +77,8 @@ def task_definition(context: Context, registration: Registration) -> Created:
         lacking = context.image_limits(
             container["image"], essential=container.get("essential", True)
         )
-        for limit in (*lacking, *_container_limits(container)):
+        in_engine = context.in_engine(container["image"])
+        for limit in (*lacking, *_container_limits(container, in_engine=in_engine)):
             context.not_honoured(limit, registration)
     answer = context.ecs.register_task_definition(
         family=inputs["family"],
@@ -143,17 +144,20 @@ def _task_definition_exists(context: Context, state: State) -> None:
         raise LookupError(arn)
 
 
-def _container_limits(container: Properties) -> list[str]:
-    """What a process of this machine does not have of what the container asks for."""
+def _container_limits(container: Properties, *, in_engine: bool) -> list[str]:
+    """What a container does not have here of what it asks for."""
     limits = {
+        "repositoryCredentials": "No registry is asked for an image",
         "user": "Containers run as the user of this command",
         "readonlyRootFilesystem": "A container may write to its copy of the image's files",
         "ulimits": "Limits on open files are this machine's",
         "linuxParameters": "No init process runs in a container",
-        "repositoryCredentials": "No registry is asked for an image",
         "cpu": "No sidecar is held to its share of cpu and memory",
         "memory": "No sidecar is held to its share of cpu and memory",
     }
+    if in_engine:
+        login = "Images are pulled with the container engine's own login"
+        limits = {"repositoryCredentials": login, "cpu": "No container is held to its share of cpu"}
     found = list(dict.fromkeys(line for key, line in limits.items() if container.get(key)))
     options: Properties = (container.get("logConfiguration") or {}).get("options") or {}
     if "awslogs-multiline-pattern" in options:
@@ -240,6 +244,7 @@ def image(context: Context, registration: Registration) -> Created:
     exports = [e.get("image") or e.get("registry") or {} for e in inputs.get("exports") or []]
     untagged = [name for e in exports if e.get("pushByDigest") for name in e.get("names") or []]
     tagged: list[str] = inputs.get("tags") or []
+    in_engine = False
     for name in tagged + untagged:
         url, _, tag = name.rpartition(":") if name in tagged else (name, "", "")
         registry, _, repository_name = url.partition("/")
@@ -250,8 +255,11 @@ def image(context: Context, registration: Registration) -> Created:
                 imageDigest=found,
                 **given(imageTag=tag or None),
             )
-        context.register_image(f"{url}@{found}", folder, *map(str, file))
-    context.not_honoured("The image is not built: its folder runs in this Python", registration)
+        reference = f"{url}@{found}"
+        context.register_image(reference, folder, *map(str, file))
+        in_engine = in_engine or context.in_engine(reference)
+    if not in_engine:
+        context.not_honoured("The image is not built: its folder runs in this Python", registration)
     references = [f"{name}@{found}" for name in tagged]
     return Created(found, {"digest": found, "ref": references[0] if references else ""})
 

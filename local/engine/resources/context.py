@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from local.engine.developer import COMMANDS_FILE
 from local.engine.state import Properties, Registration
 from local.services.ecs.build import ImageError
+from local.services.ecs.docker import EngineImage
 from local.services.ecs.images import Images, UnknownImage
 
 if TYPE_CHECKING:
@@ -168,7 +169,16 @@ class Context:
             return (f"The image {uri} is not on this machine: its tasks fail to start {unless}",)
         except ImageError as error:
             return (f"The image cannot be run, its tasks fail to start: {error}",)
+        if isinstance(image, EngineImage):
+            return ()
         return tuple(f"Of the Dockerfile, {note}" for note in image.notes)
+
+    def in_engine(self, uri: str) -> bool:
+        """Whether containers of the image are a container engine's, and no processes."""
+        try:
+            return isinstance(self._cloud.images.find(uri), EngineImage)
+        except ImageError:
+            return False
 
     def not_honoured(self, what: str, registration: Registration) -> None:
         """Note that a resource asks for something that this cloud only records, or leaves out."""

@@ -44,11 +44,11 @@ class Image:
     notes: tuple[str, ...] = ()
 
 
-def build(context: Path, root: Path, *, file: str = "Dockerfile") -> Image:
+def build(context: Path, root: Path, *, file: str = "Dockerfile", whole: bool = False) -> Image:
     """Carry out `file` of the folder `context`; the image's files go to the empty folder `root`.
 
     Raises `ImageError` where there is nothing to run, a file to copy is missing, or the Python
-    packages cannot be installed.
+    packages cannot be installed; where the image must be `whole`, also for what is left undone.
     """
     path = context / file
     try:
@@ -66,6 +66,8 @@ def build(context: Path, root: Path, *, file: str = "Dockerfile") -> Image:
         built[stage.name or str(number)] = built[str(number)] = last
     if last is None or not (last.entry_point or last.command):
         raise ImageError(f"{path} has neither ENTRYPOINT nor CMD: say what the container runs")
+    if whole and last.notes:
+        raise ImageError(f"{path}: {last.notes[0]}")
     try:
         programs = python_environment.programs(last.requirements)
     except python_environment.InstallError as error:

@@ -12,8 +12,9 @@ from typing import Any, cast
 
 from local.ministack import internals
 from local.services.ecs.build import Image, ImageError
+from local.services.ecs.docker import EngineImage, InEngine
 from local.services.ecs.images import Images, UnknownImage
-from local.services.ecs.processes import Line
+from local.services.ecs.processes import Container, Endings, Line, OnThisMachine
 from local.services.iam import iam
 
 _ECS_TASKS = "ecs-tasks.amazonaws.com"
@@ -49,12 +50,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Launch:
-    """A container ready to start: its image, command, environment, and where its lines go."""
+    """A container ready to start, and where its lines go."""
 
-    image: Image
-    command: list[str]
-    environment: dict[str, str]
-    mounts: dict[str, Path]
+    container: Container
     write: Callable[[list[Line]], None]
 
 
@@ -113,25 +111,40 @@ def volumes(
             point = (efs.get("authorizationConfig") or {}).get("accessPointId")
             path = folder / efs["fileSystemId"] / (point or "root")
             path.mkdir(parents=True, exist_ok=True)
+            # A container may run as any user; nobody else comes as far as this folder.
+            path.chmod(0o777)
             found[volume["name"]] = path
     return found
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the containers of one task have in common."""
+
+    credentials: Mapping[str, str]
+    volumes: Mapping[str, Path]
+    memory: str | None
+    scratch: Path
+    place: Place
+    endings: Endings
 
 
 def prepare(
     definition: Mapping[str, Any],
     override: Mapping[str, Any],
-    credentials: Mapping[str, str],
     images: Images,
-    mounted: Mapping[str, Path],
-    place: Place,
+    around: Surroundings,
 ) -> Launch:
     """Resolve everything one container definition names; raise `StartError` for what is not there.
 
     `override` is the task's override of this container. Call it in the task's scope.
     """
+    place = around.place
     hidden = _secrets(cast("Sequence[Mapping[str, str]]", definition.get("secrets") or []), place)
     try:
         image = images.find(definition["image"])
+        if isinstance(image, EngineImage):
+            images.fetch(image)
     except ImageError as error:
         raise (NotHere if isinstance(error, UnknownImage) else StartError)(
             "CannotPullContainerError: pull image manifest has been retried 1 time(s): "
@@ -143,10 +156,6 @@ def prepare(
         **_named_values(override.get("environment")),
     }
     environment = {
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "PYTHONUNBUFFERED": "1",
-        **image.environment,
         "AWS_REGION": place.region,
         "AWS_DEFAULT_REGION": place.region,
         "AWS_ENDPOINT_URL": place.endpoint,
@@ -155,31 +164,39 @@ def prepare(
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         # Credentials of one's own come before the task role's in every SDK.
-        **({} if "AWS_ACCESS_KEY_ID" in own else credentials),
+        **({} if "AWS_ACCESS_KEY_ID" in own else around.credentials),
         **own,
     }
+    command: list[str] = override.get("command") or definition.get("command") or []
+    mounts = {
+        point["containerPath"]: around.volumes[point["sourceVolume"]]
+        for point in cast("Sequence[Mapping[str, str]]", definition.get("mountPoints") or [])
+        if point["sourceVolume"] in around.volumes
+    }
+    if isinstance(image, EngineImage):
+        name = f"fargate-batch-{place.task_id[:12]}-{definition['name']}"
+        container = InEngine(
+            image, name, definition, command, environment, mounts, around.memory, around.endings
+        )
+        return Launch(container, _log(definition, place))
+    default = {"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONUNBUFFERED": "1", **image.environment}
+    environment = default | environment
     search = (str(image.programs), environment.get("PATH", "").strip(":"), _SEARCH_PATH)
     environment["PATH"] = own.get("PATH") or ":".join(filter(None, search))
-    command = _command(definition, override, image)
-    mounts = {
-        point["containerPath"]: mounted[point["sourceVolume"]]
-        for point in cast("Sequence[Mapping[str, str]]", definition.get("mountPoints") or [])
-        if point["sourceVolume"] in mounted
-    }
-    return Launch(image, command, environment, mounts, _log(definition, place))
+    whole = _command(definition.get("entryPoint"), command, image)
+    container = OnThisMachine(image, whole, environment, around.scratch, mounts)
+    return Launch(container, _log(definition, place))
 
 
 def _named_values(pairs: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
     return {pair["name"]: pair.get("value", "") for pair in pairs or []}
 
 
-def _command(definition: Mapping[str, Any], override: Mapping[str, Any], image: Image) -> list[str]:
+def _command(entry_point: list[str] | None, command: list[str], image: Image) -> list[str]:
     # An entry point of the task definition drops the image's command with its entry point.
     # https://docs.docker.com/reference/dockerfile/#understand-how-cmd-and-entrypoint-interact
-    entry_point = definition.get("entryPoint")
     default = image.command if not entry_point else ()
-    command = override.get("command") or definition.get("command") or default
-    whole = [*(entry_point or image.entry_point), *command]
+    whole = [*(entry_point or image.entry_point), *(command or default)]
     if not whole:
         raise StartError("CannotStartContainerError: no command specified")
     return whole

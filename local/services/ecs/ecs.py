@@ -99,6 +99,7 @@ class _Supervisor:
     def __init__(self, cloud: Runtime) -> None:
         self._cloud = cloud
         self._scratch = cloud.instance.scratch("tasks")
+        self._volumes = cloud.instance.scratch("volumes")
         self._lock = threading.Lock()
         self._tasks: dict[str, _Task] = {}
         self._tokens: dict[tuple[str, str], tuple[str, list[str]]] = {}
@@ -257,11 +258,15 @@ class _Supervisor:
             if placement.task_role
             else {}
         )
-        mounted = containers.volumes(
-            placement.task_definition,
-            placement.task_role,
-            self._cloud.instance.folder / "volumes",
+        around = containers.Surroundings(
+            credentials,
+            containers.volumes(
+                placement.task_definition, placement.task_role, self._volumes, task.place
+            ),
+            task.record["memory"],
+            self._scratch,
             task.place,
+            self._cloud.instance,
         )
         launches: dict[str, Launch] = {}
         for definition in task.definitions:
@@ -269,7 +274,7 @@ class _Supervisor:
             override = placement.container_overrides.get(name, {})
             try:
                 launches[name] = containers.prepare(
-                    definition, override, credentials, self._cloud.images, mounted, task.place
+                    definition, override, self._cloud.images, around
                 )
             except containers.NotHere as error:
                 if definition.get("essential", True):
@@ -332,33 +337,29 @@ class _Supervisor:
                 container = task.container(name)
                 container["lastStatus"] = "STOPPED"
                 container["exitCode"] = process.exit_code
+                container["reason"] = launch.container.reason or container["reason"]
                 task.exited.add(name)
                 task.changed.notify_all()
 
-        # Neither close nor StopTask may come between the check and the process.
         with self._lock, task.changed:
             if self._closing or task.stop_code is not None:
                 return
-            try:
-                process = Process(
-                    launch.image,
-                    launch.command,
-                    launch.environment,
-                    self._scratch,
-                    self._cloud.instance,
-                    launch.write,
-                    exited,
-                    mounts=launch.mounts,
-                )
-            except CannotStart as error:
-                reason = (
-                    "CannotStartContainerError: ResourceInitializationError: failed to create new "
-                    "container runtime task: failed to create shim task: OCI runtime create "
-                    f"failed: runc create failed: unable to start container process: {error}"
-                )
-                task.container(name)["reason"] = reason
-                raise StartError("Task failed to start") from None
+        try:
+            process = Process(launch.container, self._cloud.instance, launch.write, exited)
+        except CannotStart as error:
+            reason = (
+                "CannotStartContainerError: ResourceInitializationError: failed to create new "
+                "container runtime task: failed to create shim task: OCI runtime create "
+                f"failed: runc create failed: unable to start container process: {error}"
+            )
+            task.container(name)["reason"] = reason
+            raise StartError("Task failed to start") from None
+        # A StopTask that came meanwhile finds it here; a close that did has not seen it.
+        with self._lock, task.changed:
             task.processes[name] = process
+            closing = self._closing
+        if closing:
+            process.kill()
 
     def _inject_faults(self, task: _Task) -> None:
         """Kill or interrupt a task that has just started, where a fault occurs."""

@@ -8,6 +8,7 @@ from threading import Lock
 
 from local.services.ecs import build_context
 from local.services.ecs.build import Image, ImageError, build, with_command
+from local.services.ecs.docker import Docker, EngineImage
 
 
 class UnknownImage(ImageError):  # noqa: N818 - says what happened
@@ -27,17 +28,24 @@ class Images:
         commands: commands of this machine that stand for images, by the image's URI, or its
             repository's with any tag.
         folder: where those commands run.
+        docker: the container engine that has every image for which a process cannot stand.
     """
 
     def __init__(
-        self, commands: dict[str, tuple[str, ...]] | None = None, folder: Path | None = None
+        self,
+        commands: dict[str, tuple[str, ...]] | None = None,
+        folder: Path | None = None,
+        docker: Docker | None = None,
     ) -> None:
+        self.docker = docker
+        self.lacking: set[str] = set()
+        """The images, by name, for which a process cannot stand: an engine has them, or nobody."""
         self._commands = {
             uri: with_command(command, folder or Path.cwd())
             for uri, command in (commands or {}).items()
         }
         self._contexts: dict[str, _Context] = {}
-        self._built: dict[_Context, tuple[object, Image]] = {}
+        self._built: dict[_Context, tuple[object, Image | EngineImage]] = {}
         self._lock = Lock()
         self._numbers = count()
         self._builds: Path | None = None
@@ -56,7 +64,7 @@ class Images:
         with self._lock:
             self._contexts[uri] = _Context(context.resolve(), dockerfile)
 
-    def find(self, uri: str) -> Image:
+    def find(self, uri: str) -> Image | EngineImage:
         """The image of `uri`, built again when a file of its context has changed.
 
         Raises `UnknownImage` for a URI that nothing stands for and `ImageError` for what cannot be
@@ -68,16 +76,37 @@ class Images:
         with self._lock:
             context = self._contexts.get(uri)
             if context is None:
-                raise UnknownImage(f"{uri}: not found")
+                self.lacking.add(uri)
+                if self.docker is None:
+                    raise UnknownImage(f"{uri}: not found")
+                return EngineImage(self.docker, uri)
             state = _state(context)
             known = self._built.get(context)
             if known is None or known[0] != state:
-                if self._builds is None:
-                    raise ImageError(f"{uri}: there is no folder to build it in")
-                root = self._builds / str(next(self._numbers))
-                known = (state, build(context.folder, root, file=context.dockerfile))
-                self._built[context] = known
+                known = self._built[context] = (state, self._build(uri, context))
             return known[1]
+
+    def _build(self, uri: str, context: _Context) -> Image | EngineImage:
+        if self._builds is None:
+            raise ImageError(f"{uri}: there is no folder to build it in")
+        root = self._builds / str(next(self._numbers))
+        docker, name = self.docker, f"{context.folder.name}/{Path(context.dockerfile).name}"
+        try:
+            found = build(context.folder, root, file=context.dockerfile, whole=docker is not None)
+        except ImageError:
+            self.lacking.add(name)
+            if docker is None:
+                raise
+            return EngineImage(docker, docker.build(context.folder, context.dockerfile))
+        (self.lacking.add if found.notes else self.lacking.discard)(name)
+        return found
+
+    def fetch(self, image: EngineImage) -> None:
+        """Have the engine pull an image that it does not have; raises `UnknownImage`."""
+        try:
+            image.docker.fetch(image.reference)
+        except ImageError as error:
+            raise UnknownImage(str(error)) from None
 
 
 def _repository(uri: str) -> str:

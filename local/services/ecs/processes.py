@@ -1,4 +1,7 @@
-"""One container as a process: a command and its environment in, lines and an exit code out."""
+"""One container while it runs: its program in, lines and an exit code out.
+
+A container is a process of this machine, or one of a container engine's (`engine`).
+"""
 
 import os
 import re
@@ -35,62 +38,88 @@ class Line(NamedTuple):
     message: str
 
 
-class Groups(Protocol):
-    """Who ends process groups that outlive this process: `local.instance.Instance`."""
+class Endings(Protocol):
+    """Who ends what outlives this process: `local.instance.Instance`."""
 
     def began(self, group: int) -> None:
-        """There is a group of this number."""
+        """There is a process group of this number."""
         ...
 
     def ended(self, group: int) -> None:
         """There is none any more."""
         ...
 
+    def leave(self, command: Sequence[str]) -> None:
+        """Run this command at the end, however that comes."""
+        ...
+
+    def done(self, command: Sequence[str]) -> None:
+        """Do not, any more."""
+        ...
+
+
+class Container(Protocol):
+    """What a container's program runs in, from before its start to after its end."""
+
+    reason: str | None
+    """Why it ended, where that is more than its exit code, once it is closed."""
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """The program, whose output is that of the process; raises `CannotStart`."""
+        ...
+
+    def check(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Another program beside it, without its output; raises `CannotStart`."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask the program to end."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once, with everything it started."""
+        ...
+
+    def close(self, status: int) -> int:
+        """Leave nothing behind; the exit code, given the process's."""
+        ...
+
 
 class Process:
-    """A container's process, in a session of its own, with a copy of its image's files.
+    """A container that runs.
 
-    `mounts` are folders of this machine by their path in the container.
-    `groups` is told of its process group. `write` receives the lines of standard output and error,
-    in order, from one thread; `exited` is called once, after the last line.
+    `endings` is told of its process groups. `write` receives the lines of standard output and
+    error, in order, from one thread; `exited` is called once, after the last line.
     """
 
     def __init__(
         self,
-        image: Image,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        scratch: Path,
-        groups: Groups,
+        container: Container,
+        endings: Endings,
         write: Callable[[list[Line]], None],
         exited: Callable[["Process"], None],
-        *,
-        mounts: Mapping[str, Path] | None = None,
     ) -> None:
         self.exit_code: int | None = None
-        self._groups = groups
+        self._container = container
+        self._endings = endings
         self._write = write
         self._exited = exited
-        self._directory = _make_directory(scratch)
-        try:
-            self._container = _Container(image, environment, mounts or {}, self._directory)
-            self._process = self._container.start(command, subprocess.PIPE)
-        except BaseException:
-            shutil.rmtree(self._directory, ignore_errors=True)
-            raise
-        groups.began(self._process.pid)
+        self._process = container.start()
+        endings.began(self._process.pid)
         self._reader = threading.Thread(target=self._read, name="container-log", daemon=True)
         self._waiter = threading.Thread(target=self._wait, name="container", daemon=True)
         self._reader.start()
         self._waiter.start()
 
     def terminate(self) -> None:
-        """Send SIGTERM to the program alone, as a container runtime does to process 1."""
-        self._signal(signal.SIGTERM)
+        """Ask the program to end, with SIGTERM."""
+        if self._process.returncode is None:
+            self._container.terminate()
 
     def kill(self) -> None:
         """Send SIGKILL to the program and everything it started."""
-        self._signal(signal.SIGKILL, group=True)
+        if self._process.returncode is None:
+            self._container.kill()
 
     def join(self, timeout: float) -> bool:
         """Wait for the end of the process and of its log; whether it came."""
@@ -100,10 +129,10 @@ class Process:
     def check(self, command: Sequence[str], seconds: float) -> bool:
         """Whether another program of the container ends with 0 within that time."""
         try:
-            checking = self._container.start(command, subprocess.DEVNULL)
+            checking = self._container.check(command)
         except CannotStart:
             return False
-        self._groups.began(checking.pid)
+        self._endings.began(checking.pid)
         try:
             return checking.wait(seconds) == 0
         except subprocess.TimeoutExpired:
@@ -111,23 +140,17 @@ class Process:
             checking.wait()
             return False
         finally:
-            self._groups.ended(checking.pid)
-
-    def _signal(self, number: signal.Signals, *, group: bool = False) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            if self._process.returncode is None:
-                (os.killpg if group else os.kill)(self._process.pid, number)
+            self._endings.ended(checking.pid)
 
     def _wait(self) -> None:
         # The process is not reaped before its group is killed, so that its id is not another's.
-        if hasattr(os, "waitid"):
+        if hasattr(os, "waitid") and self._process.returncode is None:
             os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-            self.kill()
-        self._groups.ended(self._process.pid)
+            _signal(os.killpg, self._process, signal.SIGKILL)
+        self._endings.ended(self._process.pid)
         status = self._process.wait()
         self._reader.join(DRAIN_SECONDS)
-        shutil.rmtree(self._directory, ignore_errors=True)
-        self.exit_code = 128 - status if status < 0 else status
+        self.exit_code = self._container.close(status)
         self._exited(self)
 
     def _read(self) -> None:
@@ -200,22 +223,66 @@ def _make_directory(scratch: Path) -> Path:
     return directory
 
 
-class _Container:
-    """A container's folder: where its programs start, and how they find the image's files."""
+def _signal(
+    send: Callable[[int, int], None], process: subprocess.Popen[bytes], number: signal.Signals
+) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        send(process.pid, number)
+
+
+class OnThisMachine:
+    """A container as a process in a session of its own, with a copy of its image's files.
+
+    `mounts` are folders of this machine by their path in the container.
+    """
 
     def __init__(
         self,
         image: Image,
+        command: Sequence[str],
         environment: Mapping[str, str],
-        mounts: Mapping[str, Path],
-        directory: Path,
+        scratch: Path,
+        mounts: Mapping[str, Path] | None = None,
     ) -> None:
+        self.reason: str | None = None
         self._image = image
-        self._folder, self._placed = _files(image, mounts, directory)
-        home = {"HOME": str(directory), "TMPDIR": str(directory)}
-        self._variables = home | {name: self._placed(it) for name, it in environment.items()}
+        self._command = command
+        self._environment = environment
+        self._scratch = scratch
+        self._mounts = mounts or {}
 
-    def start(self, command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
+        """The program, in a folder of its own."""
+        self._directory = _make_directory(self._scratch)
+        try:
+            self._folder, self._placed = _files(self._image, self._mounts, self._directory)
+            home = {"HOME": str(self._directory), "TMPDIR": str(self._directory)}
+            own = {name: self._placed(value) for name, value in self._environment.items()}
+            self._variables = home | own
+            self._process = self._start(self._command, subprocess.PIPE)
+        except BaseException:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise
+        return self._process
+
+    def check(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Another program in the same folder."""
+        return self._start(command, subprocess.DEVNULL)
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the program alone, as a container runtime does to process 1."""
+        _signal(os.kill, self._process, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL to its process group."""
+        _signal(os.killpg, self._process, signal.SIGKILL)
+
+    def close(self, status: int) -> int:
+        """Remove the folder."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+        return 128 - status if status < 0 else status
+
+    def _start(self, command: Sequence[str], output: int) -> subprocess.Popen[bytes]:
         """A program in a session of its own; raises `CannotStart`."""
         program, *arguments = map(self._placed, command)
         named = Path(program).name

@@ -417,6 +417,17 @@ def test_without_ministack_it_says_how_to_install_it(tmp_path: Path) -> None:
     assert re.fullmatch(r"MiniStack is not installed: run `make demo`.*\n", done.stderr)
 
 
+def test_docker_without_an_engine_is_one_line(
+    sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert run("up", "--root", str(sample), "--port", "0", "--docker") == (
+        2,
+        "",
+        "There is neither docker nor podman in the PATH: install one, or leave --docker out.\n",
+    )
+
+
 def test_no_command_shows_the_usage() -> None:
     status, out, err = run()
     assert (status, out) == (2, "")
@@ -479,7 +490,7 @@ def test_what_pip_reads_is_handed_over_apart_from_the_environment(tmp_path: Path
     (tmp_path / "local" / "commands" / "__init__.py").write_text(
         "import os\n"
         "def main(arguments):\n"
-        "    names = ('PIP_INDEX_URL', 'https_proxy', 'AWS_PROFILE', 'SECRET')\n"
+        "    names = ('PIP_INDEX_URL', 'https_proxy', 'DOCKER_HOST', 'AWS_PROFILE', 'SECRET')\n"
         "    print(*(os.environ.get(name) for name in names), *arguments)\n"
         "    print(b'packages.example' in open('/proc/self/environ', 'rb').read())\n"
         "    return 0\n"
@@ -487,12 +498,20 @@ def test_what_pip_reads_is_handed_over_apart_from_the_environment(tmp_path: Path
     ran = subprocess.run(
         [sys.executable, "-m", "local", "a b"],
         cwd=tmp_path,
-        env={**environment(), "https_proxy": "http://proxy.example", "SECRET": "1"},
+        env={
+            **environment(),
+            "https_proxy": "http://proxy.example",
+            "DOCKER_HOST": "tcp://engine",
+            "SECRET": "1",
+        },
         capture_output=True,
         text=True,
         check=False,
     )
-    told = "https://someone:secret@packages.example/simple http://proxy.example None None a b"
+    told = (
+        "https://someone:secret@packages.example/simple http://proxy.example tcp://engine "
+        "None None a b"
+    )
     assert (ran.stdout.splitlines(), ran.stderr) == ([told, "False"], "")
 
 

@@ -23,7 +23,7 @@ from local.services.ecs.build import with_command
 from local.services.ecs.containers import Place, role_credentials
 from local.services.ecs.ecs import EcsError
 from local.services.ecs.images import Images
-from local.services.ecs.processes import LINE_BYTES, Line, Lines, Process
+from local.services.ecs.processes import LINE_BYTES, Line, Lines, OnThisMachine, Process
 from tests.local.probe import (
     LOG_GROUP,
     REGION,
@@ -228,7 +228,8 @@ def test_a_process_has_exited_only_after_its_last_line_was_written(tmp_path: Pat
     code = "print('last'); raise SystemExit(9)"
     image = with_command((), tmp_path)
     command = ["python", "-c", code]
-    process = Process(image, command, {}, tmp_path, Mock(), write_slowly, exited)
+    container = OnThisMachine(image, command, {}, tmp_path)
+    process = Process(container, Mock(), write_slowly, exited)
     assert process.join(10)
     assert order == ["last", "exit 9"]
 

@@ -14,7 +14,7 @@ from local.services.ecs import python_environment
 from local.services.ecs.build import Image, ImageError, build
 from local.services.ecs.build_context import files
 from local.services.ecs.images import Images, UnknownImage
-from local.services.ecs.processes import Line, Process
+from local.services.ecs.processes import Line, OnThisMachine, Process
 
 MAIN = "import sys; print('main', *sys.argv[1:])\n"
 
@@ -39,7 +39,8 @@ def run(tmp_path: Path) -> Run:
         found: list[Line] = []
         variables = {"PATH": f"{image.programs}:/usr/bin:/bin", **image.environment, **environment}
         command = [*image.entry_point, *image.command]
-        process = Process(image, command, variables, tmp_path, Mock(), found.extend, lambda _: None)
+        container = OnThisMachine(image, command, variables, tmp_path)
+        process = Process(container, Mock(), found.extend, lambda _: None)
         assert process.join(30)
         assert process.exit_code == 0, found
         return [line.message for line in found]
@@ -51,6 +52,12 @@ def built(context: Path, dockerfile: str) -> Image:
     (context / "Dockerfile").write_text(dedent(dockerfile))
     root = context.parent / "built"
     return build(context, root)
+
+
+def found(images: Images, uri: str) -> Image:
+    image = images.find(uri)
+    assert isinstance(image, Image)
+    return image
 
 
 SHAPES = {
@@ -314,7 +321,7 @@ def test_an_image_is_built_again_when_a_file_of_its_context_changed(
     first = images.find("job:1")
     assert images.find("job:1") is first
     (context / "main.py").write_text("print('changed')\n")
-    again = images.find("job:1")
+    again = found(images, "job:1")
     assert again.root is not None
     assert (again.root / "main.py").read_text() == "print('changed')\n"
 
@@ -324,13 +331,13 @@ def test_another_dockerfile_of_a_context_can_be_named(context: Path, tmp_path: P
     images.build_in(tmp_path / "images")
     (context / "Dockerfile.job").write_text("FROM python:3.13\nCMD python -V\n")
     images.add("job:1", context, "Dockerfile.job")
-    assert images.find("job:1").command == ("/bin/sh", "-c", "python -V")
+    assert found(images, "job:1").command == ("/bin/sh", "-c", "python -V")
 
 
 def test_an_image_can_be_mapped_to_a_command_of_this_machine(tmp_path: Path, run: Run) -> None:
     (tmp_path / "here.py").write_text("print('here')\n")
     images = Images({"registry.example/team/etl": ("python", "here.py")}, tmp_path)
-    assert run(images.find("registry.example/team/etl:1.4"), {}) == ["here"]
+    assert run(found(images, "registry.example/team/etl:1.4"), {}) == ["here"]
     with pytest.raises(UnknownImage, match=r"registry\.example/team/other:1: not found"):
         images.find("registry.example/team/other:1")
 
@@ -373,8 +380,11 @@ def test_one_context_makes_several_images_by_dockerfiles_of_elsewhere(
             f'FROM python:3.13-slim\nCOPY main.py .\nCMD ["python", "main.py", "{name}"]\n'
         )
         images.add(name, context, str(file))
-    assert [run(images.find(name), {}) for name in ("etl", "load")] == [["main etl"], ["main load"]]
+    assert [run(found(images, name), {}) for name in ("etl", "load")] == [
+        ["main etl"],
+        ["main load"],
+    ]
 
     file = tmp_path / "etl.Dockerfile"
     file.write_text('FROM python:3.13-slim\nCOPY main.py .\nCMD ["python", "main.py", "changed"]\n')
-    assert run(images.find("etl"), {}) == ["main changed"]
+    assert run(found(images, "etl"), {}) == ["main changed"]
