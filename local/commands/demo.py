@@ -1,6 +1,7 @@
 """`demo`: the stack on a free port, and the tour of it."""
 
 import argparse
+import os
 from pathlib import Path
 
 from local.cloud import HOST
@@ -18,7 +19,11 @@ def run(options: argparse.Namespace, lifetime: Lifetime) -> int:
     """Create the stack, take the tour; 0 if all of it was seen."""
     file: Path = options.file or SAMPLE
     if not file.is_file():
-        raise CommandError(f"There is no file {file}: give the path of a CSV or JSON Lines file.")
+        raise CommandError(
+            f"There is no file {file}: give a CSV, JSON Lines or Excel (.xlsx) file."
+        )
+    if not os.access(file, os.R_OK):
+        raise CommandError(f"{file} cannot be read: permission denied.")
     if file.stat().st_size == 0:
         raise CommandError(
             f"{file} is empty: a rule on a prefix leaves out objects of 0 bytes, which S3's console"

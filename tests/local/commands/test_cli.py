@@ -380,10 +380,11 @@ def test_an_unknown_stack_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    assert run("demo", str(tmp_path / "absent.csv")) == (
+    absent = tmp_path / "absent.csv"
+    assert run("demo", str(absent)) == (
         2,
         "",
-        f"There is no file {tmp_path / 'absent.csv'}: give the path of a CSV or JSON Lines file.\n",
+        f"There is no file {absent}: give a CSV, JSON Lines or Excel (.xlsx) file.\n",
     )
 
 

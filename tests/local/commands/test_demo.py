@@ -90,7 +90,7 @@ def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
     assert demo(given, seconds=100) == (
         2,
         "",
-        f"There is no file {given}: give the path of a CSV or JSON Lines file.\n",
+        f"There is no file {given}: give a CSV, JSON Lines or Excel (.xlsx) file.\n",
     )
 
 
