@@ -22,6 +22,7 @@ from batch.exits import BadDataError
 from batch.limits import DEPTH, ROW_BYTES, SHEET_BYTES, STRINGS, STRINGS_BYTES
 
 _BLOCK = 64 << 10
+_TRUE = frozenset({"1", "true", "on"})
 _NAMES = 10_000
 _EXACT = re.compile(r"-?\d{1,15}|-?\d{1,15}\.\d*")
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
@@ -86,6 +87,8 @@ class Workbook:
         main = self._main(names)
         found = _Book()
         self._parse(main, found)
+        # Whoever writes formulas without Excel may put 0 where it will calculate a value.
+        self._uncalculated = found.uncalculated
         self._epoch = dt.datetime.fromisoformat("1904-01-01" if found.since_1904 else "1899-12-30")
         parts = self._relations(main)
         self._styles = self._styles_of(parts)
@@ -150,7 +153,7 @@ class Workbook:
             pass
 
     def _rows(self, part: str) -> Iterator[Row]:
-        sheet = _Sheet(self._strings, self._styles, self._epoch)
+        sheet = _Sheet(self._strings, self._styles, self._epoch, uncalculated=self._uncalculated)
         for _ in self._parsed(part, sheet, SHEET_BYTES, "cells"):
             yield from sheet.taken()
 
@@ -228,10 +231,13 @@ def _without_namespace(name: str) -> str:
 class _Book(_Handler):
     sheets: list[tuple[str, str, bool]] = field(default_factory=list[tuple[str, str, bool]])
     since_1904: bool = False
+    uncalculated: bool = False
 
     def begin(self, name: str, attributes: dict[str, str]) -> None:
         if name == "workbookPr":
-            self.since_1904 = attributes.get("date1904") in {"1", "true", "on"}
+            self.since_1904 = attributes.get("date1904") in _TRUE
+        elif name == "calcPr":
+            self.uncalculated = attributes.get("fullCalcOnLoad") in _TRUE
         elif name == "sheet":
             relation = next((v for k, v in attributes.items() if k.endswith("}id")), "")
             hidden = attributes.get("state", "visible") != "visible"
@@ -362,9 +368,15 @@ def _unescaped(text: str) -> str:
 
 class _Sheet(_Texts):
     def __init__(
-        self, strings: Sequence[str], styles: Sequence[_Style], epoch: dt.datetime
+        self,
+        strings: Sequence[str],
+        styles: Sequence[_Style],
+        epoch: dt.datetime,
+        *,
+        uncalculated: bool,
     ) -> None:
         super().__init__()
+        self._uncalculated = uncalculated
         self._strings = strings
         self._styles = styles
         self._epoch = epoch
@@ -427,12 +439,14 @@ class _Sheet(_Texts):
         return place
 
     def _take(self, value: str) -> None:
+        if self._formula and (
+            (not value and self._type != "str") or (value == "0" and self._uncalculated)
+        ):
+            raise BadDataError(
+                f"row {self._number} of the sheet has a formula without a value: open the workbook"
+                " in Excel and save it there"
+            )
         if not value:
-            if self._formula and self._type != "str":
-                raise BadDataError(
-                    f"row {self._number} of the sheet has a formula without a value: open the"
-                    " workbook in Excel and save it there"
-                )
             return
         cell = self._cell(value)
         self._characters += len(cell.text)
@@ -454,7 +468,7 @@ class _Sheet(_Texts):
             case "e":
                 return Cell(CellKind.ERROR, value)
             case "d":
-                return _of_moment(dt.datetime.fromisoformat(value))
+                return _of_iso(value)
             case other:
                 raise ValueError(f"a cell of the type {other}")
 
@@ -474,7 +488,7 @@ class _Sheet(_Texts):
         if 0 < serial < 1 or (serial == 0 and style is _Style.CLOCK):
             moment = self._epoch + _rounded(serial)
             if moment.date() == self._epoch.date():
-                return Cell(CellKind.TIME, _clock(moment))
+                return Cell(CellKind.TIME, _clock(moment.time()))
         no_day = from_1900 and (serial < 1 or int(serial) == _FEBRUARY_29_1900)
         if serial < 0 or serial >= _LAST_DAY + 1 or no_day:
             return Cell(CellKind.ERROR, f"{value} is no date")
@@ -495,15 +509,18 @@ def _rounded(days: float) -> dt.timedelta:
 def _of_moment(moment: dt.datetime) -> Cell:
     if moment.time() == dt.time():
         return Cell(CellKind.DATE, moment.date().isoformat())
-    return Cell(CellKind.MOMENT, f"{moment.date().isoformat()} {_clock(moment)}")
+    return Cell(CellKind.MOMENT, f"{moment.date().isoformat()} {_clock(moment.time())}")
 
 
-def _clock(moment: dt.datetime) -> str:
-    return (
-        moment.time().isoformat().rstrip("0").rstrip(".")
-        if moment.microsecond
-        else (moment.time().isoformat())
-    )
+def _of_iso(text: str) -> Cell:
+    if "-" in text:
+        return _of_moment(dt.datetime.fromisoformat(text))
+    return Cell(CellKind.TIME, _clock(dt.time.fromisoformat(text)))
+
+
+def _clock(time: dt.time) -> str:
+    text = time.isoformat()
+    return text.rstrip("0").rstrip(".") if time.microsecond else text
 
 
 def _elapsed(days: float) -> str:

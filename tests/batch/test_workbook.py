@@ -77,6 +77,26 @@ def test_dates_are_those_of_the_workbooks_date_system(
     ]
 
 
+def test_dates_may_be_written_in_iso_8601(ingest: Ingest) -> None:
+    texts = ("2026-04-01", "2026-04-01T09:05:01.123", "09:05:01")
+    cells = [cell(f"{column}2", text, kind="d") for column, text in zip("ABC", texts, strict=True)]
+    done = ingest(workbook(NAMES + row(2, *cells)))
+    assert done.rows == [
+        (
+            dt.date(2026, 4, 1),
+            dt.datetime(2026, 4, 1, 9, 5, 1, 123000),  # noqa: DTZ001 - a cell has no zone
+            dt.time(9, 5, 1),
+        )
+    ]
+
+
+def test_a_formula_of_zero_is_a_value_where_its_writer_calculated_it(ingest: Ingest) -> None:
+    body = row(1, "a", "b") + row(2, 1, cell("B2", 0, formula="A2-1"))
+    assert ingest(workbook(body)).rows == [(1, 0)]
+    written = row(1, "a", "b") + row(2, 0, cell("B2", 2, formula="A2+2"))
+    assert ingest(workbook(written, uncalculated=True)).rows == [(0, 2)]
+
+
 def test_a_cell_that_holds_no_value_of_its_column_rejects_its_row(ingest: Ingest) -> None:
     rows = [row(number, number, "x", cell(f"C{number}", 45748, style=1)) for number in range(2, 40)]
     bad = [
@@ -181,6 +201,10 @@ ENTITY = b"<!DOCTYPE a [<!ENTITY b 'c'>]><worksheet><sheetData/></worksheet>"
         (workbook(""), "no visible sheet"),
         (workbook(NAMES + row(2, cell("A2", None, formula="1+1"))), "row 2 .* formula without a"),
         (workbook(NAMES + row(2, cell("A2", "", kind="n", formula="1+1"))), "formula without a"),
+        (
+            workbook(NAMES + row(2, cell("A2", 0, formula="1+1")), uncalculated=True),
+            "formula without a",
+        ),
         (workbook(row(1, 1) + row(1, 2)), "damaged.*row 1 comes behind row 1"),
         (workbook(row(1, "<c r='B1'><v>1</v></c><c r='A1'><v>1</v></c>")), "A1 comes behind"),
         (workbook(row(1, "<c r='A1' t='s'><v>9</v></c>")), "damaged"),

@@ -45,6 +45,7 @@ def workbook(
     *sheets: str,
     states: Sequence[str] = (),
     since_1904: bool = False,
+    uncalculated: bool = False,
     strings: Sequence[str] = (),
     parts: dict[str, bytes] | None = None,
 ) -> bytes:
@@ -71,7 +72,8 @@ def workbook(
         'content-types"><Default Extension="xml" ContentType="application/xml"/></Types>',
         "_rels/.rels": _links([("r1", "officeDocument", "xl/workbook.xml")]),
         "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{LINKS}">'
-        f'<workbookPr date1904="{int(since_1904)}"/><sheets>{tabs}</sheets></workbook>',
+        f'<workbookPr date1904="{int(since_1904)}"/><sheets>{tabs}</sheets>'
+        f'<calcPr fullCalcOnLoad="{int(uncalculated)}"/></workbook>',
         "xl/_rels/workbook.xml.rels": _links(links),
         "xl/styles.xml": f'<styleSheet xmlns="{MAIN}"><numFmts>{codes}</numFmts>'
         f'<cellStyleXfs><xf numFmtId="14"/></cellStyleXfs><cellXfs>{styles}</cellXfs></styleSheet>',
