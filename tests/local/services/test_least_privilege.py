@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -198,3 +198,119 @@ def test_a_machine_that_logs_is_made_only_with_a_role_that_may_set_the_log_up(cl
         ("trust policy", 0): "AccessDeniedException",
         ("uses", 0): "AccessDeniedException",
     }
+
+
+def map_machine(cloud: Cloud, name: str, states: dict[str, Any]) -> tuple[str, str]:
+    """A machine that goes through a bucket, with what AWS says that a Distributed Map needs.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
+    """
+    here = {"CreateBucketConfiguration": {"LocationConstraint": REGION}}
+    cloud.client("s3").create_bucket(Bucket="batches", **here)
+    cloud.client("s3").put_object(Bucket="batches", Key="in/a", Body=b"")
+    listing = {
+        "Resource": "arn:aws:states:::s3:listObjectsV2",
+        "Arguments": {"Bucket": "batches", "Prefix": "in/"},
+    }
+    writer = {
+        "Resource": "arn:aws:states:::s3:putObject",
+        "Arguments": {"Bucket": "batches", "Prefix": "out"},
+    }
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    processor = {"ProcessorConfig": config, "StartAt": next(iter(states)), "States": states}
+    state = {"Type": "Map", "ItemReader": listing, "ResultWriter": writer, "Label": "each"}
+    executions = f"arn:aws:states:{HERE}:execution:{name}"
+    return make_machine(
+        cloud,
+        name,
+        {"Each": state | {"ItemProcessor": processor, "End": True}},
+        ("states:StartExecution", f"arn:aws:states:{HERE}:stateMachine:{name}", {}),
+        ("states:DescribeExecution", f"{executions}:*", {}),
+        ("states:StopExecution", f"{executions}:*", {}),
+        ("states:RedriveExecution", f"{executions}/each:*", {}),
+        ("s3:ListBucket", "arn:aws:s3:::batches", {"StringLike": {"s3:prefix": "in/*"}}),
+        ("s3:PutObject", "arn:aws:s3:::batches/out/*", {}),
+    )
+
+
+def test_each_grant_of_a_machine_with_a_distributed_map_is_needed(cloud: Cloud) -> None:
+    machine, role = map_machine(cloud, "maps", {"Done": {"Type": "Succeed"}})
+    denied = ("FAILED", "States.Permissions")
+    found = needed(role, lambda: outcome(cloud, machine), ("SUCCEEDED", None))
+    assert found == {
+        ("trust policy", 0): denied,
+        ("uses", 0): denied,
+        ("uses", 1): denied,
+        ("uses", 2): ("SUCCEEDED", None),  # StopExecution, which only an abort needs
+        ("uses", 3): ("SUCCEEDED", None),  # RedriveExecution, which only a redrive needs
+        ("uses", 4): ("FAILED", "States.ItemReaderFailed"),
+        ("uses", 5): ("FAILED", "States.ResultWriterFailed"),
+    }
+
+
+def test_a_map_run_redrives_its_children_only_if_it_may(cloud: Cloud) -> None:
+    machine, role = map_machine(cloud, "redriven", {"Bad": {"Type": "Fail", "Error": "Bad"}})
+    machines = Machines(cloud)
+    execution = machines.run(machine)["executionArn"]
+
+    def redriven() -> tuple[str, str, list[int]]:
+        states = cloud.client("stepfunctions")
+        states.redrive_execution(executionArn=execution)
+        ended = machines.ended(execution)
+        [run] = states.list_map_runs(executionArn=execution)["mapRuns"]
+        listed = states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
+        return ended["status"], ended["error"], [child["redriveCount"] for child in listed]
+
+    [redrive] = [one for one in iam.statements([role]) if "states:RedriveExecution" in one.text]
+    with iam.without(redrive):
+        assert redriven() == ("FAILED", "States.Permissions", [0])
+    assert redriven() == ("FAILED", "States.ExceedToleratedFailureThreshold", [1])
+
+
+@pytest.mark.parametrize(("granted", "status"), [(True, "ABORTED"), (False, "RUNNING")])
+def test_an_aborted_execution_stops_its_children_only_if_it_may(
+    cloud: Cloud, *, granted: bool, status: str
+) -> None:
+    waits = {"Wait": {"Type": "Wait", "Seconds": 600, "End": True}}
+    machine, role = map_machine(cloud, "stopped", waits)
+    states, machines = cloud.client("stepfunctions"), Machines(cloud)
+    execution = machines.start(machine)
+    [run] = eventually(lambda: states.list_map_runs(executionArn=execution)["mapRuns"] or None)
+    arn = run["mapRunArn"]
+    eventually(lambda: states.list_executions(mapRunArn=arn)["executions"] or None)
+    [stop] = [one for one in iam.statements([role]) if "states:StopExecution" in one.text]
+    with contextlib.nullcontext() if granted else iam.without(stop):
+        states.stop_execution(executionArn=execution)
+        eventually(lambda: states.describe_map_run(mapRunArn=arn)["status"] == "ABORTED" or None)
+    [child] = states.list_executions(mapRunArn=arn)["executions"]
+    assert child["status"] == status
+
+
+def test_each_call_on_a_map_run_is_authorised_on_its_arn(cloud: Cloud) -> None:
+    machine, _ = map_machine(cloud, "called", {"Bad": {"Type": "Fail"}})
+    execution = Machines(cloud).run(machine)["executionArn"]
+    states = cloud.client("stepfunctions")
+    [run] = states.list_map_runs(executionArn=execution)["mapRuns"]
+    runs, arn = f"arn:aws:states:{HERE}:mapRun:called/each:*", run["mapRunArn"]
+    calls: dict[str, tuple[str, Callable[[Any], object]]] = {
+        "DescribeMapRun": (runs, lambda sfn: sfn.describe_map_run(mapRunArn=arn)),
+        "ListExecutions": (runs, lambda sfn: sfn.list_executions(mapRunArn=arn)),
+        "UpdateMapRun": (runs, lambda sfn: sfn.update_map_run(mapRunArn=arn, maxConcurrency=1)),
+        "ListMapRuns": (execution, lambda sfn: sfn.list_map_runs(executionArn=execution)),
+        "RedriveExecution": (execution, lambda sfn: sfn.redrive_execution(executionArn=execution)),
+    }
+
+    def refusals(client: object) -> Generator[str]:
+        for action, (_, call) in calls.items():
+            try:
+                call(client)
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code", "") == "AccessDeniedException":
+                    yield action
+
+    for action, (resource, _) in calls.items():
+        grant = (f"states:{action}", resource, {})
+        granted, role = make_machine(cloud, action, {"End": {"Type": "Succeed"}}, grant)
+        session = iam.start_session(role, "states.amazonaws.com", "s", source_arn=granted)
+        client = cloud.client("stepfunctions", session)
+        assert {*refusals(client)} == calls.keys() - {action}

@@ -383,3 +383,139 @@ def document(machines: Machines, key: str) -> Json:
     """A JSON document in the bucket."""
     found = machines.cloud.client("s3").get_object(Bucket=BUCKET, Key=key)
     return json.loads(found["Body"].read())
+
+
+def test_a_dataset_that_is_not_there_fails_the_run_and_a_redrive_reads_anew(
+    machines: Machines,
+) -> None:
+    machine = machines.create("m", each(PASS, ItemReader=reader("late.json", InputType="JSON")))
+    ended = machines.run(machine)
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.ItemReaderFailed")
+    assert "NoSuchKey" in ended["cause"]
+    events = machines.history(ended["executionArn"])[3:]
+    assert [event["type"] for event in events] == [
+        *("MapRunStarted", "MapRunFailed", "MapStateFailed", "ExecutionFailed")
+    ]
+    assert events[1]["mapRunFailedEventDetails"] == {
+        "error": "States.ItemReaderFailed",
+        "cause": ended["cause"],
+    }
+    put(machines, "late.json", "[1]")
+    machines.cloud.client("stepfunctions").redrive_execution(executionArn=ended["executionArn"])
+    assert machines.ended(ended["executionArn"])["output"] == "[1]"
+    assert map_run(machines, ended["executionArn"])["redriveCount"] == 1
+
+
+def test_a_map_state_is_retried_with_a_new_map_run_and_then_caught(machines: Machines) -> None:
+    states = each(
+        {"Bad": {"Type": "Fail", "Error": "Bad"}},
+        Retry=[
+            {
+                "ErrorEquals": ["States.ExceedToleratedFailureThreshold"],
+                "IntervalSeconds": 0,
+                "MaxAttempts": 1,
+            }
+        ],
+        Catch=[{"ErrorEquals": ["States.ALL"], "Output": "{% $states.errorOutput.Error %}"}],
+    )
+    states["Each"]["Catch"][0]["Next"] = "Caught"
+    ended = machines.run(machines.create("m", states | {"Caught": {"Type": "Succeed"}}), [1])
+    assert ended["output"] == '"States.ExceedToleratedFailureThreshold"'
+    runs = machines.cloud.client("stepfunctions").list_map_runs(executionArn=ended["executionArn"])
+    assert len({run["mapRunArn"] for run in runs["mapRuns"]}) == 2
+
+
+def test_batches_are_items_of_one_child_and_count_as_such(machines: Machines) -> None:
+    batcher = {"MaxItemsPerBatch": "{% 2 %}", "BatchInput": {"of": "{% $count($states.input) %}"}}
+    ended = machines.run(machines.create("m", each(PASS, ItemBatcher=batcher)), [1, 2, 3])
+    assert json.loads(ended["output"]) == [
+        {"BatchInput": {"of": 3}, "Items": [1, 2]},
+        {"BatchInput": {"of": 3}, "Items": [3]},
+    ]
+    run = map_run(machines, ended["executionArn"])
+    assert counts(run) == {"succeeded": 2, "total": 2}
+    assert counts(run, "itemCounts") == {"succeeded": 3, "total": 3}
+    assert [one["itemCount"] for one in children(machines, ended["executionArn"])] in (
+        [2, 1],
+        [1, 2],
+    )
+
+
+def test_a_child_knows_its_own_execution_and_no_variables_of_its_parent(machines: Machines) -> None:
+    told = {
+        "execution": "{% $states.context.Execution.Id %}",
+        "machine": "{% $states.context.StateMachine %}",
+        "assigned": "{% $exists($outer) %}",
+    }
+    states = each({"Tell": {"Type": "Succeed", "Output": told}}, Items=[1])
+    outer = {"Outer": {"Type": "Pass", "Assign": {"outer": 1}, "Next": "Each"}}
+    ended = machines.run(machines.create("m", outer | states))
+    [child] = children(machines, ended["executionArn"])
+    machine = {"Id": f"{STATES}:stateMachine:m/each", "Name": "m/each"}
+    assert json.loads(ended["output"]) == [
+        {"execution": child["executionArn"], "machine": machine, "assigned": False}
+    ]
+
+
+def test_a_redrive_runs_again_just_the_branches_and_iterations_that_failed(
+    machines: Machines,
+) -> None:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html"""
+    waiting = Waiting(machines)
+
+    def line(data: Json) -> dict[str, Any]:
+        first = {"First": {"Type": "Pass", "Output": data, "Next": "Ask"}}
+        return {"StartAt": "First", "States": first | waiting.states}
+
+    inline = {
+        "Type": "Map",
+        "Items": [1, 2],
+        "ItemProcessor": line("{% $states.input %}"),
+        "End": True,
+    }
+    both = [line(3), {"StartAt": "Inline", "States": {"Inline": inline}}]
+    machine = machines.create("m", {"Both": {"Type": "Parallel", "Branches": both, "End": True}})
+    execution = machines.start(machine)
+    tokens = dict(waiting.asked() for _ in range(3))
+    states = machines.cloud.client("stepfunctions")
+    states.send_task_success(taskToken=tokens[1], output='"one"')
+    eventually(
+        lambda: (
+            "MapIterationSucceeded" in [one["type"] for one in machines.history(execution)] or None
+        )
+    )
+    states.send_task_failure(taskToken=tokens[3], error="Bad", cause="")
+    assert machines.ended(execution)["error"] == "Bad"
+    states.redrive_execution(executionArn=execution)
+    assert sorted([waiting.succeed(), waiting.succeed()]) == [2, 3]
+    ended = machines.ended(execution)
+    assert json.loads(ended["output"]) == [6, ["one", 4]]
+    entered = [
+        event["stateEnteredEventDetails"]["name"]
+        for event in machines.history(execution)
+        if event["type"] == "PassStateEntered"
+    ]
+    assert entered == ["First"] * 3
+
+
+def test_the_children_of_a_deleted_machine_end_with_the_state_that_they_are_in(
+    machines: Machines,
+) -> None:
+    states, waiting = machines.cloud.client("stepfunctions"), Waiting(machines)
+    ask = {"Ask": {**waiting.states["Ask"], "Next": "Last"}}
+    del ask["Ask"]["End"]
+    machine = machines.create("m", each(ask | {"Last": {"Type": "Succeed"}}))
+    machines.start(machine, [1])
+    _, token = waiting.asked()
+    states.delete_state_machine(stateMachineArn=machine)
+    assert states.describe_state_machine(stateMachineArn=machine)["status"] == "DELETING"
+    states.send_task_success(taskToken=token, output="1")
+
+    def gone() -> bool | None:
+        try:
+            states.describe_state_machine(stateMachineArn=machine)
+        except states.exceptions.StateMachineDoesNotExist:
+            return True
+        return None
+
+    assert eventually(gone)
