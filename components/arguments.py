@@ -262,10 +262,11 @@ def stack_index(
     outputs: Mapping[str, object],
     watched: c.FailureAlertsArgs,
     alerts: c.FailureAlerts,
+    events: c.TaskEventLogger,
 ) -> c.StackIndexArgs:
     """What an operator's tools find of the stack."""
     return {
-        "outputs": dict(outputs),
+        "outputs": {**outputs, "taskEventFunction": events.function_name},
         "dead_letter_queue_names": {
             **watched["dead_letter_queue_names"],
             "alerts": alerts.dead_letter_queue_name,

@@ -216,5 +216,5 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         "taskEventLogGroup": events.log_group_name,
         "alertsTopicArn": alerts.topic_arn,
     }
-    c.StackIndex("index", args.stack_index(config, outputs, watched, alerts), child)
+    c.StackIndex("index", args.stack_index(config, outputs, watched, alerts, events), child)
     return outputs

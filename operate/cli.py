@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from . import aws, commands, guarded, stack
 from .errors import WRONG_USE, OperateError
+from .failures import explained
 from .options import count_of, duration_of, later_of, month_of, port_of, time_of, variable_of
 from .output import Output
 from .runs import STATUSES
@@ -50,7 +51,7 @@ def run(options: argparse.Namespace, connect: Connect) -> int:
     except OperateError as error:
         return _complain(error)
     except (BotoCoreError, ClientError, HTTPClientError) as error:
-        return _complain(aws.explained(error))
+        return _complain(explained(error))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

@@ -583,9 +583,13 @@ def web(options: Options, connect: Connect, out: Output) -> int:
 def policy(options: Options, connect: Connect, out: Output) -> int:
     """Print one of the two policy documents."""
     stack = connect(options)
-    arn = stack.cluster.split(":")
-    make = {"reading": policies.reading, "acting": policies.acting}[options.which]
-    out.json(make(arn[1], arn[3], arn[4], stack.project, stack.name))
+    made = {"reading": policies.reading, "acting": policies.acting}[options.which](stack)
+    out.json(made)
+    if policies.ANY_QUEUE in str(made):
+        out.say(
+            "The stack has more dead-letter queues than a managed policy has room to name: this one"
+            f" names all that are called {policies.ANY_QUEUE}, those of other stacks, too."
+        )
     return 0
 
 

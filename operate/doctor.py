@@ -1,23 +1,29 @@
 """What would fail, or cost, before it does: each thing that is looked at, with its way out."""
 
+import contextlib
+import functools
 import re
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import letters
+from . import job_secrets, letters, prices
 from .aws import code_of
+from .failures import explained
 from .stack import Stack
 
 OK, WARNING, FAILING, UNKNOWN = "ok", "warning", "failing", "unknown"
 _LEAST_ADDRESSES = 16
 # https://docs.aws.amazon.com/general/latest/gr/ecs-service.html
 _VCPU_QUOTAS = {"on demand": "L-3032A538", "on Spot": "L-36FBB829"}
-# https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-quota.html
-_RULES_BY_DEFAULT = 300
+# https://docs.aws.amazon.com/general/latest/gr/ev.html
+_RULES_QUOTA = "L-244521F2"
+_DEAR_INSIGHTS = 10.0
+"""USD a month from which on Container Insights are worth a word."""
 _AT_ONCE = 8
 
 
@@ -34,6 +40,9 @@ class Finding:
 
 def look(stack: Stack) -> list[Finding]:
     """Look at everything, at once; in the order of the checks."""
+    with contextlib.suppress(ClientError, BotoCoreError):
+        # Several checks look at these; one that cannot says so itself.
+        _tasks(stack)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = pool.map(lambda check: list(_guarded(stack, *check)), _CHECKS.items())
         return [finding for findings in found for finding in findings]
@@ -46,7 +55,49 @@ def _guarded(
     try:
         yield from check(stack)
     except (ClientError, BotoCoreError) as error:
-        yield Finding(name, UNKNOWN, str(error))
+        yield _unknown(name, error)
+
+
+def _unknown(name: str, error: ClientError | BotoCoreError) -> Finding:
+    return Finding(name, UNKNOWN, f"could not be looked at: {explained(error)}")
+
+
+@dataclass(frozen=True)
+class _Tasks:
+    """What the tasks of a job are made of."""
+
+    cpu: int
+    """In CPU units."""
+    image: str
+    role: str
+    """The ARN of the role that starts them."""
+    secrets: frozenset[str]
+
+
+@functools.lru_cache(maxsize=1)
+def _tasks(stack: Stack) -> list[_Tasks]:
+    """The tasks of all jobs: a call for each."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda job: _tasks_of(stack, job), stack.jobs))
+
+
+def _tasks_of(stack: Stack, job: str) -> _Tasks:
+    definition = stack.aws.client("ecs").describe_task_definition(
+        taskDefinition=stack.job(job).task_definition_arn
+    )["taskDefinition"]
+    containers: list[dict[str, Any]] = definition["containerDefinitions"]
+    named = {one["valueFrom"] for container in containers for one in container.get("secrets", [])}
+    named |= {
+        container["repositoryCredentials"]["credentialsParameter"]
+        for container in containers
+        if container.get("repositoryCredentials")
+    }
+    return _Tasks(
+        cpu=int(definition["cpu"]),
+        image=next(one["image"] for one in containers if one["name"] == job),
+        role=definition.get("executionRoleArn", ""),
+        secrets=frozenset(map(job_secrets.own_arn, named)),
+    )
 
 
 def _service_role(stack: Stack) -> Iterator[Finding]:
@@ -63,18 +114,20 @@ def _service_role(stack: Stack) -> Iterator[Finding]:
 
 
 def _quotas(stack: Stack) -> Iterator[Finding]:
-    largest = max((_task_definition(stack, job)[1] for job in stack.jobs), default=0) / 1024
+    largest = max((one.cpu for one in _tasks(stack)), default=0) / 1024
     for which, code in _VCPU_QUOTAS.items():
-        quota = stack.aws.client("service-quotas").get_service_quota(
-            ServiceCode="fargate", QuotaCode=code
-        )["Quota"]["Value"]
         name = f"vCPU {which}"
+        quota = _quota(stack, "fargate", code)
         text = f"{quota:g} at once; the largest task takes {largest:g}"
-        way = "raise it in Service Quotas, AWS Fargate"
-        if quota < largest:
-            yield Finding(name, FAILING, text, way)
-        else:
-            yield Finding(name, OK, text)
+        way = "raise it in Service Quotas, AWS Fargate" if quota < largest else ""
+        yield Finding(name, FAILING if quota < largest else OK, text, way)
+
+
+def _quota(stack: Stack, service: str, code: str) -> float:
+    """The account's own, raised or not."""
+    return stack.aws.client("service-quotas").get_service_quota(
+        ServiceCode=service, QuotaCode=code
+    )["Quota"]["Value"]
 
 
 def _roles(stack: Stack) -> Iterator[Finding]:
@@ -88,9 +141,10 @@ def _roles(stack: Stack) -> Iterator[Finding]:
 def _rules(stack: Stack) -> Iterator[Finding]:
     pages = stack.aws.client("events").get_paginator("list_rules").paginate()
     count = sum(len(page["Rules"]) for page in pages)
-    few = count > _RULES_BY_DEFAULT - 50
-    text = f"{count} on the default bus, which takes {_RULES_BY_DEFAULT} unless it was raised"
+    quota = _quota(stack, "events", _RULES_QUOTA)
+    few = count > quota - 50
     way = "raise the quota of rules in Service Quotas, EventBridge" if few else ""
+    text = f"{count} of {quota:g} on the default event bus"
     yield Finding("rules", WARNING if few else OK, text, way)
 
 
@@ -110,7 +164,7 @@ def _keys_in_use(stack: Stack) -> set[tuple[str, str]]:
     attributes = stack.aws.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
     found = {(attributes.get("KmsMasterKeyId"), "the alerts")}
     s3 = stack.aws.client("s3")
-    for name in {stack.index["uploadBucket"], stack.index["resultsBucket"]}:
+    for name in stack.buckets:
         encryption = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]
         for rule in encryption["Rules"]:
             default = rule.get("ApplyServerSideEncryptionByDefault", {})
@@ -138,28 +192,54 @@ def _subnets(stack: Stack) -> Iterator[Finding]:
 
 
 def _routes(stack: Stack) -> Iterator[Finding]:
-    """Whether the image's registry and the logs can be reached from each subnet."""
+    """Whether what a task takes before it runs can be reached from each subnet."""
     ec2 = stack.aws.client("ec2")
     vpc: str = stack.index["vpcId"]
     tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
     endpoints = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
-    services = {one["ServiceName"].rpartition(".")[2] for one in endpoints["VpcEndpoints"]}
+    there = {
+        one["ServiceName"].partition(f".{stack.aws.region}.")[2]
+        for one in endpoints["VpcEndpoints"]
+    }
+    missing = ", ".join(sorted(_reached(stack) - there))
     for subnet in stack.index["subnetIds"]:
-        table = _table_of(tables, subnet)
-        ways = [
-            route.get("GatewayId") or route.get("NatGatewayId") or route.get("TransitGatewayId")
-            for route in table.get("Routes", [])
-            if route.get("DestinationCidrBlock") == "0.0.0.0/0"
-        ]
-        out = next((way for way in ways if way), None)
+        out = _way_out(_table_of(tables, subnet))
         if out is not None:
             yield Finding("route", OK, f"{subnet} goes out by {out}")
-        elif {"dkr", "api", "logs"} <= services:
-            yield Finding("route", OK, f"{subnet} has endpoints for the registry and the logs")
+        elif not missing:
+            yield Finding("route", OK, f"{subnet} has endpoints for all that a task takes")
         else:
-            text = f"{subnet} has no way to the registry and the logs"
-            way = "add a NAT gateway, or endpoints for ecr.api, ecr.dkr, s3 and logs"
-            yield Finding("route", FAILING, text, way)
+            way = f"add a NAT gateway, or endpoints for {missing}"
+            yield Finding("route", FAILING, f"{subnet} has no way to {missing}", way)
+
+
+def _reached(stack: Stack) -> set[str]:
+    """What tasks take before they run, as the names of endpoints; or a registry that has none.
+
+    https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
+    """
+    found = {"logs"}
+    for one in _tasks(stack):
+        registry = one.image.partition("/")[0]
+        found |= {"ecr.api", "ecr.dkr", "s3"} if _ECR.fullmatch(one.image) else {registry}
+        found |= {"secretsmanager" if ":secretsmanager:" in arn else "ssm" for arn in one.secrets}
+    return found
+
+
+_WAYS_OUT = (
+    *("GatewayId", "NatGatewayId", "TransitGatewayId", "VpcPeeringConnectionId"),
+    *("NetworkInterfaceId", "LocalGatewayId", "CoreNetworkArn"),
+)
+
+
+def _way_out(table: Mapping[str, Any]) -> str | None:
+    """Where a route table sends what is for the internet, if that is there."""
+    for route in table.get("Routes", []):
+        if route.get("DestinationCidrBlock") == "0.0.0.0/0" and route.get("State") != "blackhole":
+            for name in _WAYS_OUT:
+                if route.get(name):
+                    return route[name]
+    return None
 
 
 def _table_of(tables: list[dict[str, Any]], subnet: str) -> dict[str, Any]:
@@ -178,7 +258,7 @@ _ECR = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com[a-z.]*/([^:
 
 
 def _images(stack: Stack) -> Iterator[Finding]:
-    for image in sorted({_task_definition(stack, job)[0] for job in stack.jobs}):
+    for image in sorted({one.image for one in _tasks(stack)}):
         found = _ECR.fullmatch(image)
         if found is None:
             yield Finding("image", UNKNOWN, f"{image} is not of Amazon ECR: it was not looked at")
@@ -200,24 +280,25 @@ def _images(stack: Stack) -> Iterator[Finding]:
 
 
 def _secrets(stack: Stack) -> Iterator[Finding]:
-    arns = {arn for job in stack.jobs for arn in _task_definition(stack, job)[2]}
-    for arn in sorted(arns):
-        try:
-            if ":secretsmanager:" in arn:
-                # What follows the secret's name says which field and version of it.
-                name = ":".join(arn.split(":")[:7])
-                secret = stack.aws.client("secretsmanager").describe_secret(SecretId=name)
-                gone = "DeletedDate" in secret
-            else:
-                parameter = arn.partition(":parameter")[2] or arn
-                gone = not stack.aws.client("ssm").get_parameters(Names=[parameter])["Parameters"]
-        except ClientError as error:
-            if code_of(error) != "ResourceNotFoundException":
-                raise
-            gone = True
-        text = f"{arn} is {'gone' if gone else 'there'}"
-        way = "make it again, or take it out of the job's `secrets`" if gone else ""
-        yield Finding("secret", FAILING if gone else OK, text, way)
+    roles: dict[str, set[str]] = defaultdict(set)
+    for one in _tasks(stack):
+        for arn in one.secrets:
+            roles[arn].add(one.role)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for findings in pool.map(lambda one: list(_secret(stack, *one)), sorted(roles.items())):
+            yield from findings
+
+
+def _secret(stack: Stack, arn: str, roles: Iterable[str]) -> Iterator[Finding]:
+    try:
+        found = list(job_secrets.problems(stack.aws, arn, sorted(roles)))
+    except (ClientError, BotoCoreError) as error:
+        yield _unknown("secret", error)
+        return
+    for text, way in found:
+        yield Finding("secret", FAILING, text, way)
+    if not found:
+        yield Finding("secret", OK, f"{arn} can be read")
 
 
 def _alerts(stack: Stack) -> Iterator[Finding]:
@@ -231,9 +312,12 @@ def _alerts(stack: Stack) -> Iterator[Finding]:
     confirmed = [one for one in found if one["SubscriptionArn"] != "PendingConfirmation"]
     if confirmed:
         yield Finding("alerts", OK, f"{len(confirmed)} get messages")
-    elif not found:
+    else:
         status = FAILING if stack.index.get("protect") else WARNING
-        yield Finding("alerts", status, "nobody gets messages of failures", "give `alerts.emails`")
+        yield Finding("alerts", status, "nobody gets messages of failures", _ALERTS)
+
+
+_ALERTS = "give `alerts.emails`, and confirm the mail"
 
 
 def _letters(stack: Stack) -> Iterator[Finding]:
@@ -246,25 +330,33 @@ def _letters(stack: Stack) -> Iterator[Finding]:
 
 
 def _insights(stack: Stack) -> Iterator[Finding]:
+    """What Container Insights cost: CloudWatch bills each metric by the hour that it is sent."""
     cluster = stack.aws.client("ecs").describe_clusters(
         clusters=[stack.cluster], include=["SETTINGS"]
     )["clusters"][0]
     values = {one["name"]: one["value"] for one in cluster.get("settings", [])}
     value = values.get("containerInsights", "disabled")
-    status = WARNING if value == "enhanced" else OK
     text = f"Container Insights is {value}"
-    way = "containerInsights: enabled costs less: it has no metrics of single tasks"
-    yield Finding("insights", status, text, way if status == WARNING else "")
-
-
-def _task_definition(stack: Stack, job: str) -> tuple[str, int, list[str]]:
-    """The image, the CPU units and the secrets of a job's task."""
-    definition = stack.aws.client("ecs").describe_task_definition(
-        taskDefinition=stack.job(job).task_definition_arn
-    )["taskDefinition"]
-    own = next(one for one in definition["containerDefinitions"] if one["name"] == job)
-    secrets = [one["valueFrom"] for one in own.get("secrets", [])]
-    return own["image"], int(definition["cpu"]), secrets
+    if value == "disabled":
+        yield Finding("insights", OK, text)
+        return
+    pages = (
+        stack.aws.client("cloudwatch")
+        .get_paginator("list_metrics")
+        .paginate(
+            Namespace="ECS/ContainerInsights",
+            Dimensions=[{"Name": "ClusterName", "Value": cluster["clusterName"]}],
+            RecentlyActive="PT3H",
+        )
+    )
+    count = sum(len(page["Metrics"]) for page in pages)
+    dollars = count * prices.A_METRIC_OF_INSIGHTS[value]
+    text += f": {count} metrics in the last three hours, at that rate {dollars:.2f} USD a month"
+    dear = dollars > _DEAR_INSIGHTS
+    way = "`containerInsights: disabled` costs nothing" if dear else ""
+    if dear and value == "enhanced":
+        way += ", `enabled` has no metrics of single tasks and containers"
+    yield Finding("insights", WARNING if dear else OK, text, way)
 
 
 _CHECKS: dict[str, Callable[[Stack], Iterator[Finding]]] = {

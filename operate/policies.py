@@ -1,34 +1,41 @@
 """What reading and what acting on one stack takes: two IAM policy documents, made for the stack.
 
-Each statement names the commands that need it. Where a resource is `*`, the action knows none:
+They name what the stack has. Where a resource is `*`, or all of a kind, the action knows none, or
+what it only looks at has a name of its own:
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 """
 
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
+
+from .stack import Stack
 
 Statement = dict[str, Any]
 
 _OWN = ("alerts", "limit", "reaper")
+ANY_QUEUE = "*-dead-letters-*"
+"""The queues of this stack, and of others."""
+MOST_CHARACTERS = 6144
+"""Of a managed policy: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html."""
 
 
-def reading(partition: str, region: str, account: str, project: str, stack: str) -> dict[str, Any]:
+def reading(stack: Stack) -> dict[str, Any]:
     """What `runs`, `show`, `logs`, `letters list|show`, `schedules`, `doctor` and `cost` take."""
-    here = _Here(partition, region, account, f"{project}-{stack}", f"{project}/{stack}")
-    return _document(_reading(here))
+    return _fitting(stack, _reading)
 
 
-def acting(partition: str, region: str, account: str, project: str, stack: str) -> dict[str, Any]:
+def acting(stack: Stack) -> dict[str, Any]:
     """What `start`, `fire`, `stop`, `retry` and `letters send|drop` take, reading included."""
-    here = _Here(partition, region, account, f"{project}-{stack}", f"{project}/{stack}")
-    return _document(_reading(here) + _acting(here))
+    return _fitting(stack, _acting)
 
 
 def policy_with(operation: str) -> str:
     """Which of the two has the action of an API operation, in words."""
-    here = _Here("aws", "*", "*", "*", "*")
     # A batch is authorised as the calls it is made of, and Lambda's action has a longer name.
     action = {"Invoke": "InvokeFunction"}.get(operation, operation.removesuffix("Batch"))
-    for name, statements in (("reading", _reading(here)), ("acting", _acting(here))):
+    for name, statements in (("reading", _reading(_ANY)), ("acting", _acting(_ANY))):
         for statement in statements:
             actions: list[str] = statement["Action"]
             if action in {one.partition(":")[2] for one in actions}:
@@ -36,17 +43,69 @@ def policy_with(operation: str) -> str:
     return "neither policy of `fargate-batch policy` has it"
 
 
+@dataclass(frozen=True)
 class _Here:
-    def __init__(self, partition: str, region: str, account: str, prefix: str, path: str) -> None:
-        self.partition, self.region, self.account = partition, region, account
-        self.prefix, self.path = prefix, path
+    """What a stack's policies name."""
+
+    scope: tuple[str, str, str]
+    """Partition, Region and account."""
+    prefix: str
+    path: str
+    cluster: str
+    """Its name."""
+    topic: str
+    buckets: tuple[str, ...]
+    queues: tuple[str, ...]
+    groups: tuple[str, ...]
+    """Of its schedules."""
+    roles: tuple[str, ...]
+    function: str
 
     def arn(self, service: str, resource: str) -> str:
-        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+        partition, region, account = self.scope
+        return f"arn:{partition}:{service}:{region}:{account}:{resource}"
+
+
+_ANY = _Here(("aws", "*", "*"), "*", "*", "*", "*", ("*",), ("*",), ("*",), ("*",), "*")
+
+
+def _here(stack: Stack, *, every_queue: bool) -> _Here:
+    _, partition, _, region, account, cluster = stack.cluster.split(":", 5)
+    own = f"/{stack.project}/{stack.name}/"
+    jobs: list[dict[str, str]] = list((stack.index.get("jobs") or {}).values())
+    roles = {job[key] for job in jobs for key in ("executionRoleArn", "taskRoleArn") if key in job}
+    placed = {role.partition(own)[0] + own + "*" for role in roles if own in role}
+    schedules = (one.schedule_arn for one in stack.schedules.values() if one.schedule_arn)
+    queues = sorted(one.queue for one in stack.triggers.values() if one.queue)
+    return _Here(
+        scope=(partition, region, account),
+        prefix=f"{stack.project}-{stack.name}",
+        path=f"{stack.project}/{stack.name}",
+        cluster=cluster.rpartition("/")[2],
+        topic=stack.index["alertsTopicArn"],
+        buckets=tuple(sorted({f"arn:{partition}:s3:::{one}" for one in stack.buckets})),
+        queues=tuple(queues) if not every_queue else (ANY_QUEUE,),
+        groups=tuple(sorted({one.split("/")[1] for one in schedules})),
+        # A role that was there before roles had a path has none.
+        roles=tuple(sorted(placed))
+        if all(own in role for role in roles)
+        else (f"arn:{partition}:iam::{account}:role/*",),
+        function=stack.index.get("taskEventFunction", "task-events-*"),
+    )
+
+
+def _fitting(stack: Stack, make: Callable[[_Here], list[Statement]]) -> dict[str, Any]:
+    """The document; of more queues than it has room for, it names the middle of their names."""
+    whole = _document(make(_here(stack, every_queue=False)))
+    if len(json.dumps(whole, separators=(",", ":"))) <= MOST_CHARACTERS:
+        return whole
+    return _document(make(_here(stack, every_queue=True)))
 
 
 def _document(statements: list[Statement]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": statements}
+    # A stack without schedules has no statement about them.
+    named = [one for one in statements if one["Resource"]]
+    return {"Version": "2012-10-17", "Statement": named}
 
 
 def _allow(sid: str, actions: list[str], *resources: str, **more: Any) -> Statement:  # noqa: ANN401 -- JSON
@@ -54,11 +113,36 @@ def _allow(sid: str, actions: list[str], *resources: str, **more: Any) -> Statem
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource, **more}
 
 
+def _in_cluster(here: _Here) -> dict[str, Any]:
+    return {"Condition": {"ArnEquals": {"ecs:cluster": here.arn("ecs", f"cluster/{here.cluster}")}}}
+
+
 def _machines(here: _Here, kind: str) -> list[str]:
     return [here.arn("states", f"{kind}:{here.prefix}-{one}-*") for one in ("job", "pipeline")]
 
 
+# A letter that is looked at is received, and hidden from others for as long as that takes.
+_LOOK_AT_LETTERS = [
+    *("sqs:GetQueueUrl", "sqs:GetQueueAttributes"),
+    *("sqs:ReceiveMessage", "sqs:ChangeMessageVisibility"),
+]
+
+
+def _of_letters(here: _Here, *more: str) -> Statement:
+    queues = [here.arn("sqs", one) for one in here.queues]
+    return _allow("Letters", [*_LOOK_AT_LETTERS, *more], *queues)
+
+
+def _of_schedules(here: _Here, *more: str) -> Statement:
+    groups = [here.arn("scheduler", f"schedule/{one}/*") for one in here.groups]
+    return _allow("Schedules", ["scheduler:GetSchedule", *more], *groups)
+
+
 def _reading(here: _Here) -> list[Statement]:
+    return [*_looking(here), _of_letters(here), _of_schedules(here)]
+
+
+def _looking(here: _Here) -> list[Statement]:
     return [
         # The index, and the pauses of schedules; a path is one without what ends it.
         _allow(
@@ -79,29 +163,18 @@ def _reading(here: _Here) -> list[Statement]:
             "SeeTasks",
             ["ecs:ListTasks", "ecs:DescribeTasks"],
             "*",
-            Condition={"ArnLike": {"ecs:cluster": here.arn("ecs", "cluster/*")}},
+            **_in_cluster(here),
         ),
         _allow("SeeRules", ["events:ListTargetsByRule"], here.arn("events", "rule/*")),
-        _allow(
-            "SeeSchedules",
-            ["scheduler:GetSchedule"],
-            here.arn("scheduler", "schedule/*/*"),
-        ),
-        # A letter that is looked at is received, and hidden from others for as long as that takes.
-        _allow(
-            "SeeLetters",
-            [
-                "sqs:GetQueueUrl",
-                "sqs:GetQueueAttributes",
-                "sqs:ReceiveMessage",
-                "sqs:ChangeMessageVisibility",
-            ],
-            here.arn("sqs", "*-dead-letters-*"),
-        ),
-        # What `doctor` looks at; most of these actions know no resources.
+        # What `doctor` looks at.
+        _allow("SeeBuckets", ["s3:GetEncryptionConfiguration"], *here.buckets),
+        _allow("SeeTopic", ["sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic"], here.topic),
+        _allow("SeeRoles", ["iam:SimulatePrincipalPolicy"], *here.roles),
+        # Most of these actions know no resources; the others name images, keys and secrets.
         _allow(
             "LookAround",
             [
+                "cloudwatch:ListMetrics",
                 "ec2:DescribeRouteTables",
                 "ec2:DescribeSubnets",
                 "ec2:DescribeVpcEndpoints",
@@ -112,12 +185,10 @@ def _reading(here: _Here) -> list[Statement]:
                 "iam:GetAccountSummary",
                 "iam:GetRole",
                 "kms:DescribeKey",
-                "s3:GetEncryptionConfiguration",
+                "kms:GetKeyPolicy",
                 "secretsmanager:DescribeSecret",
                 "servicequotas:GetServiceQuota",
-                "sns:GetTopicAttributes",
-                "sns:ListSubscriptionsByTopic",
-                "ssm:GetParameters",
+                "ssm:DescribeParameters",
             ],
             "*",
         ),
@@ -126,36 +197,38 @@ def _reading(here: _Here) -> list[Statement]:
 
 def _acting(here: _Here) -> list[Statement]:
     return [
-        _allow("Start", ["states:StartExecution"], *_machines(here, "stateMachine")),
-        # An alert and a slot are letters, too.
+        *_looking(here),
+        _of_letters(here, "sqs:DeleteMessage"),
+        _of_schedules(here, "scheduler:UpdateSchedule"),
+        # An alert and a permit are letters, too.
         _allow(
-            "SendLetters",
+            "Start",
             ["states:StartExecution"],
+            *_machines(here, "stateMachine"),
             *(here.arn("states", f"stateMachine:{here.prefix}-{one}-*") for one in _OWN),
         ),
         _allow(
             "SendEventsToLog",
             ["lambda:InvokeFunction"],
-            here.arn("lambda", "function:task-events-*"),
+            here.arn("lambda", f"function:{here.function}"),
         ),
-        _allow("DropLetters", ["sqs:DeleteMessage"], here.arn("sqs", "*-dead-letters-*")),
         _allow(
             "RunTasks",
             ["ecs:RunTask"],
-            here.arn("ecs", f"task-definition/{here.prefix}-*:*"),
+            here.arn("ecs", f"task-definition/{here.prefix}-job-*:*"),
+            **_in_cluster(here),
         ),
         _allow(
             "TagTasks",
             ["ecs:TagResource"],
-            here.arn("ecs", "task/*"),
+            here.arn("ecs", f"task/{here.cluster}/*"),
             Condition={"StringEquals": {"ecs:CreateAction": "RunTask"}},
         ),
-        # The roles of the jobs and schedules, whose names end at random; they can be passed to
-        # what they are for alone.
+        # The roles of the jobs and schedules, to what they are for alone.
         _allow(
             "PassRoles",
             ["iam:PassRole"],
-            f"arn:{here.partition}:iam::{here.account}:role/*",
+            *here.roles,
             Condition={
                 "StringEquals": {
                     "iam:PassedToService": ["ecs-tasks.amazonaws.com", "scheduler.amazonaws.com"]
@@ -168,15 +241,10 @@ def _acting(here: _Here) -> list[Statement]:
             here.arn("ssm", f"parameter/{here.path}/paused/*"),
         ),
         _allow(
-            "SwitchSchedules",
-            ["scheduler:UpdateSchedule"],
-            here.arn("scheduler", "schedule/schedules-*/*"),
-        ),
-        _allow(
             "StopTasks",
             ["ecs:StopTask"],
-            here.arn("ecs", "task/*"),
-            Condition={"ArnLike": {"ecs:cluster": here.arn("ecs", "cluster/*")}},
+            here.arn("ecs", f"task/{here.cluster}/*"),
+            **_in_cluster(here),
         ),
         _allow(
             "StopAndRedrive",

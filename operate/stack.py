@@ -124,6 +124,15 @@ class Stack:
         return self._output("clusterArn")
 
     @property
+    def buckets(self) -> list[str]:
+        """The names of its buckets."""
+        return [
+            self._output("uploadBucket"),
+            *self._mapping("buckets").values(),
+            self._output("resultsBucket"),
+        ]
+
+    @property
     def event_log(self) -> str:
         """The log group of what happened to tasks and executions."""
         return self._output("taskEventLogGroup")

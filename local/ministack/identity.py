@@ -51,6 +51,18 @@ def key(arn: str) -> None:
         keys[wanted] = keys.pop(made) | {"KeyId": wanted, "Arn": arn}
 
 
+def role_of_ecs() -> None:
+    """The role with which ECS attaches network interfaces, made as AWS does with a first cluster.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles-for-clusters.html
+    """
+    made, name, roles = "AWSServiceRoleForEcs", "AWSServiceRoleForECS", internals.roles()
+    if name not in roles:
+        internals.create_service_linked_role({"AWSServiceName": "ecs.amazonaws.com"})
+        role = roles.pop(made)
+        roles[name] = role | {"RoleName": name, "Arn": role["Arn"].replace(made, name)}
+
+
 def _of(arn: str) -> AbstractContextManager[None]:
     """The account and Region of an ARN."""
     _, _, _, region, account, _ = arn.split(":", 5)

@@ -280,6 +280,9 @@ new_session_token: Function[[], str] = Function("services.sts._gen_session_token
 role_id: Function[[str], str] = Function("services.sts._role_id", "role_arn")
 access_keys: Value[Store] = Value("services.iam._access_keys")
 roles: Value[Store] = Value("services.iam._roles")
+create_service_linked_role: Function[[Record], Response] = Function(
+    "services.iam._create_service_linked_role", "p"
+)
 managed_policy: Function[[str, str], Json] = Function(
     "core.iam_evaluator._resolve_managed_policy_document", "policy_arn", "account_id"
 )
@@ -318,7 +321,7 @@ denial_message: Function[[str, str, str, bool], str] = Function(
     *("action", "principal_arn", "resource", "explicit_deny"),
 )
 authentication_failures: Value[Mapping[str, Any]] = Value("core.iam_actions._AUTH_FAILURES")
-iam_prefixes: Value[Mapping[str, str]] = Value("core.iam_actions.SERVICE_TO_IAM_NAMESPACE")
+iam_prefixes: Value[dict[str, str]] = Value("core.iam_actions.SERVICE_TO_IAM_NAMESPACE")
 evaluate: Replaced[..., Any] = Replaced(
     "core.iam_evaluator.evaluate",
     *("ctx", "policies", "limits"),

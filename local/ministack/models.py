@@ -23,6 +23,7 @@ SERVICES = {
     "s3": "s3",
     "scheduler": "scheduler",
     "secretsmanager": "secretsmanager",
+    "servicequotas": "service-quotas",
     "sns": "sns",
     "sqs": "sqs",
     "ssm": "ssm",

@@ -42,7 +42,7 @@ Operation = Callable[[Request], Awaitable[Response | Mapping[str, Any]]]
 def serve(service: str, operations: Mapping[str, Operation]) -> Callable[[], None]:
     """Ask `operations`, by their name in the API, before MiniStack's handler; returns the undo."""
     handlers = internals.service_handlers()
-    passed_on: _Handler = handlers[service]
+    passed_on: _Handler = handlers.get(service, _not_here)
     name_of = _by_path(service, tuple(operations))
 
     async def handle(
@@ -76,9 +76,17 @@ def serve(service: str, operations: Mapping[str, Operation]) -> Callable[[], Non
 
     def undo() -> None:
         handlers[service] = passed_on
+        if passed_on is _not_here:
+            del handlers[service]
 
     handlers[service] = handle
     return undo
+
+
+async def _not_here(*_request: object) -> Response:
+    """The rest of a service that MiniStack has not."""
+    refused = {"__type": "NotImplemented", "message": "This is not available in this cloud."}
+    return 501, {"Content-Type": "application/x-amz-json-1.1"}, _json(refused)
 
 
 def _json(document: Mapping[str, Any]) -> bytes:

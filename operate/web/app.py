@@ -18,8 +18,9 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from .. import aws, cost, letters, runs
+from .. import cost, letters, runs
 from ..errors import NOT_ALLOWED, OperateError, check
+from ..failures import explained
 from ..guarded import harmless
 from ..options import month_of, time_of
 from ..output import duration, money
@@ -88,7 +89,7 @@ class Page:
         except OperateError as error:
             name, context, status = "error", {"error": str(error)}, _STATUSES[error.status]
         except (BotoCoreError, ClientError, HTTPClientError) as error:
-            told = aws.explained(error)
+            told = explained(error)
             name, context, status = "error", {"error": str(told)}, _STATUSES[told.status]
         shared = {"stack": self._stack, "write": self._write, "path": request.url.path}
         content = self._templates.get_template(f"{name}.html").render(**shared, **context)

@@ -39,6 +39,7 @@ def test_the_index_has_every_output_and_the_queue_of_every_trigger() -> None:
     }
     assert found.pop("protect") is False
     assert found.pop("disabled") == {"pipeline-nightly": True, "schedule-hello": True}
+    assert found.pop("taskEventFunction") == "task-events-1a2b3c4"
     assert found == {name: value for name, value in recording.exports.items() if value != {}}
 
 

@@ -11,7 +11,11 @@ def inventory(cloud: Cloud) -> dict[str, list[Any]]:
     return {
         "buckets": api("s3").list_buckets()["Buckets"],
         "tables": api("dynamodb").list_tables()["TableNames"],
-        "roles": api("iam").list_roles()["Roles"],
+        "roles": [
+            role
+            for role in api("iam").list_roles()["Roles"]
+            if not role["Path"].startswith("/aws-service-role/")
+        ],
         "aliases": api("kms").list_aliases()["Aliases"],
         "queues": api("sqs").list_queues().get("QueueUrls", []),
         "topics": api("sns").list_topics()["Topics"],

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,40 @@ class Deployed:
             return None if found["status"] == "RUNNING" else found
 
         return eventually(look)
+
+
+def changed(deployed: Deployed, aws: Aws | None = None, **index: Any) -> stack.Stack:  # noqa: ANN401 -- JSON
+    """The stack, as if its index said something else."""
+    known = deployed.stack()
+    return stack.Stack(aws or known.aws, known.project, known.name, {**known.index, **index})
+
+
+def with_tasks(
+    deployed: Deployed, role: str, image: str, secrets: Mapping[str, str]
+) -> dict[str, Any]:
+    """The jobs of an index: one whose tasks a role starts, with this image and these secrets."""
+    definition = deployed.client("ecs").register_task_definition(
+        family="told",
+        executionRoleArn=role,
+        requiresCompatibilities=["FARGATE"],
+        networkMode="awsvpc",
+        cpu="256",
+        memory="512",
+        containerDefinitions=[
+            {
+                "name": "told",
+                "image": image,
+                "secrets": [{"name": name, "valueFrom": arn} for name, arn in secrets.items()],
+            }
+        ],
+    )["taskDefinition"]["taskDefinitionArn"]
+    return {
+        "told": {
+            "stateMachineArn": deployed.machine,
+            "taskDefinitionArn": definition,
+            "logGroup": "told",
+        }
+    }
 
 
 class CommandLine:

@@ -1,4 +1,4 @@
-"""`schedules`, `cost` and `doctor`: what comes, what it came to, and what would fail."""
+"""`schedules` and `cost`: what comes, and what it came to."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -83,50 +83,6 @@ def test_cost_adds_up_what_the_runs_cost(deployed: Deployed, fargate_batch: Comm
     assert [one["day"] for one in by_day] == [f"{datetime.now(UTC):%Y-%m-%d}"]
     assert fargate_batch("cost", "--json", "--month", "2020-01").json["usd"] == 0
     assert fargate_batch("cost", "--month", "2020-13").status == 2
-
-
-def test_the_doctor_names_what_would_fail_and_the_way_out(
-    deployed: Deployed, fargate_batch: CommandLine
-) -> None:
-    found: dict[str, list[dict[str, str]]] = {}
-    answer = fargate_batch("doctor", "--json")
-    for one in answer.json:
-        found.setdefault(one["check"], []).append(one)
-    assert [one["status"] for one in found["alerts"]] == ["warning"]
-    assert [one["status"] for one in found["route"]] == ["ok", "ok"]
-    assert [one["status"] for one in found["dead letters"]] == ["ok"]
-    assert [one["status"] for one in found["image"]] == ["unknown"]
-    assert all(one["way_out"] for one in answer.json if one["status"] in {"warning", "failing"})
-    queue = deployed.outputs["uploads"]["target"]["deadLetterQueueUrl"]
-    deployed.client("sqs").send_message(QueueUrl=queue, MessageBody="{}")
-    ill = fargate_batch("doctor")
-    assert ill.status == 1
-    [row] = [one for one in ill.rows if one["check"] == "dead letters"]
-    assert (row["status"], row["what"]) == ("failing", "1 of upload-target")
-    assert row["way out"] == "letters list --trigger upload-target"
-
-
-def test_the_doctor_names_a_key_that_cannot_be_used(
-    deployed: Deployed, fargate_batch: CommandLine
-) -> None:
-    def key() -> dict[str, str]:
-        [found] = [one for one in fargate_batch("doctor", "--json").json if one["check"] == "key"]
-        return found
-
-    assert key()["status"] == "ok"
-    topic = deployed.outputs["alertsTopicArn"]
-    attributes = deployed.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
-    arn = attributes["KmsMasterKeyId"]
-    deployed.client("kms").disable_key(KeyId=arn)
-    try:
-        found = key()
-        assert (found["status"], found["way_out"]) == (
-            "failing",
-            "enable it, or cancel its deletion, in KMS",
-        )
-        assert "is Disabled" in found["text"]
-    finally:
-        deployed.client("kms").enable_key(KeyId=arn)
 
 
 def test_the_idle_cost_counts_the_alarms_that_the_program_makes(

@@ -6,15 +6,26 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from operate import policies, stack
+from operate import doctor, policies, stack
 from operate.aws import Aws
-from tests.operate.conftest import CommandLine, Deployed
+from tests.operate.conftest import CommandLine, Deployed, changed, with_tasks
 from tests.operate.served import Client, served
 
-HERE = ("aws", "ap-northeast-1", "111122223333", "fargate-batch", "dev")
-READING, ACTING = policies.reading(*HERE), policies.acting(*HERE)
-User = Callable[[dict[str, Any]], Aws]
+HERE = "ap-northeast-1:111122223333"
+Document = dict[str, Any]
+User = Callable[[Document], Aws]
+
+
+@pytest.fixture(scope="module")
+def reading(deployed: Deployed) -> Document:
+    return policies.reading(deployed.stack())
+
+
+@pytest.fixture(scope="module")
+def acting(deployed: Deployed) -> Document:
+    return policies.acting(deployed.stack())
 
 
 @pytest.fixture
@@ -25,7 +36,7 @@ def user(deployed: Deployed) -> Generator[User]:
     key = iam.create_access_key(UserName="operator")["AccessKey"]
     aws = deployed.aws(key["AccessKeyId"], key["SecretAccessKey"])
 
-    def with_policy(document: dict[str, Any]) -> Aws:
+    def with_policy(document: Document) -> Aws:
         text = json.dumps(document)
         iam.put_user_policy(UserName="operator", PolicyName="own", PolicyDocument=text)
         return aws
@@ -36,7 +47,7 @@ def user(deployed: Deployed) -> Generator[User]:
     iam.delete_user(UserName="operator")
 
 
-def without(document: dict[str, Any], action: str) -> dict[str, Any]:
+def without(document: Document, action: str) -> Document:
     """The policy without one action."""
     statements = [
         {**statement, "Action": left}
@@ -46,7 +57,7 @@ def without(document: dict[str, Any], action: str) -> dict[str, Any]:
     return {**document, "Statement": statements}
 
 
-def actions(document: dict[str, Any]) -> set[str]:
+def actions(document: Document) -> set[str]:
     return {action for statement in document["Statement"] for action in statement["Action"]}
 
 
@@ -109,18 +120,15 @@ READERS = {
 """What reads needs each of them."""
 DOCTOR = {
     *("ec2:DescribeRouteTables", "ec2:DescribeSubnets"),
-    *("ecs:DescribeClusters", "ecs:DescribeTaskDefinition"),
-    *("iam:GetAccountSummary", "iam:GetRole", "sns:ListSubscriptionsByTopic"),
-    *("events:ListRules", "kms:DescribeKey", "s3:GetEncryptionConfiguration"),
-    "sns:GetTopicAttributes",
+    *("ecs:DescribeClusters", "ecs:DescribeTaskDefinition", "events:ListRules"),
+    *("iam:GetAccountSummary", "iam:GetRole", "iam:SimulatePrincipalPolicy"),
+    *("kms:DescribeKey", "kms:GetKeyPolicy", "s3:GetEncryptionConfiguration"),
+    *("secretsmanager:DescribeSecret", "ssm:DescribeParameters"),
+    *("servicequotas:GetServiceQuota", "cloudwatch:ListMetrics"),
+    *("sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic"),
 }
-# Of an image in Amazon ECR, of secrets; the laptop's cloud has no quotas, and lets anybody see the
-# endpoints of a VPC.
-NOT_HERE = {
-    "ec2:DescribeVpcEndpoints",
-    *("ecr:DescribeImages", "secretsmanager:DescribeSecret", "ssm:GetParameters"),
-    "servicequotas:GetServiceQuota",
-}
+# The laptop's cloud lets anybody see the endpoints of a VPC, and that there is no such image.
+NOT_HERE = {"ec2:DescribeVpcEndpoints", "ecr:DescribeImages"}
 ACTORS = {
     "states:StartExecution": ("start", "ingest", "--no-wait"),
     "ecs:RunTask": ("fire", "hello"),
@@ -136,30 +144,43 @@ ACTORS = {
 PAUSING = {"ssm:PutParameter", "ssm:DeleteParameter", "scheduler:UpdateSchedule"}
 
 
-def test_nothing_is_in_a_policy_that_no_command_needs() -> None:
-    assert actions(READING) == READERS.keys() | DOCTOR | NOT_HERE
-    assert actions(ACTING) == actions(READING) | ACTORS.keys() | PAUSING
+def test_nothing_is_in_a_policy_that_no_command_needs(reading: Document, acting: Document) -> None:
+    assert actions(reading) == READERS.keys() | DOCTOR | NOT_HERE
+    assert actions(acting) == actions(reading) | ACTORS.keys() | PAUSING
 
 
 def test_the_doctor_looks_at_all_that_its_policy_lets_it(
-    fargate_batch: CommandLine, user: User
+    deployed: Deployed, reading: Document, user: User
 ) -> None:
-    def denied(document: dict[str, Any]) -> set[str]:
-        found = fargate_batch("doctor", "--json", aws=user(document)).json
-        return {one["check"] for one in found if "not authorized" in one["text"]}
+    key = deployed.client("kms").create_key()["KeyMetadata"]["Arn"]
+    secret = deployed.client("secretsmanager").create_secret(
+        Name="seen", SecretString="x", KmsKeyId=key
+    )["ARN"]
+    parameter = f"arn:aws:ssm:{HERE}:parameter/gone"
+    image = "111122223333.dkr.ecr.ap-northeast-1.amazonaws.com/x:1"
+    role = deployed.outputs["jobs"]["ingest"]["executionRoleArn"]
+    jobs = with_tasks(deployed, role, image, {"A": secret, "B": parameter})
 
-    assert denied(READING) == set()
+    def denied(document: Document) -> set[str]:
+        found = doctor.look(changed(deployed, user(document), jobs=jobs))
+        return {one.check for one in found if "not authorized" in one.text}
+
+    assert denied(reading) == set()
     for action in DOCTOR:
-        assert denied(without(READING, action)), action
+        assert denied(without(reading, action)), action
 
 
 def test_the_page_takes_no_more_than_the_commands(
-    deployed: Deployed, fargate_batch: CommandLine, user: User
+    deployed: Deployed,
+    fargate_batch: CommandLine,
+    user: User,
+    reading: Document,
+    acting: Document,
 ) -> None:
     identity = run_that(deployed, fargate_batch, "failed")
     pages = ("/", "/runs", f"/runs/{identity}", "/letters", "/schedules", "/cost")
 
-    def answers(document: dict[str, Any], *, write: bool = False) -> dict[str, tuple[int, str]]:
+    def answers(document: Document, *, write: bool = False) -> dict[str, tuple[int, str]]:
         theirs = stack.find(user(document), "fargate-batch", "dev")
         with served(theirs, write=write) as server:
             client = Client(server).enter()
@@ -173,18 +194,22 @@ def test_the_page_takes_no_more_than_the_commands(
             return {path: (answer.status, answer.text) for path, answer in found.items()}
 
     with letters(deployed):
-        assert {status for status, _ in answers(READING).values()} == {200}
-        refused = answers(without(READING, "logs:FilterLogEvents"))
+        assert {status for status, _ in answers(reading).values()} == {200}
+        refused = answers(without(reading, "logs:FilterLogEvents"))
         assert refused["/runs"][0] == 502
         assert "`fargate-batch policy reading`" in refused["/runs"][1]
-        assert "`fargate-batch policy acting`" in answers(READING, write=True)["drop"][1]
-        status, text = answers(ACTING, write=True)["drop"]
+        assert "`fargate-batch policy acting`" in answers(reading, write=True)["drop"][1]
+        status, text = answers(acting, write=True)["drop"]
         assert (status, "dropped" in text) == (200, True)
 
 
 @pytest.mark.slow
 def test_each_command_works_with_its_policy_and_not_without_a_part_of_it(
-    deployed: Deployed, fargate_batch: CommandLine, user: User
+    deployed: Deployed,
+    fargate_batch: CommandLine,
+    user: User,
+    reading: Document,
+    acting: Document,
 ) -> None:
     names = {
         "FAILED": run_that(deployed, fargate_batch, "failed"),
@@ -198,11 +223,11 @@ def test_each_command_works_with_its_policy_and_not_without_a_part_of_it(
             names[name] = task(deployed)
         fargate_batch.run(names[name], "running")
 
-    def answer(command: tuple[str, ...], document: dict[str, Any]) -> tuple[int, str]:
+    def answer(command: tuple[str, ...], document: Document) -> tuple[int, str]:
         given = fargate_batch(*(names.get(one, one) for one in command), aws=user(document))
         return given.status, given.err + given.out
 
-    for table, document, name in ((READERS, READING, "reading"), (ACTORS, ACTING, "acting")):
+    for table, document, name in ((READERS, reading, "reading"), (ACTORS, acting, "acting")):
         with letters(deployed):
             for action, command in table.items():
                 status, text = answer(command, without(document, action))
@@ -211,7 +236,7 @@ def test_each_command_works_with_its_policy_and_not_without_a_part_of_it(
                 operation = action.partition(":")[2]
                 if status == 4 and operation in text and action != "iam:PassRole":
                     assert f"`fargate-batch policy {name}`" in text
-    for table, document in ((READERS, READING), (ACTORS, ACTING)):
+    for table, document in ((READERS, reading), (ACTORS, acting)):
         with letters(deployed):
             for command in dict.fromkeys(table.values()):
                 status, text = answer(command, document)
@@ -243,14 +268,92 @@ def task(deployed: Deployed) -> str:
     )["tasks"][0]["taskArn"].rpartition("/")[2]
 
 
-def test_the_documents_are_printed_for_the_stack(fargate_batch: CommandLine) -> None:
-    assert fargate_batch("policy", "reading").json == READING
-    assert fargate_batch("policy", "acting").json == ACTING
-
-
-@pytest.mark.parametrize("document", [READING, ACTING])
-def test_a_document_fits_a_managed_policy_and_grants_no_service_whole(
-    document: dict[str, Any],
+def test_the_documents_are_printed_for_the_stack(
+    fargate_batch: CommandLine, reading: Document, acting: Document
 ) -> None:
-    assert len(json.dumps(document, separators=(",", ":"))) < 6144
-    assert not [action for action in actions(document) if "*" in action]
+    assert fargate_batch("policy", "reading").json == reading
+    answer = fargate_batch("policy", "acting")
+    assert (answer.json, answer.err) == (acting, "")
+
+
+def test_a_document_fits_a_managed_policy_and_grants_no_service_whole(
+    reading: Document, acting: Document
+) -> None:
+    for document in (reading, acting):
+        assert len(json.dumps(document, separators=(",", ":"))) <= policies.MOST_CHARACTERS
+        assert not [action for action in actions(document) if "*" in action]
+
+
+def test_of_more_queues_than_there_is_room_for_the_middle_of_their_names_is_named(
+    deployed: Deployed,
+) -> None:
+    letters = {f"upload-n{n}": f"n{n}-dead-letters-0000000" for n in range(99)}
+    document = policies.acting(changed(deployed, deadLetters=letters))
+    assert len(json.dumps(document, separators=(",", ":"))) <= policies.MOST_CHARACTERS
+    [queues] = [one["Resource"] for one in document["Statement"] if one["Sid"] == "Letters"]
+    assert queues == f"arn:aws:sqs:{HERE}:*-dead-letters-*"
+
+
+def test_a_stack_without_schedules_has_no_statement_of_them(deployed: Deployed) -> None:
+    document = policies.acting(changed(deployed, schedules={}, pipelines={}))
+    assert "Schedules" not in {one["Sid"] for one in document["Statement"]}
+
+
+ANOTHER = {
+    "stepfunctions.start_execution": {
+        "stateMachineArn": f"arn:aws:states:{HERE}:stateMachine:fargate-batch-prod-job-ingest"
+    },
+    "stepfunctions.stop_execution": {
+        "executionArn": f"arn:aws:states:{HERE}:execution:fargate-batch-prod-job-ingest:x"
+    },
+    "stepfunctions.redrive_execution": {
+        "executionArn": f"arn:aws:states:{HERE}:execution:fargate-batch-prod-job-ingest:x"
+    },
+    "ecs.run_task": {
+        "cluster": "cluster-another",
+        "taskDefinition": "fargate-batch-dev-job-ingest",
+    },
+    "ecs.stop_task": {
+        "cluster": "cluster-another",
+        "task": f"arn:aws:ecs:{HERE}:task/cluster-another/x",
+    },
+    "lambda.invoke": {"FunctionName": "task-events-another"},
+    "sqs.receive_message": {"QueueUrl": "target-dead-letters-another"},
+    "sqs.delete_message": {"QueueUrl": "target-dead-letters-another", "ReceiptHandle": "x"},
+    "scheduler.get_schedule": {"GroupName": "schedules-another", "Name": "hello"},
+    "scheduler.update_schedule": {
+        "GroupName": "schedules-another",
+        "Name": "hello",
+        "ScheduleExpression": "rate(1 day)",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {"Arn": "arn:aws:sqs:::x", "RoleArn": "arn:aws:iam::111122223333:role/x/y/z"},
+    },
+    "ssm.put_parameter": {
+        "Name": "/fargate-batch/prod/paused/schedule-hello",
+        "Value": "x",
+        "Type": "String",
+    },
+    "ssm.delete_parameter": {"Name": "/fargate-batch/prod/paused/schedule-hello"},
+    "ssm.get_parameters_by_path": {"Path": "/fargate-batch/prod/index"},
+    "logs.filter_log_events": {"logGroupName": "/fargate-batch/prod/ingest"},
+    "s3.get_bucket_encryption": {"Bucket": "uploads-another"},
+    "sns.get_topic_attributes": {"TopicArn": f"arn:aws:sns:{HERE}:alerts-another"},
+    "iam.simulate_principal_policy": {
+        "PolicySourceArn": "arn:aws:iam::111122223333:role/fargate-batch/prod/execution",
+        "ActionNames": ["x:y"],
+    },
+}
+
+
+@pytest.mark.parametrize("call", ANOTHER)
+def test_who_may_act_on_one_stack_may_do_nothing_to_another(
+    deployed: Deployed, user: User, acting: Document, call: str
+) -> None:
+    service, _, operation = call.partition(".")
+    given = dict(ANOTHER[call])
+    if "QueueUrl" in given:
+        given["QueueUrl"] = f"{deployed.cloud.endpoint}/111122223333/{given['QueueUrl']}"
+    client = user(acting).client(service)
+    with pytest.raises(ClientError) as refused:
+        getattr(client, operation)(**given)
+    assert "not authorized" in str(refused.value)

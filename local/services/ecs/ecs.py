@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from local import faults
-from local.ministack import internals, seam
+from local.ministack import identity, internals, seam
 from local.runtime import Runtime
 from local.services.ecs import containers, dependencies
 from local.services.ecs.containers import Launch, Place, StartError
@@ -596,7 +596,17 @@ def install(cloud: Runtime) -> None:
     _installed.append(supervisor)
     cloud.on_close(lambda: _installed.remove(supervisor))
     cloud.on_close(supervisor.close)
-    cloud.on_close(seam.serve("ecs", {"RunTask": _handle_run_task, "StopTask": _handle_stop_task}))
+    operations: dict[str, seam.Operation] = {
+        "CreateCluster": _handle_create_cluster,
+        "RunTask": _handle_run_task,
+        "StopTask": _handle_stop_task,
+    }
+    cloud.on_close(seam.serve("ecs", operations))
+
+
+async def _handle_create_cluster(request: seam.Request) -> internals.Response:
+    identity.role_of_ecs()
+    return await request.pass_on()
 
 
 async def _handle_run_task(request: seam.Request) -> dict[str, Any]:

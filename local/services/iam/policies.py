@@ -215,7 +215,7 @@ def parsed(pairs: Iterable[tuple[Statement, dict[str, Any]]]) -> list[Any]:
 def _origin(statement: Any, resource: str) -> Statement | None:  # noqa: ANN401 - MiniStack's ParsedStatement
     # A resource's policy reaches the evaluator without its origin, so it is found again by content.
     known: Statement | None = getattr(statement, "origin", None)
-    if known:
+    if known or not resource.startswith("arn:"):
         return known
     return next(
         (one.origin for one in parsed(resource_statements(resource)) if one == statement), None

@@ -221,6 +221,9 @@ def _resource_arn(
     named = internals.resource_of_request.original(
         service, method, path, headers, body, query_params, region, account_id
     )
+    if service == "iam" and named == "*":
+        # https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
+        named = query_params.get("PolicySourceArn", ["*"])[0]
     _asked.set(_Asked(unknown=named == "*"))
     permissions_of = _NAMED_HERE.get(service)
     if permissions_of is None and service != "scheduler":

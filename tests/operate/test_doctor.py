@@ -1,0 +1,232 @@
+"""`doctor`: what would fail, each with the way out."""
+
+import json
+
+import pytest
+
+from operate import doctor
+from operate.doctor import Finding
+from operate.job_secrets import lets_decrypt
+from operate.stack import Stack
+from tests.operate.conftest import CommandLine, Deployed, changed, with_tasks
+
+ACCOUNT = "111122223333"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/reader"
+
+
+def found(stack: Stack, check: str) -> list[Finding]:
+    return [one for one in doctor.look(stack) if one.check == check]
+
+
+def test_the_doctor_names_what_would_fail_and_the_way_out(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    answer = fargate_batch("doctor", "--json")
+    assert [(one["check"], one["status"]) for one in answer.json] == [
+        ("service-linked role", "ok"),
+        ("vCPU on demand", "ok"),
+        ("vCPU on Spot", "ok"),
+        ("roles", "ok"),
+        ("rules", "ok"),
+        ("key", "ok"),
+        ("addresses", "ok"),
+        ("addresses", "ok"),
+        ("zones", "ok"),
+        ("route", "ok"),
+        ("route", "ok"),
+        ("image", "unknown"),
+        ("alerts", "warning"),
+        ("insights", "ok"),
+        ("dead letters", "ok"),
+    ]
+    [rules] = [one["text"] for one in answer.json if one["check"] == "rules"]
+    assert rules == "8 of 300 on the default event bus"
+    assert all(one["way_out"] for one in answer.json if one["status"] in {"warning", "failing"})
+    queue = deployed.outputs["uploads"]["target"]["deadLetterQueueUrl"]
+    deployed.client("sqs").send_message(QueueUrl=queue, MessageBody="{}")
+    ill = fargate_batch("doctor")
+    assert ill.status == 1
+    [row] = [one for one in ill.rows if one["check"] == "dead letters"]
+    assert (row["status"], row["what"]) == ("failing", "1 of upload-target")
+    assert row["way out"] == "letters list --trigger upload-target"
+
+
+def test_the_doctor_names_a_key_that_cannot_be_used(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    def key() -> dict[str, str]:
+        [found] = [one for one in fargate_batch("doctor", "--json").json if one["check"] == "key"]
+        return found
+
+    assert key()["status"] == "ok"
+    topic = deployed.outputs["alertsTopicArn"]
+    attributes = deployed.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
+    arn = attributes["KmsMasterKeyId"]
+    deployed.client("kms").disable_key(KeyId=arn)
+    try:
+        found = key()
+        assert (found["status"], found["way_out"]) == (
+            "failing",
+            "enable it, or cancel its deletion, in KMS",
+        )
+        assert "is Disabled" in found["text"]
+    finally:
+        deployed.client("kms").enable_key(KeyId=arn)
+
+
+def test_a_secret_that_the_execution_role_cannot_read_is_named_with_the_way_out(
+    deployed: Deployed,
+) -> None:
+    kms, manager, ssm = (deployed.client(one) for one in ("kms", "secretsmanager", "ssm"))
+    granted, other = (kms.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    own, foreign, ungranted = (
+        manager.create_secret(Name=name, SecretString="x", KmsKeyId=key)["ARN"]
+        for name, key in (("own", granted), ("foreign", other), ("ungranted", granted))
+    )
+    plain = manager.create_secret(Name="plain", SecretString="x")["ARN"]
+    ssm.put_parameter(Name="/a/b", Value="x", Type="SecureString", KeyId=granted)
+    base = own.rpartition(":secret:")[0].replace("secretsmanager", "ssm")
+    parameter, gone = f"{base}:parameter/a/b", f"{base}:parameter/gone"
+    statements = [
+        {"Effect": "Allow", "Action": action, "Resource": resources}
+        for action, resources in {
+            "secretsmanager:GetSecretValue": [own, foreign, plain],
+            "ssm:GetParameters": [parameter],
+            "kms:Decrypt": [granted],
+        }.items()
+    ]
+    iam = deployed.client("iam")
+    iam.create_role(RoleName="reader", AssumeRolePolicyDocument="{}")
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_role_policy(RoleName="reader", PolicyName="own", PolicyDocument=document)
+    # One field of a secret is read as the whole of it.
+    arns = (f"{own}:field::", foreign, ungranted, parameter, gone, plain)
+    jobs = with_tasks(deployed, ROLE, "x", {f"S{n}": arn for n, arn in enumerate(arns)})
+    stack = changed(deployed, jobs=jobs)
+
+    told = {(one.status, one.text): one.way_out for one in found(stack, "secret")}
+
+    assert told == {
+        ("ok", f"{own} can be read"): "",
+        ("ok", f"{plain} can be read"): "",
+        ("ok", f"{parameter} can be read"): "",
+        ("failing", f"reader may not decrypt {foreign} with {other}"): (
+            "name the key in the job's `secretsKey`, and deploy"
+        ),
+        ("failing", f"reader may not read {ungranted}"): (
+            "a role was changed by hand: `pulumi refresh`, then `pulumi up`"
+        ),
+        ("failing", f"{gone} is gone"): "make it again, or take it out of the job's `secrets`",
+    }
+    kms.disable_key(KeyId=granted)
+    assert ("failing", f"{granted}, of {own}, is Disabled") in {
+        (one.status, one.text) for one in found(stack, "secret")
+    }
+
+
+@pytest.mark.parametrize(
+    ("principal", "action", "lets"),
+    [
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:root"}, "kms:*", True),
+        ({"AWS": [ACCOUNT]}, ["kms:Encrypt", "kms:decrypt"], True),
+        ({"AWS": ROLE}, "kms:De*", True),
+        ("*", "*", True),
+        ({"AWS": ROLE}, "kms:DescribeKey", False),
+        ({"AWS": "arn:aws:iam::999999999999:root"}, "kms:*", False),
+        ({"Service": "ecs.amazonaws.com"}, "kms:*", False),
+    ],
+)
+def test_a_keys_policy_lets_a_role_or_leaves_it_to_its_account(
+    principal: object,
+    action: object,
+    lets: bool,  # noqa: FBT001 -- of a table
+) -> None:
+    statement = {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}
+    assert lets_decrypt({"Statement": statement}, ROLE) is lets
+    assert not lets_decrypt({"Statement": [{**statement, "Effect": "Deny"}]}, ROLE)
+
+
+def test_a_subnet_without_a_way_out_takes_an_endpoint_for_all_that_a_task_takes(
+    deployed: Deployed,
+) -> None:
+    ec2, vpc = deployed.client("ec2"), deployed.outputs["vpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24")["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+    jobs = with_tasks(deployed, ROLE, f"{ACCOUNT}.dkr.ecr.ap-northeast-1.amazonaws.com/x:1", {})
+    stack = changed(deployed, jobs=jobs, subnetIds=[subnet])
+    # The network's own endpoint is that of S3.
+    missing = "ecr.api, ecr.dkr, logs"
+    way = f"add a NAT gateway, or endpoints for {missing}"
+    text = f"{subnet} has no way to {missing}"
+    assert found(stack, "route") == [Finding("route", "failing", text, way)]
+    for service in missing.split(", "):
+        ec2.create_vpc_endpoint(
+            VpcId=vpc,
+            ServiceName=f"com.amazonaws.ap-northeast-1.{service}",
+            VpcEndpointType="Interface",
+        )
+    text = f"{subnet} has endpoints for all that a task takes"
+    assert found(stack, "route") == [Finding("route", "ok", text)]
+    # Public registries have no endpoint.
+    public = changed(
+        deployed, jobs=with_tasks(deployed, ROLE, "r.example.com/x", {}), subnetIds=[subnet]
+    )
+    [only] = found(public, "route")
+    assert (only.status, only.text) == ("failing", f"{subnet} has no way to r.example.com")
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "dollars", "way"),
+    [
+        ("disabled", "ok", None, ""),
+        ("enabled", "warning", "12.00", "`containerInsights: disabled` costs nothing"),
+        ("enhanced", "ok", "2.80", ""),
+    ],
+)
+def test_container_insights_are_told_with_what_their_metrics_cost(
+    deployed: Deployed, value: str, status: str, dollars: str | None, way: str
+) -> None:
+    ecs, cluster = deployed.client("ecs"), deployed.outputs["clusterArn"]
+    dimensions = [{"Name": "ClusterName", "Value": cluster.rpartition("/")[2]}]
+    for start in range(0, 40, 20):
+        deployed.client("cloudwatch").put_metric_data(
+            Namespace="ECS/ContainerInsights",
+            MetricData=[
+                {"MetricName": f"M{start + n}", "Dimensions": dimensions, "Value": 1}
+                for n in range(20)
+            ],
+        )
+    ecs.update_cluster_settings(
+        cluster=cluster, settings=[{"name": "containerInsights", "value": value}]
+    )
+    rate = "40 metrics in the last three hours, at that rate"
+    text = f"Container Insights is {value}"
+    told = f"{text}: {rate} {dollars} USD a month" if dollars else text
+    assert found(deployed.stack(), "insights") == [Finding("insights", status, told, way)]
+
+
+@pytest.mark.parametrize(("protect", "status"), [(True, "failing"), (False, "warning")])
+def test_alerts_that_nobody_has_confirmed_reach_nobody(
+    deployed: Deployed,
+    protect: bool,  # noqa: FBT001 -- of a table
+    status: str,
+) -> None:
+    stack = changed(deployed, protect=protect)
+    pending = {
+        "SubscriptionArn": "PendingConfirmation",
+        "Protocol": "email",
+        "Endpoint": "ops@example.com",
+    }
+    # The laptop's cloud takes every address for confirmed.
+    stack.aws.client("sns").meta.events.register(
+        "after-call.sns.ListSubscriptionsByTopic",
+        lambda parsed, **_: parsed.update(Subscriptions=[pending]),
+    )
+    told = found(stack, "alerts")
+    text = "ops@example.com has not confirmed, so it gets nothing"
+    way = "give `alerts.emails`, and confirm the mail"
+    assert told == [
+        Finding("alerts", "warning", text, "open the link of AWS's mail to it"),
+        Finding("alerts", status, "nobody gets messages of failures", way),
+    ]
