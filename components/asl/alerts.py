@@ -246,8 +246,9 @@ def _task(read_task: str, project: str, stack: str) -> str:
         $subjectOf := "Task " & $detail.taskArn & "\\nStarted by: "
             & ($started[0] = "events-rule" ? "rule " : "schedule ") & $started[1]
             & ", at " & $detail.createdAt;
-        $log := "group /{project}/{stack}/" & $job & ", stream " & $job & "/" & $job & "/"
-            & $split($detail.taskArn, "/")[-1];
+        $log := $exists($detail.startedAt) or $code != null
+            ? "group /{project}/{stack}/" & $job & ", stream " & $job & "/" & $job & "/"
+                & $split($detail.taskArn, "/")[-1] : "";
         $again := "";
         $kind := "job";
         $title := $job;
@@ -292,7 +293,8 @@ def _execution(prefix: str, project: str, stack: str) -> str:
             & $fromMillis($detail.startDate)
             & ($type($detail.stopDate) = "number"
                ? ", ended at " & $fromMillis($detail.stopDate) : "");
-        $log := $kind = "job" ? "group /{project}/{stack}/" & $title : "";
+        $ran := $detail.status != "FAILED" or $contains($string($detail.cause), "Log: group");
+        $log := $kind = "job" and $ran ? "group /{project}/{stack}/" & $title : "";
         $again := $kind = "backfill" ? "fargate-batch backfills continue " & $detail.name
             : "aws stepfunctions start-execution --state-machine-arn "
             & $detail.stateMachineArn & " --input \\"$(aws stepfunctions describe-execution"
@@ -312,7 +314,8 @@ def _message(project: str, stack: str, runbook: str, read: str) -> dict[str, Any
         "message": expression(f"""(
             {read}
             $known := $lookup({advice}, $string($error));
-            $do := $exists($known) ? $known : {json.dumps(OTHERWISE)};
+            $do := $exists($known) ? $known
+                : $log = "" ? {json.dumps(ADVICE["Batch.NeverStarted"])} : {json.dumps(OTHERWISE)};
             $cut := $length($why) > {CAUSE_CHARACTERS}
                 ? $substring($why, 0, {CAUSE_CHARACTERS}) & " ... (cut)" : $why;
             $what & "\\n\\nWhat: " & $subjectOf

@@ -383,6 +383,7 @@ def _task_of(name: str) -> str:
         $task := $parse($failure.Cause);
         $container := $task.Containers[Name = {name}];
         {{"arn": $task.TaskArn,
+          "started": $exists($task.StartedAt) or $exists($container.ExitCode),
           "stopCode": $exists($task.StopCode) ? $task.StopCode : "",
           "reason": $exists($task.StoppedReason) ? $task.StoppedReason : "",
           "containerReason": $exists($container.Reason) ? $container.Reason : "",
@@ -442,7 +443,7 @@ def _cause_of(task: Task) -> str:
            : ", after " & $string($attempt) & " retries")
         & ". Task " & $task.arn & " stopped with " & $task.stopCode & ": " & $task.reason
         & ($task.containerReason = "" ? "" : " (" & $task.containerReason & ")")
-        & ({_NEVER_STARTED} ? ""
+        & ($not($task.started) ? ""
            : {json.dumps(f". Log: group {task.log_group_name}, stream ")}
                & {_stream(task, "$task.arn")})
         & {json.dumps(f".{WHAT_TO_DO}")}

@@ -514,6 +514,13 @@ def test_the_cause_says_what_happened_where_to_look_and_what_to_do() -> None:
     )
 
 
+def test_the_cause_names_no_log_of_a_task_that_was_stopped_before_it_started() -> None:
+    task = ended(None, "UserInitiated", "Task stopped by user")
+    said = f"Task {TASK_ARN} stopped with UserInitiated: Task stopped by user. What to do: "
+    assert said in diagnose(failed(task))[2]
+    assert "Log: group " in diagnose(failed(task | {"StartedAt": 1_900_000_000_000}))[2]
+
+
 def test_a_task_that_took_too_long_is_looked_for_stopped_and_given_up() -> None:
     assert diagnose({"Error": "States.Timeout", "Cause": ""})[0] == "FindOwnTask"
     assert STATES["FindOwnTask"] == {

@@ -160,6 +160,32 @@ def test_the_subject_says_what_happened(event: dict[str, Any], subject: str) -> 
     assert told(event)[0] == f"{subject} (fargate-batch dev)"
 
 
+@pytest.mark.parametrize(
+    ("event", "log"),
+    [
+        (execution(error="Input.Invalid", cause="Expected an S3 event."), []),
+        (execution(error="Batch.NeverStarted", cause="Job ingest: its task never started."), []),
+        (execution(error="States.Runtime"), []),
+        (
+            execution(error="Batch.BadData", cause="Log: group g, stream s."),
+            ["Log: group /fargate-batch/dev/ingest"],
+        ),
+        (execution(status="ABORTED"), ["Log: group /fargate-batch/dev/ingest"]),
+        (execution("pipeline-nightly", error="Pipeline.StepFailed", cause="Log: group g"), []),
+        (task(None, "TaskFailedToStart"), []),
+        (task(None, "UserInitiated"), []),
+        (task(1), ["Log: group /fargate-batch/dev/ingest, stream ingest/ingest/0123"]),
+        (
+            task(None, "SpotInterruption", startedAt="2030-01-01T00:00:01Z"),
+            ["Log: group /fargate-batch/dev/ingest, stream ingest/ingest/0123"],
+        ),
+    ],
+)
+def test_a_message_names_a_log_only_if_a_task_ran(event: dict[str, Any], log: list[str]) -> None:
+    lines = told(event)[1].splitlines()
+    assert [line for line in lines if line.startswith("Log: ")] == log
+
+
 WITH_CODES: dict[str, Any] = one(
     alerts(exit_codes={"ingest": {"success": [3], "warning": [4, 5]}}).resources,
     type="StateMachine",
