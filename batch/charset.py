@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from batch.exits import BadDataError
-from batch.languages import sense
 
 _GUESSED = ("cp932", "euc-jp", "gb18030", "cp949", "windows-1252")
 _UTF8 = "utf-8"
@@ -252,6 +251,9 @@ def _plausible(lines: Sequence[bytes]) -> list[str]:
 
 def _sense(lines: Sequence[bytes], encoding: str) -> float:
     transcode = Transcoder(encoding)
+    # Few files need it, and its patterns take longer to compile than an ASCII file to read.
+    from batch.languages import sense  # noqa: PLC0415
+
     read = [transcode(line + b"\n", final=True) for line in lines]
     whole = [line for line in read if b"\xff" not in line]
     if len(lines) - len(whole) > max(1, len(lines) // _FEW):

@@ -20,6 +20,7 @@ from botocore.exceptions import (
 from botocore.exceptions import (
     ConnectionError as TransportError,
 )
+from botocore.loaders import Loader
 from botocore.session import get_session
 from urllib3.exceptions import HTTPError
 
@@ -60,6 +61,15 @@ _LATER = frozenset(
 )
 
 
+class _S3Loader(Loader):
+    """Loads models by their names, without looking into the folders of all services first."""
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        """Return the one service that is asked for."""
+        del type_name
+        return ["s3"]
+
+
 def client() -> "S3Client":
     """Return an S3 client of the standard credential and endpoint chain.
 
@@ -68,7 +78,9 @@ def client() -> "S3Client":
     """
     with refusals("S3", ""):
         # boto3 adds nothing to this client but a tenth of a second to import its own transfers.
-        made: object = get_session().create_client(
+        session = get_session()
+        session.register_component("data_loader", _S3Loader())
+        made: object = session.create_client(
             "s3",
             config=Config(
                 connect_timeout=5,

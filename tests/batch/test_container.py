@@ -228,11 +228,20 @@ def test_without_a_bucket_arguments_and_environment_are_one_line() -> None:
     }
 
 
-def test_without_a_bucket_neither_arrow_nor_botocore_is_imported() -> None:
-    unwanted = "{'pyarrow', 'numpy', 'botocore', 'logging'}"
-    code = f"import sys, batch.cli; sys.exit(bool({unwanted} & set(sys.modules)))"
+@pytest.mark.parametrize(
+    ("imported", "unwanted"),
+    [
+        ("batch.cli", {"pyarrow", "numpy", "botocore", "logging"}),
+        ("batch.ingest, batch.store", {"pyarrow", "numpy", "boto3", "batch.languages"}),
+    ],
+    ids=["without a bucket", "before S3 is read"],
+)
+def test_nothing_is_imported_that_is_not_needed_yet(imported: str, unwanted: set[str]) -> None:
+    code = f"import sys, {imported}; print({unwanted} & set(sys.modules) or None)"
     root = str(Path(__file__).parents[2])
-    subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": root}, check=True)
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env={"PYTHONPATH": root}, check=True, capture_output=True)
+    assert found.stdout == b"None\n"
 
 
 @pytest.fixture(scope="session")
