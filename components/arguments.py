@@ -474,7 +474,12 @@ def repository_arn(image: str) -> str | None:
 
 
 def state_machine(
-    config: Settings, name: str, jobs: Jobs, places: Places, log_group_arn: pulumi.Output[str]
+    config: Settings,
+    name: str,
+    cluster: c.BatchCluster,
+    jobs: Jobs,
+    places: Places,
+    log_group_arn: pulumi.Output[str],
 ) -> c.BatchStateMachineArgs:
     """The state machine that runs the job `name`."""
     job = config.jobs[name]
@@ -488,6 +493,8 @@ def state_machine(
         "success_exit_codes": job.exit_codes.codes("success"),
         "warning_exit_codes": job.exit_codes.codes("warning"),
         "max_concurrency": job.max_concurrency,
+        "launch_table_name": cluster.launch_table_name,
+        "launches_per_second": config.launches_per_second,
         "stop_timeout": job.stop_timeout,
         "log_group_arn": log_group_arn,
         "protect": config.protect,

@@ -152,7 +152,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         places[name] = args.placement(config, name, cluster, network)
         job = args.job(config, name, buckets, results, own.get(name, image), execution)
         jobs[name] = c.FargateJob(name, job, child)
-        machine = args.state_machine(config, name, jobs, places, log_group_arn)
+        machine = args.state_machine(config, name, cluster, jobs, places, log_group_arn)
         machines[name] = c.BatchStateMachine(name, machine, child)
 
     stopped = args.task_reaper(config, cluster, jobs, places, log_group_arn)

@@ -7,12 +7,13 @@ import pulumi
 
 from . import defaults
 from ._here import Component
-from ._iam import allow, instances_of, managed_rule, tasks_of
+from ._iam import allow, arn, instances_of, managed_rule, tasks_of
 from ._machine import machine_prefix, state_machine
 from ._task import PlacementArgs, TaskArgs, known_place, known_task, may_run
 from .asl.job import Endings, RetryPolicy, run_job
 from .asl.limit import WAIT_SECONDS, Permits
 from .asl.states import Definition
+from .asl.turn import Turns
 from .concurrency import ConcurrencyLimit
 
 
@@ -39,6 +40,12 @@ class BatchStateMachineArgs(TypedDict):
     max_concurrency: NotRequired[int | None]
     """How many executions may run the task at once, 1 to 1000: see `ConcurrencyLimit`. Default: as
     many as there are."""
+    launch_table_name: NotRequired[pulumi.Input[str] | None]
+    """The table in which executions take turns when AWS throttles RunTask, of all state machines
+    of a cluster: `BatchCluster.launch_table_name`. Default: none; each tries again by itself, with
+    growing jittered delays, which in a burst is slower and costs more."""
+    launches_per_second: NotRequired[int]
+    """How many turns there are a second, as many as the account may launch tasks. Default: 20."""
     exclusions: NotRequired[Mapping[str, Sequence[str]]]
     """Keys, with * for any characters, that are not to be run, by the name of the `UploadTrigger`
     whose `exclude` they are. Default: none."""
@@ -73,7 +80,8 @@ class BatchStateMachine(Component):
     One of an upload that `exclusions` has ends well at once, with the output `{"skipped": true,
     "upload": name}`.
 
-    An execution without retries takes three state transitions, 0.000075 USD, as a skipped one does.
+    An execution without retries takes three state transitions, 0.000075 USD, as a skipped one does;
+    one whose RunTask is throttled three more each time.
     """
 
     state_machine_arn: pulumi.Output[str]
@@ -98,6 +106,8 @@ class BatchStateMachine(Component):
             exit_codes=args.get("retry_exit_codes", defaults.RETRY_EXIT_CODES),
             spot_interruptions=args.get("spot_interruptions", defaults.SPOT_INTERRUPTIONS),
         )
+        table = args.get("launch_table_name")
+        per_second = args.get("launches_per_second", defaults.LAUNCHES_PER_SECOND)
         most, limit = args.get("max_concurrency"), None
         if most is not None:
             limit = ConcurrencyLimit(
@@ -123,7 +133,8 @@ class BatchStateMachine(Component):
                     success=args.get("success_exit_codes", ()),
                     warning=args.get("warning_exit_codes", ()),
                 ),
-                permits=None if most is None else Permits(known["table"], most),
+                permits=None if most is None else Permits(known["permits"], most),
+                turns=None if table is None else Turns(known["turns"], per_second),
                 exclusions=args.get("exclusions"),
             )
 
@@ -131,7 +142,7 @@ class BatchStateMachine(Component):
             name,
             kind="job",
             definition=pulumi.Output.all(
-                task=task, placement=placement, table=limit and limit.table_name
+                task=task, placement=placement, permits=limit and limit.table_name, turns=table
             ).apply(definition),
             statements=[
                 *may_run(task, placement),
@@ -148,6 +159,7 @@ class BatchStateMachine(Component):
                 ),
                 managed_rule("StepFunctionsGetEventsForECSTaskRule"),
                 *([allow(_ACQUIRE, limit.table_arn)] if limit else []),
+                *([allow("dynamodb:UpdateItem", _table(table))] if table is not None else []),
             ],
             log_group_arn=args.get("log_group_arn"),
             log_retention_days=log_retention_days,
@@ -165,6 +177,10 @@ class BatchStateMachine(Component):
                 "concurrency_dead_letter_queue_name": self.concurrency_dead_letter_queue_name,
             }
         )
+
+
+def _table(name: pulumi.Input[str]) -> pulumi.Output[str]:
+    return arn("dynamodb", pulumi.Output.concat("table/", name))
 
 
 # What acquiring a permit of a `ConcurrencyLimit` takes.

@@ -425,6 +425,9 @@ class BatchPlatformArgs(TypedDict):
     """The Fargate platform version, 1.4.0 or LATEST. Default: 1.4.0."""
     container_insights: NotRequired[str]
     """`enabled`, `enhanced` or `disabled`. Default: enabled."""
+    launches_per_second: NotRequired[int]
+    """How many Fargate tasks the account may launch a second, which is the pace at which throttled
+    starts are repeated. Default: 20."""
     log_retention_days: NotRequired[int]
     """For how many days logs are kept. Default: 30."""
     protect: NotRequired[bool]

@@ -31,6 +31,7 @@ class Settings(Section):
     architecture: Literal["X86_64", "ARM64"] = defaults.ARCHITECTURE
     platform_version: Literal["1.4.0", "LATEST"] = defaults.PLATFORM_VERSION
     container_insights: Literal["enabled", "enhanced", "disabled"] = defaults.CONTAINER_INSIGHTS
+    launches_per_second: Annotated[int, Field(ge=1, le=1000)] = defaults.LAUNCHES_PER_SECOND
     log_retention_days: Annotated[int, AfterValidator(one_of(LOG_RETENTION_DAYS))] = (
         defaults.LOG_RETENTION_DAYS
     )

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from ..outcomes import (
 from .limit import Permits, acquire_permit
 from .states import PARENT_EXECUTION, Definition, States, catch, definition, expression, retry
 from .timeout import stop_own_task
+from .turn import FRESH, MOST_SECONDS, NOT_NOW, REFUSED, Turns, take_turn
 from .upload import IS_UPLOAD, NUL, Exclusions, excluded, is_excluded, variables
 
 # RunTask refuses longer overrides, the JSON around them included:
@@ -77,19 +78,24 @@ def run_job(
     retries: RetryPolicy,
     endings: Endings = Endings(),
     permits: Permits | None = None,
+    turns: Turns | None = None,
     exclusions: Exclusions | None = None,
 ) -> Definition:
     """A definition that runs one task to its end and says in its error why it failed.
 
-    With `permits` an execution acquires one before its task. Input and output: see
-    `BatchStateMachine`.
+    With `permits` an execution acquires one before its task, with `turns` it takes one when RunTask
+    is throttled. Input and output: see `BatchStateMachine`.
     """
     ended = _output(task, "$task.arn", "$task.exitCode")
+    fresh = FRESH if turns else {}
     states: States = {
-        **_read_input(task, "RunTask" if permits is None else "AcquirePermit", exclusions or {}),
+        **_read_input(
+            task, "RunTask" if permits is None else "AcquirePermit", exclusions or {}, fresh
+        ),
         **({} if permits is None else acquire_permit(permits, "RunTask", otherwise=_FAILURE)),
-        "RunTask": _run_task(task, place, timeout_seconds, retries),
-        **_diagnose(task, retries, endings),
+        "RunTask": _run_task(task, place, timeout_seconds, retries, turns),
+        **({} if turns is None else take_turn(turns, "RunTask", otherwise="NotStarted")),
+        **_diagnose(task, retries, endings, fresh),
         "BackOff": {
             "Type": "Wait",
             # Full jitter below 10 s, 20 s, 40 s ... at most 5 minutes.
@@ -138,7 +144,7 @@ def run_job(
     return definition(f"Runs the job {task.name} to its end", "ReadInput", states)
 
 
-def _read_input(task: Task, then: str, exclusions: Exclusions) -> States:
+def _read_input(task: Task, then: str, exclusions: Exclusions, fresh: Mapping[str, int]) -> States:
     name = json.dumps(task.name)
 
     def read(condition: str, override: str) -> dict[str, Any]:
@@ -149,6 +155,7 @@ def _read_input(task: Task, then: str, exclusions: Exclusions) -> States:
                 "trigger": expression(_TRIGGER),
                 "attempt": 0,
                 "interruptions": 0,
+                **fresh,
             },
             "Next": then,
         }
@@ -235,21 +242,19 @@ def _request_override(name: str) -> str:
     """
 
 
-_FAILURE = catch(
-    "Diagnose",
-    Assign={
-        "failure": {
-            "Error": expression("$states.errorOutput.Error"),
-            "Cause": expression(
-                '$exists($states.errorOutput.Cause) ? $string($states.errorOutput.Cause) : ""'
-            ),
-        }
-    },
-)
+_WHAT_FAILED = {
+    "failure": {
+        "Error": expression("$states.errorOutput.Error"),
+        "Cause": expression(
+            '$exists($states.errorOutput.Cause) ? $string($states.errorOutput.Cause) : ""'
+        ),
+    }
+}
+_FAILURE = catch("Diagnose", Assign=_WHAT_FAILED)
 
 
 def _run_task(
-    task: Task, place: Place, timeout_seconds: int, retries: RetryPolicy
+    task: Task, place: Place, timeout_seconds: int, retries: RetryPolicy, turns: Turns | None
 ) -> dict[str, Any]:
     provider = "FARGATE"
     if place.spot:
@@ -275,23 +280,14 @@ def _run_task(
         "TimeoutSeconds": timeout_seconds,
         "Retry": [
             # About four hours, in which Fargate launches 288,000 tasks at its default rate.
-            # How these numbers were chosen: benchmarks/burst.py.
-            retry(
-                [
-                    "ECS.AmazonECSException",
-                    "ECS.ThrottlingException",
-                    "ECS.ServerException",
-                    "ECS.ClientException",
-                    "AmazonECS.Unknown",
-                ],
-                320,
-                seconds=5,
-                most=90,
-            ),
+            *([] if turns else [retry(NOT_NOW, 320, seconds=5, most=MOST_SECONDS)]),
             # Also raised when ECS itself is throttled looking up the subnets.
             retry(["ECS.InvalidParameterException"], 3, seconds=5, most=None),
         ],
-        "Catch": [_FAILURE],
+        "Catch": [
+            *([catch("TakeTurn", NOT_NOW, Assign={**_WHAT_FAILED, **REFUSED})] if turns else []),
+            _FAILURE,
+        ],
         "Output": expression(
             f"""(
             $container := $states.result.Containers[Name = {name}];
@@ -324,7 +320,9 @@ def _stream(task: Task, task_arn: str) -> str:
     return f'{json.dumps(f"{task.name}/{task.name}/")} & $split({task_arn}, "/")[-1]'
 
 
-def _diagnose(task: Task, retries: RetryPolicy, endings: Endings) -> States:
+def _diagnose(
+    task: Task, retries: RetryPolicy, endings: Endings, fresh: Mapping[str, int]
+) -> States:
     def exited_with(codes: Sequence[int]) -> str:
         code = f"$task.exitCode in {json.dumps(sorted(codes))}"
         return expression(f'$task.stopCode = "EssentialContainerExited" and {code}')
@@ -368,6 +366,7 @@ def _diagnose(task: Task, retries: RetryPolicy, endings: Endings) -> States:
                     "Assign": {
                         "attempt": expression("$attempt + 1"),
                         "interruptions": expression(f"$interruptions + (({_INTERRUPTED}) ? 1 : 0)"),
+                        **fresh,
                     },
                     "Next": "BackOff",
                 },

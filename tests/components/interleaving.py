@@ -76,7 +76,8 @@ def walk(
                 scope["variables"] |= assigned
                 name = after.get("Next")
             case "Wait":
-                yield WAIT, _value(state["Seconds"], scope, input=data)
+                until = state.get("Seconds", state.get("Timestamp"))
+                yield WAIT, _value(until, scope, input=data)
                 name = state["Next"]
             case _:
                 name = state.get("Next")
@@ -244,7 +245,7 @@ class World:
             run = self.jobs[arguments["ExecutionArn"]]
             return None, {"Status": run.status, "ExecutionArn": run.name}
         prefix = "DynamoDb" if "aws-sdk" in resource else "DynamoDB"
-        return _dynamodb(prefix, operation, arguments)
+        return dynamodb(prefix, operation, arguments)
 
 
 _OPERATIONS = internals.dynamodb_operations
@@ -256,7 +257,8 @@ CONFLICT = (
 )
 
 
-def _dynamodb(prefix: str, operation: str, arguments: Json) -> Answer:
+def dynamodb(prefix: str, operation: str, arguments: Json) -> Answer:
+    """What MiniStack answers, as the integration `prefix` puts it."""
     status, _, body = _OPERATIONS[operation](arguments)
     result = json.loads(body or b"{}")
     if status < 400:
@@ -272,10 +274,10 @@ def items() -> list[dict[str, Json]]:
     return json.loads(body)["Items"]
 
 
-def new_table() -> None:
-    """An empty table as the component makes it."""
+def new_table(*names: str) -> None:
+    """An empty table as the component makes it, with these keys."""
     internals.dynamodb_reset()
-    keys = [("kind", "HASH"), ("arrival", "RANGE")]
+    keys = list(zip(names, ("HASH", "RANGE"), strict=False))
     status, _, body = _OPERATIONS["createTable"](
         {
             "TableName": TABLE,

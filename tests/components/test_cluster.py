@@ -30,6 +30,7 @@ def test_its_children_are_its_own(*, preview: bool) -> None:
     assert names(deploy(lambda: BatchCluster("batch", {}), preview=preview), "BatchCluster") == {
         ("Cluster", "batch"),
         ("ClusterCapacityProviders", "batch"),
+        ("Table", "batch-launches"),
     }
 
 
@@ -43,8 +44,9 @@ def test_whoever_uses_the_cluster_waits_for_its_capacity_providers() -> None:
     assert providers.urn in one(resources, type="Parameter").depends_on
 
 
-def test_it_puts_out_its_arn_and_name() -> None:
+def test_it_puts_out_its_arn_and_names() -> None:
     assert outputs(deploy(lambda: BatchCluster("batch", {})), "BatchCluster") == {
         "cluster_arn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/batch-1a2b3c4",
         "cluster_name": "batch-1a2b3c4",
+        "launch_table_name": "batch-launches-1a2b3c4",
     }

@@ -164,7 +164,7 @@ def of_job(limit: int) -> dict[str, Any]:
 
 
 def world(seed: int, limit: int, *, faults: bool) -> World:
-    new_table()
+    new_table("kind", "arrival")
     random = Random(seed)  # noqa: S311 - to be had again
     return World(of_job(limit), pass_on_permits(Permits(TABLE, limit)), limit, random, faults)
 

@@ -16,6 +16,7 @@ from components.asl.job import Place, RetryPolicy, Task, run_job
 from components.asl.limit import Permits, pass_on_permits
 from components.asl.pipeline import Step, run_pipeline
 from components.asl.timeout import reap_task
+from components.asl.turn import Turns
 from tests.components.expressions import check_structure
 from tests.recorder import ACCOUNT, REGION, ROOT
 
@@ -37,7 +38,13 @@ def step(job: str, *, on: bool = False, **more: Any) -> Step:  # noqa: ANN401 an
 
 
 DEFINITIONS = {
-    "job": run_job(TASK, place(spot=False), timeout_seconds=3600, retries=RETRIES),
+    "job": run_job(
+        TASK,
+        place(spot=False),
+        timeout_seconds=3600,
+        retries=RETRIES,
+        turns=Turns("cluster-launches-1a2b3c4", 20),
+    ),
     "job-on-spot-with-permits": run_job(
         TASK, place(spot=True), timeout_seconds=60, retries=RETRIES, permits=PERMITS
     ),

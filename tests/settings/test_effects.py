@@ -70,6 +70,7 @@ VALUES: dict[str, Any] = {
     "architecture": "ARM64",
     "platformVersion": "LATEST",
     "containerInsights": "enhanced",
+    "launchesPerSecond": 100,
     "logRetentionDays": 7,
     "protect": False,
     "cpu": 256,

@@ -678,6 +678,18 @@ def executions_beyond_the_limit_wait_for_their_turn(on: Deployed) -> None:
     on.eventually(lambda: True if on.queued() == 0 else None, "who had a turn still waits for one")
 
 
+def a_start_that_is_throttled_takes_turns(on: Deployed) -> None:
+    dynamodb, table = on.client("dynamodb"), on.table("cluster-launches")
+    dynamodb.delete_item(TableName=table, Key={"queue": {"S": "launches"}})
+    on.run_as("ends")
+    with _fault(on, "throttle"):
+        execution = on.start(on.machine, {})
+        on.eventually(
+            lambda: dynamodb.scan(TableName=table)["Items"] or None, "it does not take a turn"
+        )
+    assert on.ended(execution)["status"] == "SUCCEEDED"
+
+
 def an_end_that_hands_on_no_slot_is_a_dead_letter(on: Deployed) -> None:
     on.run_as("ends")
     try:
@@ -712,8 +724,8 @@ def a_task_without_a_limit_is_a_dead_letter(on: Deployed) -> None:
 
 
 @contextlib.contextmanager
-def _no_addresses(on: Deployed) -> Generator[None]:
-    before, on.cloud.faults = on.cloud.faults, Faults({"no-start": 1})
+def _fault(on: Deployed, name: str) -> Generator[None]:
+    before, on.cloud.faults = on.cloud.faults, Faults({name: 1})
     try:
         yield
     finally:
@@ -722,7 +734,7 @@ def _no_addresses(on: Deployed) -> Generator[None]:
 
 def a_task_that_did_not_start_is_started_again(on: Deployed) -> None:
     before = on.tasks()
-    with _no_addresses(on):
+    with _fault(on, "no-start"):
         on.fire_task()
 
         def last() -> bool | None:
@@ -734,7 +746,7 @@ def a_task_that_did_not_start_is_started_again(on: Deployed) -> None:
 
 def a_task_that_cannot_be_started_again_is_a_dead_letter(on: Deployed) -> None:
     before = on.tasks()
-    with _no_addresses(on), on.refused("/task-reaper-rule-", "states:StartExecution"):
+    with _fault(on, "no-start"), on.refused("/task-reaper-rule-", "states:StartExecution"):
         on.fire_task()
         task = on.new_task(before, "STOPPED")["taskArn"]
         on.message(on.queue("task-reaper"), task)
@@ -907,6 +919,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_failure_that_starts_no_alert_is_a_dead_letter,
     an_alert_that_cannot_be_published_is_kept,
     executions_beyond_the_limit_wait_for_their_turn,
+    a_start_that_is_throttled_takes_turns,
     an_end_that_hands_on_no_slot_is_a_dead_letter,
     a_slot_whose_end_was_not_told_is_found,
     a_task_without_a_limit_is_a_dead_letter,
