@@ -165,10 +165,17 @@ aws.sns.TopicPolicy("alerts", arn=topic.arn, policy=policy(
 ))
 aws.sns.TopicSubscription("mail", topic=topic.arn, protocol="email", endpoint="a@example.com")
 
+children = {
+    "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+    "StartAt": "B",
+    "States": {"B": {"Type": "Succeed"}},
+}
 machine = aws.sfn.StateMachine(
     "machine",
     role_arn=role.arn,
-    definition=json.dumps({"StartAt": "A", "States": {"A": {"Type": "Succeed"}}}),
+    definition=json.dumps(
+        {"StartAt": "A", "States": {"A": {"Type": "Map", "ItemProcessor": children, "End": True}}}
+    ),
     logging_configuration={
         "level": "ERROR",
         "include_execution_data": True,

@@ -13,6 +13,7 @@ from local.engine.resources.context import (
 )
 from local.engine.resources.handler import Handler, Name, put, retagged
 from local.engine.state import Created, Properties, Registration, State
+from local.services.stepfunctions import map_runs
 
 
 def event_rule(context: Context, registration: Registration) -> Created:
@@ -211,6 +212,9 @@ def state_machine(context: Context, registration: Registration) -> Created:
     tracing: Properties | None = inputs.get("tracingConfiguration")
     if tracing and tracing.get("enabled"):
         context.not_honoured("X-Ray traces nothing", registration)
+    if '"DISTRIBUTED"' in inputs["definition"]:
+        most = f"A map run has at most {map_runs.AT_ONCE} executions at a time"
+        context.not_honoured(most, registration)
     made = context.stepfunctions.create_state_machine(
         name=name,
         type=inputs.get("type") or "STANDARD",

@@ -5,7 +5,6 @@ https://states-language.net/ and https://docs.aws.amazon.com/step-functions/late
 """
 
 import copy
-import json
 import random
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -18,7 +17,14 @@ from typing import Any, Protocol, cast
 
 from local.clock import Aborted, Cancellation, Clock
 from local.services.stepfunctions import expressions, tokens
-from local.services.stepfunctions.history import Details, History, now
+from local.services.stepfunctions.history import (
+    Details,
+    History,
+    TaskEvents,
+    now,
+    payload_details,
+    text_of,
+)
 
 Json = Any
 State = dict[str, Any]
@@ -212,16 +218,6 @@ def _queries() -> Generator[None]:
         yield
     except expressions.QueryError as error:
         raise StateError("States.QueryEvaluationError", str(error)) from None
-
-
-def text_of(value: Json) -> str:
-    """A JSON text as Step Functions writes it: compact, not escaping what is not ASCII."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def payload_details(name: str, text: str) -> Details:
-    """A text with the note beside it that it was not cut."""
-    return {name: text, f"{name}Details": {"truncated": False}}
 
 
 class _Visit:
@@ -434,7 +430,7 @@ class _Visit:
         if resource.startswith("arn:aws:states:::ecs:runTask") and isinstance(arguments, dict):
             arguments = {"StartedBy": STARTED_BY, **cast("dict[str, Json]", arguments)}
         timeout = self._timeout()
-        event = _TaskEvents(self.branch, resource)
+        event = TaskEvents(self.branch.add, self.walk.region, resource)
         event.scheduled(arguments, timeout)
         cancelled = Cancellation(self.branch.cancelled)
         alarm = None if timeout is None else self.walk.clock.after(timeout, cancelled.cancel)
@@ -458,7 +454,7 @@ class _Visit:
             event.timed_out()
             raise StateError("States.Timeout") from None
         except StateError as error:
-            event.failed(error)
+            event.failed(error.error, error.cause)
             raise
         finally:
             if alarm is not None:
@@ -616,53 +612,6 @@ class _Visit:
             self.branch.add(f"{self.kind}StateFailed")
             raise first[0]
         return results
-
-
-class _TaskEvents:
-    """The events of one attempt at a task, in the shape its integration gives them."""
-
-    def __init__(self, branch: Branch, resource: str) -> None:
-        self._branch = branch
-        self._function = ":function:" in resource
-        self._kind = "LambdaFunction" if self._function else "Task"
-        self._resource = resource
-        parts = resource.split(":")
-        # arn:aws:states:::ecs:runTask.sync, arn:aws:states:::aws-sdk:ecs:listTasks
-        self._what: Details = (
-            {} if self._function else {"resourceType": ":".join(parts[5:-1]), "resource": parts[-1]}
-        )
-        if not self._function and len(parts) > 6 and parts[-2] == "startExecution.sync":
-            self._what = {"resourceType": ":".join(parts[5:-2]), "resource": ":".join(parts[-2:])}
-
-    def _add(self, step: str, details: Details) -> None:
-        self._branch.add(f"{self._kind}{step}", {**self._what, **details})
-
-    def scheduled(self, arguments: Json, timeout: float | None) -> None:
-        limit = {} if timeout is None else {"timeoutInSeconds": round(timeout)}
-        if self._function:
-            sent = payload_details("input", text_of(arguments))
-            self._add("Scheduled", {"resource": self._resource, **sent, **limit})
-        else:
-            region = self._branch.walk.region
-            self._add("Scheduled", {"region": region, "parameters": text_of(arguments), **limit})
-
-    def started(self) -> None:
-        if self._function:
-            self._branch.add("LambdaFunctionStarted")
-        else:
-            self._add("Started", {})
-
-    def submitted(self, answer: Json) -> None:
-        self._add("Submitted", payload_details("output", text_of(answer)))
-
-    def succeeded(self, result: Json) -> None:
-        self._add("Succeeded", payload_details("output", text_of(result)))
-
-    def failed(self, error: StateError) -> None:
-        self._add("Failed", {"error": error.error, "cause": error.cause})
-
-    def timed_out(self) -> None:
-        self._add("TimedOut", {"error": "States.Timeout"})
 
 
 def matches(names: list[str], error: str) -> bool:

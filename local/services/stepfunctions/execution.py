@@ -8,8 +8,8 @@ from typing import Any
 from local.clock import Cancellation
 from local.ministack import internals
 from local.services.stepfunctions import redrive
-from local.services.stepfunctions.asl import Place, now, payload_details
-from local.services.stepfunctions.history import History
+from local.services.stepfunctions.asl import Place
+from local.services.stepfunctions.history import History, now, payload_details
 
 
 class Execution:

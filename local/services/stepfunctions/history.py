@@ -7,12 +7,14 @@ import json
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from local.ministack import internals
 
 Details = dict[str, Any]
+Json = Any
 
 # https://docs.aws.amazon.com/step-functions/latest/dg/cloudwatch-log-level.html
 _ERRORS = ("Failed", "TimedOut", "Aborted")
@@ -23,6 +25,16 @@ _PAYLOADS = ("input", "output", "inputDetails", "outputDetails", "parameters")
 def now() -> str:
     """This moment, as records and the context object have it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def text_of(value: object) -> str:
+    """A JSON text as Step Functions writes it: compact, not escaping what is not ASCII."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def payload_details(name: str, text: str) -> Details:
+    """A text with the note beside it that it was not cut."""
+    return {name: text, f"{name}Details": {"truncated": False}}
 
 
 class History:
@@ -111,3 +123,60 @@ def _member(kind: str) -> str:
     if kind.endswith("StateExited"):
         return "stateExitedEventDetails"
     return kind[0].lower() + kind[1:] + "EventDetails"
+
+
+class TaskEvents:
+    """The events of one attempt at a task, in the shape its integration gives them."""
+
+    def __init__(
+        self, add: Callable[[str, Details | None], None], region: str, resource: str
+    ) -> None:
+        self._add_to_history = add
+        self._region = region
+        self._function = ":function:" in resource
+        self._kind = "LambdaFunction" if self._function else "Task"
+        self._resource = resource
+        parts = resource.split(":")
+        # arn:aws:states:::ecs:runTask.sync, arn:aws:states:::aws-sdk:ecs:listTasks
+        self._what: Details = (
+            {} if self._function else {"resourceType": ":".join(parts[5:-1]), "resource": parts[-1]}
+        )
+        if not self._function and len(parts) > 6 and parts[-2] == "startExecution.sync":
+            self._what = {"resourceType": ":".join(parts[5:-2]), "resource": ":".join(parts[-2:])}
+
+    def _add(self, step: str, details: Details) -> None:
+        self._add_to_history(f"{self._kind}{step}", {**self._what, **details})
+
+    def scheduled(self, arguments: Json, timeout: float | None) -> None:
+        """The attempt was made ready: what it sends, and how long it may take."""
+        limit = {} if timeout is None else {"timeoutInSeconds": round(timeout)}
+        if self._function:
+            sent = payload_details("input", text_of(arguments))
+            self._add("Scheduled", {"resource": self._resource, **sent, **limit})
+        else:
+            self._add(
+                "Scheduled", {"region": self._region, "parameters": text_of(arguments), **limit}
+            )
+
+    def started(self) -> None:
+        """It was sent."""
+        if self._function:
+            self._add_to_history("LambdaFunctionStarted", None)
+        else:
+            self._add("Started", {})
+
+    def submitted(self, answer: Json) -> None:
+        """What it started goes on; what that call answered."""
+        self._add("Submitted", payload_details("output", text_of(answer)))
+
+    def succeeded(self, result: Json) -> None:
+        """It has its result."""
+        self._add("Succeeded", payload_details("output", text_of(result)))
+
+    def failed(self, error: str, cause: str) -> None:
+        """It failed."""
+        self._add("Failed", {"error": error, "cause": cause})
+
+    def timed_out(self) -> None:
+        """It took longer than it may."""
+        self._add("TimedOut", {"error": "States.Timeout"})

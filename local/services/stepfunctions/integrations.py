@@ -19,7 +19,8 @@ from local.ministack import internals
 from local.ministack.seam import Refused
 from local.services.ecs import ecs
 from local.services.iam import iam
-from local.services.stepfunctions.asl import CALLBACK, Call, Json, StateError, text_of
+from local.services.stepfunctions.asl import CALLBACK, Call, Json, StateError
+from local.services.stepfunctions.history import text_of
 
 
 class Child(Protocol):

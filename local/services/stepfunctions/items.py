@@ -12,7 +12,8 @@ from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.services.stepfunctions.asl import Json, StateError, text_of
+from local.services.stepfunctions.asl import Json, StateError
+from local.services.stepfunctions.history import text_of
 
 LIST_OBJECTS = "arn:aws:states:::s3:listObjectsV2"
 GET_OBJECT = "arn:aws:states:::s3:getObject"

@@ -16,15 +16,9 @@ from local.ministack import internals
 from local.ministack.seam import Refused, Request
 from local.services.iam import iam
 from local.services.stepfunctions import items, redrive, results
-from local.services.stepfunctions.asl import (
-    MAX_PAYLOAD,
-    Distribution,
-    Json,
-    StateError,
-    now,
-    text_of,
-)
+from local.services.stepfunctions.asl import MAX_PAYLOAD, Distribution, Json, StateError
 from local.services.stepfunctions.execution import Execution, epoch_millis
+from local.services.stepfunctions.history import now, text_of
 
 # AWS starts 10,000; here each is a thread.
 AT_ONCE = 500
@@ -100,8 +94,11 @@ class MapRun:
         self._child_machine = f"{machine}/{label}"
         self.arn = f"{machine.replace(':stateMachine:', ':mapRun:', 1)}/{label}:{uuid.uuid4()}"
         self.redrive_count = 0
-        self._limits: dict[str, Any] = {
-            name: asked.fields.get(name[0].upper() + name[1:]) for name in _LIMITS
+        self._limits = dict.fromkeys(_LIMITS)
+        self._limits |= {
+            name: as_type(asked.fields[name[0].upper() + name[1:]])
+            for name, as_type in _LIMITS.items()
+            if name[0].upper() + name[1:] in asked.fields
         }
         self._children: list[_Child] | None = None
         self._pending: deque[_Child] = deque()
@@ -171,10 +168,10 @@ class MapRun:
         finally:
             for child in self._pending:
                 child.give_up()
+            self._pending = deque(one for one in self._pending if one.execution is None)
             ended = [child.execution.record for child in self._children if child.execution]
             if writer is not None and not self._executions.closed:
-                pending = [child.data for child in self._pending if child.execution is None]
-                exported = writer.write(ended, pending)
+                exported = writer.write(ended, [child.data for child in self._pending])
             else:
                 exported = None
         return exported or results.of(ended, config.get("Transformation", "COMPACT"))
@@ -301,6 +298,13 @@ class MapRun:
             execution.walked.wait()
         self._running -= stopped.keys()
 
+    def forget(self) -> None:
+        """Take it and its children from MiniStack's store."""
+        internals.map_runs().pop(self.arn, None)
+        for child in self._children or []:
+            if child.execution is not None:
+                internals.executions().pop(child.execution.record["executionArn"], None)
+
     # What the API says of it
 
     def describe(self) -> dict[str, Any]:
@@ -343,7 +347,11 @@ class MapRun:
             self._changed.notify_all()
 
 
-_LIMITS = ("maxConcurrency", "toleratedFailureCount", "toleratedFailurePercentage")
+_LIMITS: dict[str, type[int] | type[float]] = {
+    "maxConcurrency": int,
+    "toleratedFailureCount": int,
+    "toleratedFailurePercentage": float,
+}
 
 
 @contextlib.contextmanager
@@ -364,6 +372,12 @@ class MapRuns:
         """Have the API know a run."""
         self._runs[run.arn] = run
         return run
+
+    def forget(self, machine_arn: str) -> None:
+        """Forget the runs of a state machine that is deleted, and their children."""
+        prefix = f"{machine_arn.replace(':stateMachine:', ':mapRun:', 1)}/"
+        for arn in [one for one in self._runs if one.startswith(prefix)]:
+            self._runs.pop(arn).forget()
 
     def _named(self, request: Request) -> MapRun:
         arn = str(request.members.get("mapRunArn"))

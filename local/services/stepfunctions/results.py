@@ -11,7 +11,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local import shapes
 from local.services.stepfunctions import redrive
-from local.services.stepfunctions.asl import Json, StateError, text_of
+from local.services.stepfunctions.asl import Json, StateError
+from local.services.stepfunctions.history import text_of
 
 Record = Mapping[str, Any]
 _FAILED = {"FAILED", "TIMED_OUT", "ABORTED"}

@@ -20,22 +20,14 @@ from local.ministack.seam import Refused, Request, serve
 from local.runtime import Runtime
 from local.services.iam import iam
 from local.services.stepfunctions import definitions, redrive
-from local.services.stepfunctions.asl import (
-    MAX_PAYLOAD,
-    Branch,
-    Json,
-    StateError,
-    Walk,
-    now,
-    payload_details,
-    text_of,
-)
+from local.services.stepfunctions.asl import MAX_PAYLOAD, Branch, Json, StateError, Walk
 from local.services.stepfunctions.execution import (
     Execution,
     epoch_millis,
     new_record,
     tell_status,
 )
+from local.services.stepfunctions.history import now, payload_details, text_of
 from local.services.stepfunctions.integrations import Integrations
 from local.services.stepfunctions.map_runs import MapRun, MapRuns
 
@@ -255,7 +247,9 @@ class _Executions:
             if any(one.record["stateMachineArn"] == arn for one in self._running.values()):
                 internals.state_machines()[arn]["status"] = _DELETING
                 return {}
-        return await request.pass_on()
+        answer = await request.pass_on()
+        self.map_runs.forget(arn)
+        return answer
 
     def _finish_deletion(self, arn: str) -> None:
         with self._starting:
@@ -263,6 +257,7 @@ class _Executions:
             others = any(one.record["stateMachineArn"] == arn for one in self._running.values())
             if machine.get("status") == _DELETING and not others:
                 internals.delete_state_machine({"stateMachineArn": arn})
+                self.map_runs.forget(arn)
 
     async def handle_describe(self, request: Request) -> Response:
         """DescribeExecution: MiniStack's answer, and whether it can be redriven."""

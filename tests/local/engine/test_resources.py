@@ -69,6 +69,7 @@ def test_the_program_declares_every_type_there_is_a_handler_for(made: Made) -> N
 
 def test_what_cannot_be_honoured_is_told_once_with_who_asks_for_it(made: Made) -> None:
     assert made.evaluation.not_honoured == (
+        "A map run has at most 500 executions at a time (machine)",
         "Alarms stay silent: AWS services publish no metrics here (alarm, simple)",
         "Container Insights collects nothing (cluster)",
         "Dashboards are recorded, there is no console to show them (board)",

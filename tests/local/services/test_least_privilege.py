@@ -253,18 +253,19 @@ def test_a_map_run_redrives_its_children_only_if_it_may(cloud: Cloud) -> None:
     machines = Machines(cloud)
     execution = machines.run(machine)["executionArn"]
 
-    def redriven() -> tuple[str, str, list[int]]:
+    def redriven() -> tuple[str, str, list[tuple[str, int]]]:
         states = cloud.client("stepfunctions")
         states.redrive_execution(executionArn=execution)
         ended = machines.ended(execution)
         [run] = states.list_map_runs(executionArn=execution)["mapRuns"]
         listed = states.list_executions(mapRunArn=run["mapRunArn"])["executions"]
-        return ended["status"], ended["error"], [child["redriveCount"] for child in listed]
+        found = [(child["status"], child["redriveCount"]) for child in listed]
+        return ended["status"], ended["error"], found
 
     [redrive] = [one for one in iam.statements([role]) if "states:RedriveExecution" in one.text]
     with iam.without(redrive):
-        assert redriven() == ("FAILED", "States.Permissions", [0])
-    assert redriven() == ("FAILED", "States.ExceedToleratedFailureThreshold", [1])
+        assert redriven() == ("FAILED", "States.Permissions", [("FAILED", 0)])
+    assert redriven() == ("FAILED", "States.ExceedToleratedFailureThreshold", [("FAILED", 1)])
 
 
 @pytest.mark.parametrize(("granted", "status"), [(True, "ABORTED"), (False, "RUNNING")])

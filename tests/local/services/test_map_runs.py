@@ -183,8 +183,10 @@ class Waiting:
         sqs = self.machines.cloud.client("sqs")
 
         def look() -> dict[str, Any] | None:
-            found = sqs.receive_message(QueueUrl=self.queue).get("Messages", [])
-            return json.loads(found[0]["Body"]) if found else None
+            for found in sqs.receive_message(QueueUrl=self.queue).get("Messages", []):
+                sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=found["ReceiptHandle"])
+                return json.loads(found["Body"])
+            return None
 
         message = eventually(look)
         return message["item"], message["token"]
@@ -290,22 +292,28 @@ def test_stopping_stops_the_children_and_a_redrive_goes_on_with_them_and_the_res
     filtered = {"mapRunArn": map_run(machines, execution)["mapRunArn"]}
     found = states.list_executions(**filtered, statusFilter="PENDING_REDRIVE")["executions"]
     assert [one["executionArn"] in before for one in found] == [True]
-    assert {waiting.succeed() for _ in range(3)} == {1, 2, 3, 4} - {done} >= stopped
+    again = {waiting.asked()[0] for _ in range(2)}
+    states.stop_execution(executionArn=execution)
+    eventually(lambda: map_run(machines, execution)["status"] == "ABORTED" or None)
+    until(machines, execution, succeeded=1, aborted=3, total=4)
+
+    states.redrive_execution(executionArn=execution)
+    assert {waiting.succeed() for _ in range(3)} == {1, 2, 3, 4} - {done} == stopped | again
     ended = machines.ended(execution)
     assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", [2, 4, 6, 8])
-    assert ended["redriveCount"] == 1
+    assert ended["redriveCount"] == 2
     run = map_run(machines, execution)
-    assert (run["status"], run["redriveCount"]) == ("SUCCEEDED", 1)
+    assert (run["status"], run["redriveCount"]) == ("SUCCEEDED", 2)
     found = children(machines, execution)
     assert len({child["executionArn"] for child in found} - before) == 1
-    assert sorted(child["redriveCount"] for child in found) == [0, 0, 1, 1]
+    assert sorted(child["redriveCount"] for child in found) == [0, 1, 1, 2]
     listed = states.list_executions(**filtered, redriveFilter="REDRIVEN")
-    assert {one["executionArn"] for one in listed["executions"]} < before
+    assert len(listed["executions"]) == 3
     events = machines.history(execution)
-    [redriven] = [one for one in events if one["type"] == "MapRunRedriven"]
-    assert redriven["mapRunRedrivenEventDetails"] == {
+    redriven = [one for one in events if one["type"] == "MapRunRedriven"]
+    assert redriven[1]["mapRunRedrivenEventDetails"] == {
         "mapRunArn": run["mapRunArn"],
-        "redriveCount": 1,
+        "redriveCount": 2,
     }
 
 
@@ -496,6 +504,12 @@ def test_a_redrive_runs_again_just_the_branches_and_iterations_that_failed(
         if event["type"] == "PassStateEntered"
     ]
     assert entered == ["First"] * 3
+    iterations = [
+        event["mapIterationStartedEventDetails"]["index"]
+        for event in machines.history(execution)
+        if event["type"] == "MapIterationStarted"
+    ]
+    assert sorted(iterations) == [0, 1, 1]
 
 
 def test_the_children_of_a_deleted_machine_end_with_the_state_that_they_are_in(
@@ -505,8 +519,9 @@ def test_the_children_of_a_deleted_machine_end_with_the_state_that_they_are_in(
     ask = {"Ask": {**waiting.states["Ask"], "Next": "Last"}}
     del ask["Ask"]["End"]
     machine = machines.create("m", each(ask | {"Last": {"Type": "Succeed"}}))
-    machines.start(machine, [1])
+    execution = machines.start(machine, [1])
     _, token = waiting.asked()
+    run = map_run(machines, execution)["mapRunArn"]
     states.delete_state_machine(stateMachineArn=machine)
     assert states.describe_state_machine(stateMachineArn=machine)["status"] == "DELETING"
     states.send_task_success(taskToken=token, output="1")
@@ -519,3 +534,6 @@ def test_the_children_of_a_deleted_machine_end_with_the_state_that_they_are_in(
         return None
 
     assert eventually(gone)
+    with pytest.raises(states.exceptions.ResourceNotFound):
+        states.describe_map_run(mapRunArn=run)
+    assert machines.executions(f"{machine}/each") == []
