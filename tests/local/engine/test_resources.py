@@ -17,6 +17,7 @@ from local.engine.resources import COMPONENTS, HANDLERS, create_stack
 from local.engine.resources.containers import digest
 from local.engine.resources.functions import zipped
 from local.engine.state import EvaluationError
+from local.services.ecs.build import Image
 from tests.local.everything import PROGRAM
 from tests.local.programs import REGION, STACK_FILE, write_project
 
@@ -167,7 +168,9 @@ def test_an_images_uri_leads_to_its_folder_and_changes_with_it(made: Made, tmp_p
     repository, _, sha = made.out("image").partition("@sha256:")
     name = made.out("repository").partition(":repository/")[2]
     assert repository == f"111122223333.dkr.ecr.{REGION}.amazonaws.com/{name}"
-    files = made.cloud.images.find(made.out("image")).root
+    image = made.cloud.images.find(made.out("image"))
+    assert isinstance(image, Image)
+    files = image.root
     assert files is not None
     original = (made.root / "image" / "Dockerfile").read_bytes()
     assert (files / "app" / "Dockerfile").read_bytes() == original
