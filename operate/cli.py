@@ -17,10 +17,19 @@ from typing import Any, NoReturn
 import shtab
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from . import aws, commands, guarded, stack
+from . import aws, backfill_commands, backfills, commands, guarded, objects, stack
 from .errors import WRONG_USE, OperateError
 from .failures import explained
-from .options import count_of, duration_of, later_of, month_of, port_of, time_of, variable_of
+from .options import (
+    count_of,
+    duration_of,
+    later_of,
+    month_of,
+    number_of,
+    port_of,
+    time_of,
+    variable_of,
+)
 from .output import Output
 from .runs import STATUSES
 from .stack import Stack
@@ -113,6 +122,7 @@ def add_commands(
     runs.add_argument("--pipeline", metavar="NAME", help="of this pipeline, with its steps")
     runs.add_argument("--upload", metavar="KEY", help="about objects whose key has this in it")
     runs.add_argument("--schedule", metavar="NAME", help="started by this schedule")
+    runs.add_argument("--backfill", metavar="ID", help="of this backfill")
     runs.add_argument(
         "--status", action="append", choices=STATUSES, default=[], help="that ended so"
     )
@@ -137,6 +147,7 @@ def add_commands(
 
     schedules = command("schedules", commands.schedules, "list schedules; pause and resume them")
     _add_schedules(schedules, common, shared)
+    _add_backfills(command, common, shared)
     command("doctor", commands.doctor, "look for what would fail, and say the way out")
 
     cost = command("cost", commands.cost, "add up what runs have cost")
@@ -212,6 +223,77 @@ def _add_schedules(
     for one in (pause, resume):
         one.add_argument("names", nargs="+", metavar="SCHEDULE", help="a schedule or a pipeline")
         one.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+
+def _add_backfills(
+    command: Callable[[str, object, str], argparse.ArgumentParser],
+    common: argparse.ArgumentParser,
+    shared: argparse.ArgumentParser,
+) -> None:
+    fill = command("backfill", backfill_commands.backfill, "run a job for many objects")
+    fill.add_argument("name", metavar="JOB")
+    fill.add_argument(
+        "--prefix", action="append", default=[], metavar="KEY", help="what their keys begin with"
+    )
+    for option, name, text in (("from", "since", "not before"), ("to", "until", "not after")):
+        fill.add_argument(
+            f"--{option}", dest=name, type=time_of, metavar="TIME", help=f"uploaded {text}"
+        )
+    fill.add_argument("--keys", metavar="FILE", help="these alone, one a line; - reads stdin")
+    fill.add_argument(
+        "--only",
+        choices=objects.ONLY,
+        default="missing",
+        help="those without a newer result, or whose last run failed; default: %(default)s",
+    )
+    fill.add_argument(
+        "--max-concurrency",
+        type=count_of,
+        default=backfills.AT_ONCE,
+        metavar="N",
+        help="so many at once; default: %(default)s",
+    )
+    fill.add_argument(
+        "--max-failures",
+        type=number_of,
+        metavar="N",
+        help="begin no more once more than so many failed; default: a tenth, at least 10",
+    )
+    _add_following(fill)
+
+    listed = command("backfills", backfill_commands.every, "list backfills; change, stop, continue")
+    listed.add_argument("--last", type=count_of, metavar="N", help="so many; default: 10")
+    actions = listed.add_subparsers(dest="action", metavar="ACTION")
+
+    def action(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = actions.add_parser(
+            name, help=text, description=text, parents=[common, shared]
+        )
+        made.set_defaults(run=run)
+        made.add_argument("wanted", metavar="ID", help="the beginning of its id, or @latest")
+        return made
+
+    show = action("show", backfill_commands.show, "show one")
+    show.add_argument("--follow", "-f", action="store_true", help="how far it is, until its end")
+    show.add_argument("--timeout", type=duration_of, metavar="TIME", help="wait no longer: 30m")
+    rate = action("rate", backfill_commands.rate, "change how many objects it has at once")
+    rate.add_argument("at_once", type=count_of, metavar="N")
+    rate.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    stop = action("stop", backfill_commands.stop, "stop it, and what it runs")
+    stop.add_argument("--reason", required=True, metavar="TEXT", help="why: it is kept")
+    stop.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    _add_following(action("continue", backfill_commands.go_on, "go on with what is not done"))
+
+
+def _add_following(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show how far it is, until its end",
+    )
+    parser.add_argument("--timeout", type=duration_of, metavar="TIME", help="wait no longer: 30m")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
 
 def _add_letters(

@@ -24,6 +24,8 @@ Connect = Callable[[argparse.Namespace], Stack]
 Options = argparse.Namespace
 
 _SHOWN = 20
+# A step is its pipeline's to run again, an object its backfill's, a retry its original's.
+_REPEATED_BY_OTHERS = {"pipeline", "backfill", "retry"}
 SENT_ONCE = """A letter is deleted once its start was accepted. If the process ends in between,
 the letter stays, and sending it again starts nothing twice for as long as AWS remembers the first
 start: 90 days for an execution, 24 hours for a task."""
@@ -76,6 +78,7 @@ def runs(options: Options, connect: Connect, out: Output) -> int:
         pipeline=options.pipeline,
         upload=options.upload,
         schedule=options.schedule,
+        backfill=options.backfill,
         statuses=tuple(options.status),
     )
     found = runs_of.recent(stack, want, last=last, since=options.since, until=options.until)
@@ -373,8 +376,7 @@ def retry(options: Options, connect: Connect, out: Output) -> int:
     if options.failed:
         want = Filter(statuses=("failed", "timed-out", "stopped"))
         every = runs_of.recent(stack, want, since=options.since, until=options.until)
-        # A step is its pipeline's to run again, a retry its original's.
-        found = [run for run in every if run.started.kind not in {"pipeline", "retry"}]
+        found = [run for run in every if run.started.kind not in _REPEATED_BY_OTHERS]
     failures = 0
     for run in reversed(found):
         try:

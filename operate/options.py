@@ -65,6 +65,13 @@ def count_of(text: str) -> int:
     return int(text)
 
 
+def number_of(text: str) -> int:
+    """A number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0 on")
+    return int(text)
+
+
 def port_of(text: str) -> int:
     """The number of a port."""
     if not text.isdecimal() or int(text) > 65535:

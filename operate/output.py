@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -22,6 +23,7 @@ _COLOURS = {
     "warning": "33",
     "ok": "32",
 }
+_BAR = 30
 _LEAST = 12
 """The columns that a text is not cut below; before that another column is dropped."""
 
@@ -112,6 +114,41 @@ class Output:
                     padded = padded.replace(text, self.styled(text, text), 1)
             self._stdout.write(padded + "\n")
         self._stdout.flush()
+
+
+class Progress:
+    """A line that is written over on a terminal; elsewhere one now and then.
+
+    Args:
+        seconds: how often elsewhere.
+    """
+
+    def __init__(self, seconds: float = 30) -> None:
+        self._stream = unguarded(sys.stderr)
+        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._seconds = seconds
+        self._said: tuple[str, float] | None = None
+
+    def show(self, done: int, of: int, text: str) -> None:
+        """Show how much is done, and a few words."""
+        told = f"{done} of {of}{f', {text}' if text else ''}"
+        if self._live:
+            full = done * _BAR // of if of else _BAR
+            bar = f"[{'#' * full}{'.' * (_BAR - full)}] {told}"
+            self._stream.write(f"\r\033[K{cut(printable(bar), _columns_of_terminal() - 1)}")
+            self._stream.flush()
+        elif self._said is None or (
+            told != self._said[0] and time.monotonic() - self._said[1] >= self._seconds
+        ):
+            self._said = told, time.monotonic()
+            self._stream.write(f"{printable(told)}\n")
+            self._stream.flush()
+
+    def end(self) -> None:
+        """Leave the last line as it is."""
+        if self._live:
+            self._stream.write("\n")
+            self._stream.flush()
 
 
 def _row(texts: Sequence[str], widths: Sequence[int]) -> str:

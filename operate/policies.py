@@ -22,12 +22,18 @@ MOST_CHARACTERS = 6144
 
 
 def reading(stack: Stack) -> dict[str, Any]:
-    """What `runs`, `show`, `logs`, `letters list|show`, `schedules`, `doctor` and `cost` take."""
+    """What `runs`, `show`, `logs`, `letters list|show`, `schedules`, `doctor` and `cost` take.
+
+    And `backfills` and `backfill --dry-run`, of a stack that has them.
+    """
     return _fitting(stack, _reading)
 
 
 def acting(stack: Stack) -> dict[str, Any]:
-    """What `start`, `fire`, `stop`, `retry` and `letters send|drop` take, reading included."""
+    """What `start`, `fire`, `stop`, `retry` and `letters send|drop` take, reading included.
+
+    And `backfill` and `backfills rate|stop|continue`, of a stack that has them.
+    """
     return _fitting(stack, _acting)
 
 
@@ -60,13 +66,15 @@ class _Here:
     """Of its schedules."""
     roles: tuple[str, ...]
     function: str
+    lists: str
+    """The objects with which backfills begin and end; empty of a stack without them."""
 
     def arn(self, service: str, resource: str) -> str:
         partition, region, account = self.scope
         return f"arn:{partition}:{service}:{region}:{account}:{resource}"
 
 
-_ANY = _Here(("aws", "*", "*"), "*", "*", "*", "*", ("*",), ("*",), ("*",), ("*",), "*")
+_ANY = _Here(("aws", "*", "*"), "*", "*", "*", "*", ("*",), ("*",), ("*",), ("*",), "*", "*")
 
 
 def _here(stack: Stack, *, every_queue: bool) -> _Here:
@@ -91,6 +99,9 @@ def _here(stack: Stack, *, every_queue: bool) -> _Here:
         if all(own in role for role in roles)
         else (f"arn:{partition}:iam::{account}:role/*",),
         function=stack.index.get("taskEventFunction", "task-events-*"),
+        lists=f"arn:{partition}:s3:::{stack.results_bucket}/{stack.lists_of_backfills}*"
+        if stack.backfills
+        else "",
     )
 
 
@@ -138,8 +149,45 @@ def _of_schedules(here: _Here, *more: str) -> Statement:
     return _allow("Schedules", ["scheduler:GetSchedule", *more], *groups)
 
 
+def _of_backfills(here: _Here, *, acting: bool) -> list[Statement]:
+    if not here.lists:
+        return []
+
+    def of(kind: str, ending: str, reading: list[str], more: list[str]) -> Statement:
+        actions = [f"states:{one}" for one in (*reading, *(more if acting else ()))]
+        machine = f"{here.prefix}-backfill-backfills{ending}"
+        sid = f"Backfill{kind[0].upper()}{kind[1:]}"
+        return _allow(sid, actions, here.arn("states", f"{kind}:{machine}"))
+
+    seen = ["DescribeExecution", "GetExecutionHistory", "ListMapRuns"]
+    statements = [
+        of("stateMachine", "", ["ListExecutions"], ["StartExecution"]),
+        of("execution", ":*", seen, ["StopExecution", "RedriveExecution"]),
+        of("mapRun", "/*", ["DescribeMapRun"], ["UpdateMapRun"]),
+        _allow("ListObjects", ["s3:ListBucket"], *here.buckets),
+    ]
+    if acting:
+        through_s3 = f"s3.{here.scope[1]}.amazonaws.com"
+        statements += [
+            _allow("ListsOfObjects", ["s3:GetObject", "s3:PutObject"], here.lists),
+            # Where the bucket is encrypted with a key of one's own.
+            _allow(
+                "KeyOfBucket",
+                ["kms:Decrypt", "kms:GenerateDataKey"],
+                here.arn("kms", "key/*"),
+                Condition={"StringEquals": {"kms:ViaService": through_s3}},
+            ),
+        ]
+    return statements
+
+
 def _reading(here: _Here) -> list[Statement]:
-    return [*_looking(here), _of_letters(here), _of_schedules(here)]
+    return [
+        *_looking(here),
+        _of_letters(here),
+        _of_schedules(here),
+        *_of_backfills(here, acting=False),
+    ]
 
 
 def _looking(here: _Here) -> list[Statement]:
@@ -200,6 +248,7 @@ def _acting(here: _Here) -> list[Statement]:
         *_looking(here),
         _of_letters(here, "sqs:DeleteMessage"),
         _of_schedules(here, "scheduler:UpdateSchedule"),
+        *_of_backfills(here, acting=True),
         # An alert and a permit are letters, too.
         _allow(
             "Start",

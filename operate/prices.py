@@ -23,6 +23,8 @@ A_DASHBOARD = 3.0
 A_METRIC_OF_AN_ALARM = 0.1
 A_METRIC_OF_INSIGHTS = {"enabled": 0.3, "enhanced": 0.07}
 """A month of CloudWatch's: https://aws.amazon.com/cloudwatch/pricing/."""
+A_TRANSITION = 0.000025
+"""A state transition of a standard execution: https://aws.amazon.com/step-functions/pricing/."""
 LEAST_SECONDS = 60
 """Fargate bills by the second, from the pull of the image to the end, and at least a minute."""
 

@@ -33,7 +33,7 @@ _OUTCOMES = {
     "never-started": "failed",
     "interrupted": "failed",
 }
-_EXECUTION_STATUSES = {
+EXECUTION_STATUSES = {
     "RUNNING": "running",
     "PENDING_REDRIVE": "running",
     "SUCCEEDED": "succeeded",
@@ -43,7 +43,7 @@ _EXECUTION_STATUSES = {
 }
 _ERRORS = {"Batch.TimedOut": "timed-out", "States.Timeout": "timed-out", "Batch.Stopped": "stopped"}
 # What ends the name of an execution that was started with this tool: who, or what it starts again.
-_STARTED_HERE = re.compile(r"_(by|retry|letter)_([0-9A-Za-z-]{1,40})$")
+_STARTED_HERE = re.compile(r"_(by|retry|letter|backfill)_([0-9A-Za-z-]{1,40})$")
 _SHORT = 8
 _WHOLE = 32
 """What has so many characters is a whole id."""
@@ -51,7 +51,10 @@ _WHOLE = 32
 
 @dataclass(frozen=True)
 class Started:
-    """What started a run: kind is upload, schedule, pipeline, rule, by, retry, letter or other."""
+    """What started a run.
+
+    kind is upload, schedule, pipeline, rule, backfill, by, retry, letter or other.
+    """
 
     kind: str
     name: str | None = None
@@ -135,6 +138,8 @@ class Filter:
     upload: str | None = None
     """A key, or a part of one."""
     schedule: str | None = None
+    backfill: str | None = None
+    """The beginning of its id, or the whole."""
     statuses: tuple[str, ...] = ()
 
     def condition(self, stack: Stack) -> str:
@@ -143,7 +148,13 @@ class Filter:
         if self.job is not None:
             executions = events.equals("machine", f"{stack.prefix}job-{self.job}")
             tasks = events.both(tasks, events.equals("job", self.job))
-        elif self.pipeline is not None:
+        if self.backfill is not None:
+            beginning = f"*_backfill_{self.backfill[:BACKFILL]}"
+            return events.either(
+                events.equals("execution", beginning, beginning=True),
+                events.both(tasks, events.equals("trigger.name", beginning, beginning=True)),
+            )
+        if self.job is None and self.pipeline is not None:
             own = events.equals("machine", f"{stack.prefix}pipeline-{self.pipeline}")
             # The steps' executions, but not their tasks: those name no pipeline.
             return events.either(own, events.equals("trigger.kind", "execution"))
@@ -160,6 +171,13 @@ class Filter:
             )
             and (self.upload is None or (run.object is not None and self.upload in run.object[1]))
             and (self.schedule is None or run.started == Started("schedule", self.schedule))
+            and (
+                self.backfill is None
+                or (
+                    run.started.kind == "backfill"
+                    and (run.started.name or "").startswith(self.backfill[:BACKFILL])
+                )
+            )
             and (not self.statuses or run.status in self.statuses)
         )
 
@@ -313,6 +331,10 @@ def with_short_ids(found: list[Run]) -> list[Run]:
     return [replace(run, short=shortest[run.id]) for run in found]
 
 
+BACKFILL = 12
+"""So much of a backfill's id is in the names of the executions that it starts."""
+
+
 def execution_name(kind: str, whom: str, unique: str) -> str:
     """The name of an execution that is started here: found by its beginning, telling who or why.
 
@@ -322,6 +344,12 @@ def execution_name(kind: str, whom: str, unique: str) -> str:
     """
     digest = hashlib.sha256(f"{kind}/{whom}/{unique}".encode()).hexdigest()[:24]
     return f"{digest}_{kind}_{_in_a_name(whom)}"
+
+
+def started_here(name: str) -> Started | None:
+    """Who started an execution with this tool, or what it starts again, by its name."""
+    found = _STARTED_HERE.search(name)
+    return Started(found[1], found[2]) if found else None
 
 
 def retries(run: Run, failed: Run) -> bool:
@@ -358,7 +386,7 @@ def _of_execution(stack: Stack, line: Line) -> Run | None:
     if named is None or began is None:
         return None
     about, cause = line.get("object"), line.get("cause") or ""
-    status = _EXECUTION_STATUSES.get(line["status"], "failed")
+    status = EXECUTION_STATUSES.get(line["status"], "failed")
     if status == "failed":
         status = _ERRORS.get(line.get("error") or "", status)
     return Run(
@@ -378,9 +406,9 @@ def _of_execution(stack: Stack, line: Line) -> Run | None:
 
 
 def _started(stack: Stack, line: Line, about: Mapping[str, str] | None) -> Started:
-    here = _STARTED_HERE.search(line["execution"])
+    here = started_here(line["execution"])
     if here is not None:
-        return Started(here[1], here[2])
+        return here
     trigger = line.get("trigger") or {}
     match trigger.get("kind"):
         case "upload" if about:

@@ -42,8 +42,8 @@ class Trigger:
 class Stack:
     """A deployed stack.
 
-    `index` has the stack's outputs by their names, `deadLetters` (trigger → queue name), `protect`
-    and `disabled`.
+    `index` has the stack's outputs by their names, `deadLetters` (trigger → queue name), `protect`,
+    `disabled` and `exclusions`.
     """
 
     def __init__(self, aws: Aws, project: str, name: str, index: Index) -> None:
@@ -117,6 +117,31 @@ class Stack:
     def disabled(self) -> frozenset[str]:
         """The labels of the schedules that never fire, as the stack's configuration has it."""
         return frozenset(self.index.get("disabled") or ())
+
+    @property
+    def exclusions(self) -> dict[str, list[str]]:
+        """The keys, with `*`, that start nothing though the rule of their upload matches them."""
+        return self._mapping("exclusions")
+
+    @property
+    def backfills(self) -> str | None:
+        """The state machine that runs backfills; None if the stack has none."""
+        return self._mapping("backfills").get("stateMachineArn")
+
+    @property
+    def results_prefix(self) -> str:
+        """The folder of the results bucket that has one for each job; of a stack with backfills."""
+        return self._mapping("backfills").get("resultsPrefix") or ""
+
+    @property
+    def lists_of_backfills(self) -> str:
+        """The folder of the results bucket in which backfills are told their objects."""
+        return f"{self.results_prefix}_backfills/"
+
+    @property
+    def results_bucket(self) -> str:
+        """The name of the bucket that jobs write to."""
+        return self._output("resultsBucket")
 
     @property
     def cluster(self) -> str:

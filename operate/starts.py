@@ -154,7 +154,7 @@ def plan(stack: Stack, run: Run) -> Plan:
         raise OperateError(f"{run.id} runs again already", FAILED)
     if run.error == "Input.Invalid":
         raise OperateError(f"{run.id}: {ADVICE[run.error]}", FAILED)
-    if not _ended_in_fail(states, run.arn):
+    if not ended_in_fail(states, run.arn):
         if described.get("redriveStatus") == "REDRIVABLE":
             why = "AWS or a person ended it, so it goes on from the state that it was in"
             return Plan(run, "redrive", why)
@@ -174,7 +174,7 @@ def plan(stack: Stack, run: Run) -> Plan:
             payload = json.dumps(again, ensure_ascii=False)
             how, why = "from-step", f"step {step} failed, what is before it did not"
     start = Start({"Arn": machine}, payload, "", "")
-    return Plan(run, how, why, replace(start, name=_free_name(states, run, machine)))
+    return Plan(run, how, why, replace(start, name=free_name(states, run.id, run.arn, machine)))
 
 
 def perform(stack: Stack, chosen: Plan) -> Made:
@@ -211,11 +211,11 @@ def _started(rule: str | None, run: Run) -> bool:
     return bool(rule and run.by and rule.startswith(run.by))
 
 
-def _free_name(states: Any, run: Run, machine: str) -> str:  # noqa: ANN401 -- boto3
+def free_name(states: Any, identity: str, arn: str, machine: str) -> str:  # noqa: ANN401 -- boto3
     """The name of the next retry, refused while an earlier one runs or once one has succeeded."""
     prefix = machine.replace(":stateMachine:", ":execution:", 1)
     for number in range(1, 100):
-        name = runs.execution_name("retry", run.id, f"{run.arn}/{number}")
+        name = runs.execution_name("retry", identity, f"{arn}/{number}")
         try:
             status = states.describe_execution(executionArn=f"{prefix}:{name}")["status"]
         except ClientError as error:
@@ -224,11 +224,11 @@ def _free_name(states: Any, run: Run, machine: str) -> str:  # noqa: ANN401 -- b
             return name
         if status in {"RUNNING", "SUCCEEDED"}:
             words = {"RUNNING": "runs", "SUCCEEDED": "succeeded"}[status]
-            raise OperateError(f"{run.id} was retried already: {name} {words}", FAILED)
-    raise OperateError(f"{run.id} was retried 99 times", FAILED)
+            raise OperateError(f"{identity} was retried already: {name} {words}", FAILED)
+    raise OperateError(f"{identity} was retried 99 times", FAILED)
 
 
-def _ended_in_fail(states: Any, arn: str) -> bool:  # noqa: ANN401 -- boto3
+def ended_in_fail(states: Any, arn: str) -> bool:  # noqa: ANN401 -- boto3
     """Whether the definition ended an execution, not AWS or a person."""
     newest = states.get_execution_history(executionArn=arn, reverseOrder=True, maxResults=2)
     return any(event["type"] == "FailStateEntered" for event in newest["events"])

@@ -24,6 +24,8 @@ PROGRAM = """
 import os, sys, time
 print('{"event": "began", "arguments": ' + str(len(sys.argv) - 1) + '}', flush=True)
 time.sleep(float(os.environ.get("SLEEP", "0")))
+while os.path.exists(%r):
+    time.sleep(0.02)
 print(*sys.argv[1:], os.environ.get("OBJECT_KEY", ""), flush=True)
 sys.exit(4 if os.path.exists(%r) else int(os.environ.get("CODE", "0")))
 """
@@ -56,6 +58,8 @@ class Deployed:
     outputs: dict[str, Any]
     broken: Path
     """While this file is there, every task fails with exit code 4."""
+    held: Path
+    """While this file is there, no task ends by itself."""
 
     @functools.cached_property
     def own(self) -> Aws:
@@ -166,20 +170,30 @@ class CommandLine:
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Deployed]:
+    yield from deployments(tmp_path_factory)
+
+
+def deployments(tmp_path_factory: pytest.TempPathFactory, **config: object) -> Generator[Deployed]:
+    """The dev stack, `config` in place of its keys."""
     context = tmp_path_factory.mktemp("tell")
-    broken = context.parent / "broken"
-    entry_point = json.dumps(["python", "-S", "-E", "-c", PROGRAM % str(broken)])
+    broken, held = context.parent / "broken", context.parent / "held"
+    program = PROGRAM % (str(held), str(broken))
+    entry_point = json.dumps(["python", "-S", "-E", "-c", program])
     (context / "Dockerfile").write_text(f"ENTRYPOINT {entry_point}\n")
-    yield from _deployed(context, broken)
+    yield from _deployed(context, broken, held, config)
 
 
-def _deployed(context: Path, broken: Path) -> Generator[Deployed]:
+def _deployed(
+    context: Path, broken: Path, held: Path, config: Mapping[str, object]
+) -> Generator[Deployed]:
     project = load(ROOT, "dev")
-    changed = {f"{project.name}:image": IMAGE}
+    changed = {f"{project.name}:{key}": json.dumps(it) for key, it in config.items()}
+    changed |= {f"{project.name}:image": IMAGE}
     with Cloud(0, REGION, wait_scale=0.01) as cloud:
         cloud.images.add(IMAGE, context)
         project = dataclasses.replace(project, config=project.config | changed)
-        deployed = Deployed(cloud, create_stack(project, cloud, cloud.images.add).outputs, broken)
+        outputs = create_stack(project, cloud, cloud.images.add).outputs
+        deployed = Deployed(cloud, outputs, broken, held)
         yield deployed
         eventually(lambda: _logged(deployed))
 

@@ -23,6 +23,9 @@ def test_every_command_is_in_the_reference() -> None:
         *("runs", "show", "logs", "start", "fire", "stop", "retry", "schedules", "doctor", "cost"),
         *("letters list", "letters show", "letters send", "letters drop", "web"),
         *("schedules pause", "schedules resume"),
+        # See test_backfills.py.
+        *("backfill", "backfills", "backfills show", "backfills rate", "backfills stop"),
+        "backfills continue",
     }
 
 

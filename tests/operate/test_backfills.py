@@ -1,0 +1,280 @@
+"""`backfill` and `backfills`: a job for many objects, changed, stopped and continued."""
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.local.probe import eventually
+from tests.operate.conftest import CommandLine, Deployed, deployments
+from tests.operate.test_json import SAID
+
+UPLOADS = {
+    "target": {"job": "ingest", "prefix": "target/", "exclude": "*.tmp"},
+    "complete": {"job": "straight", "prefix": "straight/", "via": "task"},
+}
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Deployed]:
+    yield from deployments(
+        tmp_path_factory,
+        backfills=True,
+        jobs={"ingest": {}, "straight": {}},
+        uploads=UPLOADS,
+        resultsBucket={"prefix": "out/"},
+    )
+
+
+def objects(deployed: Deployed, folder: str, *names: str) -> list[str]:
+    """Objects that are there already, as if from before there was a trigger."""
+    keys = [f"target/{folder}/{name}" for name in names]
+    rule = deployed.outputs["uploads"]["target"]["ruleArn"].rpartition("/")[2]
+    deployed.client("events").disable_rule(Name=rule)
+    for key in keys:
+        deployed.put(key)
+    deployed.client("events").enable_rule(Name=rule)
+    return keys
+
+
+def test_a_backfill_runs_the_job_for_each_object_below_a_prefix(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    keys = objects(deployed, "all", "a.csv", 'b "ü" %2F.csv', "c.tmp")[:2]
+    answer = fargate_batch("backfill", "ingest", "--prefix", "target/all/", "--json")
+    assert answer.status == 0, answer.err
+    one = answer.json
+    assert list(one) == SAID["backfill"] == SAID["backfills"]
+    assert (one["status"], one["objects"], one["succeeded"]) == ("succeeded", 2, 2)
+    assert one["selection"] == "--prefix target/all/ --only missing"
+
+    def known() -> list[dict[str, Any]] | None:
+        found = fargate_batch.runs("--backfill", one["id"])
+        return found if len(found) == 2 and all(run["exitCode"] == 0 for run in found) else None
+
+    runs = eventually(known)
+    assert {run["object"]["key"] for run in runs} == set(keys)
+    assert {json.dumps(run["startedBy"]) for run in runs} == {
+        json.dumps({"kind": "backfill", "name": one["id"][:12]})
+    }
+    # As after an upload: the key is the argument, and the variables are those of its event.
+    logged = fargate_batch("logs", runs[0]["id"], "--raw").out.splitlines()
+    assert logged[1] == f"{runs[0]['object']['key']} {runs[0]['object']['key']}"
+
+
+def test_a_dry_run_says_how_many_how_long_and_what_it_costs(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    objects(deployed, "dry", "a.csv", "b.csv")
+    every = ("backfill", "ingest", "--prefix", "target/dry/", "--dry-run")
+    deployed.ended(deployed.start())
+    eventually(lambda: fargate_batch.runs("--status", "succeeded") or None)
+    told = fargate_batch(*every, "--json", "--max-concurrency", "1", "--max-failures", "0").json
+    seconds, dollars = told.pop("seconds"), told.pop("usd")
+    assert told == {
+        "job": "ingest",
+        "selection": "--prefix target/dry/ --only missing",
+        "objects": 2,
+        "bytes": 2,
+        "maxConcurrency": 1,
+        "toleratedFailures": 0,
+    }
+    assert 0 < seconds < 60
+    # Two tasks of a minute at the least, and ten state transitions.
+    assert dollars == pytest.approx(2 * (0.000597 + 5 * 0.000025), rel=0.01)
+    line = fargate_batch(*every).out
+    assert line.startswith("would run ingest for 2 objects (2 B), 10 at once: about ")
+    assert line.endswith("no more are begun once more than 10 have failed\n")
+    assert fargate_batch("runs", "--upload", "target/dry/").out == ""
+
+
+def test_only_what_has_no_newer_result_is_run_unless_more_is_asked_for(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    old, new, other = objects(deployed, "only", "old.csv", "new.csv", "other.csv.gz")
+    digest = "0" * 32
+    s3 = deployed.client("s3")
+    for key in (f"{old}-{digest}.parquet", f"{old}-{digest}.report.json", f"{other}-{digest}.x"):
+        s3.put_object(Bucket=deployed.outputs["resultsBucket"], Key=f"out/ingest/{key}", Body=b"")
+    fill = ("backfill", "ingest", "--prefix", "target/only/", "--no-wait", "--json")
+    one = fargate_batch(*fill).json
+    run = eventually(lambda: fargate_batch.runs("--backfill", one["id"]) or None)
+    assert [found["object"]["key"] for found in run] == [new]
+    everything = fargate_batch(*fill, "--only", "all", "--dry-run").json
+    assert everything["objects"] == 3
+    since = fargate_batch(*fill, "--to", "2020-01-01", "--dry-run").json
+    assert (since["objects"], since["selection"]) == (
+        0,
+        "--prefix target/only/ --to 2020-01-01T00:00:00+00:00 --only missing",
+    )
+
+
+def test_keys_of_a_file_are_run_and_what_is_no_object_is_refused(
+    deployed: Deployed, fargate_batch: CommandLine, tmp_path: Path
+) -> None:
+    plain, odd, excluded = objects(deployed, "keys", "a.csv", "b\nc.csv", "d.tmp")
+    file = tmp_path / "keys"
+    file.write_text(f"{plain}\r\n{json.dumps(odd)}\n")
+    told = fargate_batch("backfill", "ingest", "--keys", str(file), "--dry-run", "--json").json
+    assert told["objects"] == 2
+    file.write_text(f"{plain}\n{excluded}\ntarget/keys/gone\nstraight/x\n")
+    refused = fargate_batch("backfill", "ingest", "--keys", str(file))
+    assert (refused.status, refused.err) == (
+        2,
+        (
+            "3 of 4 keys are of no object whose upload starts ingest: straight/x, "
+            "target/keys/d.tmp, target/keys/gone\n"
+        ),
+    )
+
+
+@pytest.mark.slow
+def test_what_failed_is_run_again_by_a_backfill_of_its_own_once(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    keys = objects(deployed, "failed", "a.csv", "b.csv")
+    fill = ("backfill", "ingest", "--prefix", "target/failed/", "--json")
+    deployed.broken.touch()
+    try:
+        answer = fargate_batch(*fill)
+    finally:
+        deployed.broken.unlink()
+    first = answer.json
+    assert (answer.status, first["error"], first["reason"]) == (
+        1,
+        "Backfill.ObjectsFailed",
+        "2 of 2 objects failed.",
+    )
+    assert f"`backfills continue {first['id'][:12]}` goes on" in answer.err
+    eventually(
+        lambda: (
+            len(fargate_batch.runs("--backfill", first["id"], "--status", "failed")) == 2 or None
+        )
+    )
+    failed = fargate_batch(*fill, "--only", "failed", "--dry-run").json
+    assert failed["objects"] == 2
+    dry = fargate_batch("backfills", "continue", first["id"], "--dry-run")
+    assert dry.out.endswith(
+        "would run the 2 objects that failed again, in a backfill of their own\n"
+    )
+    second = fargate_batch("backfills", "continue", first["id"][:12], "--json").json
+    assert (second["status"], second["succeeded"]) == ("succeeded", 2)
+    assert second["startedBy"] == {"kind": "retry", "name": first["id"][:12]}
+    again = fargate_batch("backfills", "continue", first["id"])
+    assert (again.status, "was retried already" in again.err) == (1, True)
+    done = fargate_batch("backfills", "continue", second["id"])
+    assert done.err.endswith(" has nothing left to do\n")
+    latest = eventually(
+        lambda: (
+            found
+            if len(found := fargate_batch.runs("--backfill", second["id"], "--status", "succeeded"))
+            == 2
+            else None
+        )
+    )
+    assert {run["object"]["key"] for run in latest} == set(keys)
+    assert fargate_batch(*fill, "--only", "failed", "--dry-run").json["objects"] == 0
+
+
+def test_too_many_failures_end_it_and_a_redrive_goes_on(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    objects(deployed, "many", *(f"{n}.csv" for n in range(6)))
+    deployed.broken.touch()
+    try:
+        answer = fargate_batch(
+            *("backfill", "ingest", "--prefix", "target/many/", "--json"),
+            *("--max-concurrency", "1", "--max-failures", "1"),
+        )
+    finally:
+        deployed.broken.unlink()
+    found = answer.json
+    assert (answer.status, found["error"]) == (1, "States.ExceedToleratedFailureThreshold")
+    assert (found["failed"], found["pending"]) == (2, 4)
+    dry = fargate_batch("backfills", "continue", "@latest", "--dry-run").out
+    assert dry.endswith("would redrive it: 6 of 6 objects have not succeeded\n")
+    went_on = fargate_batch("backfills", "continue", found["id"], "--json").json
+    assert (went_on["id"], went_on["status"], went_on["succeeded"]) == (
+        found["id"],
+        "succeeded",
+        6,
+    )
+
+
+@pytest.mark.slow
+def test_one_that_runs_is_made_faster_stopped_and_continued(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    objects(deployed, "held", *(f"{n}.csv" for n in range(5)))
+    fill = ("backfill", "ingest", "--prefix", "target/held/", "--max-concurrency", "1")
+    deployed.held.touch()
+    try:
+        waited = fargate_batch(*fill, "--timeout", "0s", "--json")
+        assert waited.status == 3
+        identity = waited.err.splitlines()[1].partition(" ")[0]
+
+        def running(count: int) -> dict[str, Any] | None:
+            found = fargate_batch("backfills", "show", identity, "--json").json
+            return found if found["running"] == count else None
+
+        assert eventually(lambda: running(1))["pending"] == 4
+        assert fargate_batch("backfills", "rate", identity, "3").out == (
+            f"{identity}  3 at once instead of 1\n"
+        )
+        assert eventually(lambda: running(3))["maxConcurrency"] == 3
+        [row] = [one for one in fargate_batch("backfills").rows if one["backfill"] == identity]
+        assert (row["status"], row["done"], row["at once"]) == ("running", "0 of 5", "3")
+        refused = fargate_batch("backfills", "continue", identity)
+        assert (refused.status, refused.err) == (1, f"{identity[:12]} still runs\n")
+        stopped = fargate_batch("backfills", "stop", identity, "--reason", "too early")
+        assert (stopped.status, stopped.out) == (0, f"{identity}  stopped\n")
+        ended = eventually(
+            lambda: (
+                found
+                if (found := fargate_batch("backfills", "show", identity, "--json").json)["stopped"]
+                == 3
+                else None
+            )
+        )
+        assert (ended["status"], ended["error"]) == ("stopped", "Operator")
+        assert ended["reason"].endswith(": too early")
+        # What it ran is stopped, too.
+        eventually(
+            lambda: (
+                len(fargate_batch.runs("--backfill", identity, "--status", "stopped")) == 3 or None
+            )
+        )
+    finally:
+        deployed.held.unlink()
+    for command in (("rate", identity, "5"), ("stop", identity, "--reason", "x")):
+        assert fargate_batch("backfills", *command).status == 1
+    answer = fargate_batch("backfills", "continue", identity)
+    assert answer.status == 0, answer.err
+    assert "succeeded      5" in answer.out
+    again = [run for run in fargate_batch.runs("--backfill", identity) if "-1_" in run["id"]]
+    assert len(again) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ingest",), "which objects? give --prefix (--prefix '' is all), --from, --to or --keys "),
+        (("ingest", "--prefix", "a", "--keys", "x"), "give --keys or --prefix, not both"),
+        (("ingst", "--prefix", "a"), "no such job: ingst (did you mean ingest?)"),
+        (("straight", "--prefix", ""), "no upload starts the state machine of straight: only a "),
+        (("ingest", "--keys", "/nowhere"), "--keys /nowhere: "),
+    ],
+)
+def test_what_cannot_be_run_so_is_refused(
+    fargate_batch: CommandLine, arguments: tuple[str, ...], message: str
+) -> None:
+    refused = fargate_batch("backfill", *arguments)
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err.startswith(message)
+
+
+def test_a_backfill_that_is_not_there_is_said_so(fargate_batch: CommandLine) -> None:
+    answer = fargate_batch("backfills", "show", "zzz")
+    assert (answer.status, answer.err) == (2, "no such backfill: zzz (`backfills` lists them)\n")

@@ -1,0 +1,96 @@
+"""Which objects an upload's rule takes, and which of them have a result."""
+
+from typing import Any
+
+import pytest
+
+from batch.results import result_keys
+from components.upload_trigger import UploadFilterArgs, event_pattern
+from operate import objects
+from operate.errors import OperateError
+
+
+def taken(filter_: UploadFilterArgs, *given: tuple[str, int], exclude: tuple[str, ...] = ()) -> str:
+    """Those of the keys and sizes that a rule with this filter takes."""
+    detail = event_pattern("uploads", filter_)["detail"]
+    [source] = objects.sources_of(detail, exclude)
+    assert source.bucket == "uploads"
+    for key, size in given:
+        if source.takes(key, size):
+            assert key.startswith(source.starts), key
+    return " ".join(key for key, size in given if source.takes(key, size))
+
+
+@pytest.mark.parametrize(
+    ("filter_", "expected"),
+    [
+        ({"prefix": ["in/"]}, "in/a.csv in/b.tmp"),
+        ({"prefix": ["in/", "out/"], "suffix": [".csv"]}, "in/a.csv out/a.csv"),
+        ({"suffix": [".tmp"]}, "in/b.tmp"),
+        ({"key": ["in/a.csv"]}, "in/a.csv"),
+        ({"wildcard": ["*/a.*"]}, "in/a.csv out/a.csv"),
+        ({"wildcard": [r"\*/\\.csv"]}, r"*/\.csv"),
+        ({"wildcard": ["*"], "exclude": ["in/*", "*.csv"]}, ""),
+        ({"prefix": ["in/"], "max_size": 5}, "in/b.tmp"),
+        ({"prefix": ["in/"], "min_size": 9, "max_size": 9}, "in/a.csv"),
+        ({"wildcard": ["in/\n*"]}, ""),
+    ],
+)
+def test_an_object_is_taken_if_the_pattern_of_its_upload_takes_it(
+    filter_: UploadFilterArgs, expected: str
+) -> None:
+    given = [("in/", 0), ("in/a.csv", 9), ("in/b.tmp", 5), ("out/a.csv", 9), (r"*/\.csv", 9)]
+    assert taken(filter_, *given) == expected
+
+
+def test_what_its_state_machine_excludes_is_not_taken() -> None:
+    given = [("in/a.csv", 1), ("in/a.tmp", 1), ("in/x/b.csv", 1)]
+    assert taken({"prefix": ["in/"]}, *given, exclude=("*.tmp", "in/x/*")) == "in/a.csv"
+
+
+@pytest.mark.parametrize(
+    "object_", [{"key": [{"equals-ignore-case": "a"}]}, {"size": [{"exists": True}]}]
+)
+def test_a_pattern_of_somebody_else_s_is_refused(object_: dict[str, Any]) -> None:
+    detail = {"bucket": {"name": ["uploads"]}, "object": object_}
+    with pytest.raises(OperateError, match="nothing but EventBridge knows"):
+        list(objects.sources_of(detail, ()))
+
+
+@pytest.mark.parametrize(
+    ("starts", "wanted", "expected"),
+    [
+        (["in/"], [""], ["in/"]),
+        (["in/"], ["in/2030/", "in/2031/"], ["in/2030/", "in/2031/"]),
+        (["in/", "out/"], ["in/2030/", "in/"], ["in/"]),
+        (["in/"], ["out/"], []),
+        ([""], ["a", "ab", "b"], ["a", "b"]),
+    ],
+)
+def test_no_more_is_listed_than_both_may_match_and_nothing_twice(
+    starts: list[str], wanted: list[str], expected: list[str]
+) -> None:
+    assert objects.prefixes_of(starts, wanted) == expected
+
+
+KEYS = ["a.csv", "a.csv.gz", "ä b\n?.csv", "x//../y", "d/" + "é" * 500, "a"]
+
+
+def test_a_result_that_batch_names_is_found_by_its_object() -> None:
+    stems = {objects.stem_of(key, "out/ingest/"): key for key in KEYS}
+    assert len(stems) == len(KEYS)
+    for key in KEYS:
+        named = result_keys("out/ingest/", "uploads", key, "v")
+        for name in (named.parquet, named.report):
+            found = objects.result_of(name.removeprefix("out/ingest/"), set(stems))
+            assert stems[found or ""] == key
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("a.csv", "a.csv"), ("a.csv/part-0", "a.csv"), ("a.csvx", "a"), ("ax", None), ("b.csv", None)],
+)
+def test_a_result_is_of_the_longest_key_that_its_name_begins_with(
+    name: str, stem: str | None
+) -> None:
+    assert objects.result_of(name, {"a", "a.csv"}) == stem
