@@ -76,7 +76,7 @@ def image(config: Settings) -> c.BatchImageArgs:
 
 
 def own_image(config: Settings, name: str) -> c.BatchImageArgs:
-    """The image that is built for the job `name` alone."""
+    """The image that is built for the job `name`, and those of the same folder and Dockerfile."""
     job = config.jobs[name]
     return {
         "context": str(job.context),

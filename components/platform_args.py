@@ -209,7 +209,7 @@ class PlatformJobArgs(TypedDict):
     """The image's URI with its tag or digest. Default: the platform's."""
     context: NotRequired[str]
     """The folder that its own image is built from, by its path from where Pulumi runs, which takes
-    Docker. Default: none."""
+    Docker. Jobs of one folder and Dockerfile share the image. Default: none."""
     dockerfile: NotRequired[str]
     """The Dockerfile of that image, likewise. Default: that of `context`."""
     cpu: NotRequired[int]

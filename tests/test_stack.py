@@ -236,6 +236,25 @@ def test_a_job_with_an_image_of_its_own_builds_none() -> None:
     assert container["image"] == "public.ecr.aws/team/batch:1"
 
 
+def test_jobs_of_one_folder_and_dockerfile_share_the_image_that_is_built() -> None:
+    jobs = {
+        "a": {"context": "batch"},
+        "b": {"context": "./batch"},
+        "c": {"context": "batch", "dockerfile": "batch/Dockerfile"},
+        "d": {"context": "batch", "dockerfile": "other/Dockerfile"},
+        "e": {},
+    }
+    recording = deploy_stack("dev", jobs=jobs, uploads={}, pipelines={}, schedules={})
+    images = {image.name for image in every(recording.resources, type="Image")}
+    assert images == {"batch", "a-image", "d-image"}
+    used = {
+        definition.name: definition.document("containerDefinitions")[0]["image"]
+        for definition in every(recording.resources, type="TaskDefinition")
+    }
+    assert used["a"] == used["b"] == used["c"]
+    assert len(set(used.values())) == 3
+
+
 def large(**more: Any) -> Recording:  # noqa: ANN401 any configuration
     """A stack of many teams; a pipeline is named like the parts of another."""
     return deploy_stack(
