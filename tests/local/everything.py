@@ -184,6 +184,8 @@ machine = aws.sfn.StateMachine(
     tracing_configuration={"enabled": True},
     opts=pulumi.ResourceOptions(depends_on=[allowed]),
 )
+bus = "arn:aws:events:ap-northeast-1:111122223333:event-bus/default"
+aws.cloudwatch.EventArchive("archive", event_source_arn=bus, retention_days=7)
 rule = aws.cloudwatch.EventRule("rule", event_pattern=json.dumps({"source": ["aws.s3"]}))
 aws.cloudwatch.EventTarget(
     "machine",

@@ -99,6 +99,33 @@ def event_target(context: Context, registration: Registration) -> Created:
     return Created(f"{inputs['rule']}-{target_id}", {"targetId": target_id})
 
 
+def event_archive(context: Context, registration: Registration) -> Created:
+    """An archive of a bus's events, which StartReplay sends again."""
+    inputs = registration.inputs
+    arn = context.events.create_archive(
+        ArchiveName=inputs["name"],
+        EventSourceArn=inputs["eventSourceArn"],
+        **_archive(context, registration),
+    )["ArchiveArn"]
+    return Created(inputs["name"], {"arn": arn, "name": inputs["name"]})
+
+
+def _archive(context: Context, registration: Registration) -> dict[str, Any]:
+    inputs = registration.inputs
+    if inputs.get("retentionDays"):
+        kept = "An archive keeps its events until the cloud stops, whatever its retention"
+        context.not_honoured(kept, registration)
+    return given(
+        Description=inputs.get("description"),
+        EventPattern=inputs.get("eventPattern"),
+        RetentionDays=inputs.get("retentionDays"),
+    )
+
+
+def _update_archive(context: Context, registration: Registration, before: State) -> None:
+    context.events.update_archive(ArchiveName=before.id, **_archive(context, registration))
+
+
 def _dead_letters(inputs: Properties) -> dict[str, str] | None:
     config: Properties = inputs.get("deadLetterConfig") or {}
     return {"Arn": config["arn"]} if config.get("arn") else None
@@ -305,6 +332,14 @@ HANDLERS: dict[str, Handler] = {
         frozenset({"rule", "targetId", "eventBusName"}),
         _target_exists,
         name=Name(64, key="targetId"),
+    ),
+    "aws:cloudwatch/eventArchive:EventArchive": Handler(
+        event_archive,
+        lambda c, s: c.events.delete_archive(ArchiveName=s.id),
+        _update_archive,
+        frozenset({"name", "namePrefix", "eventSourceArn"}),
+        lambda c, s: c.events.describe_archive(ArchiveName=s.id),
+        name=Name(48),
     ),
     "aws:scheduler/scheduleGroup:ScheduleGroup": Handler(
         schedule_group,

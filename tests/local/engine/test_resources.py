@@ -72,6 +72,7 @@ def test_what_cannot_be_honoured_is_told_once_with_who_asks_for_it(made: Made) -
     assert made.evaluation.not_honoured == (
         "A map run has at most 500 executions at a time (machine)",
         "Alarms stay silent: AWS services publish no metrics here (alarm, simple)",
+        "An archive keeps its events until the cloud stops, whatever its retention (archive)",
         "Container Insights collects nothing (cluster)",
         "Dashboards are recorded, there is no console to show them (board)",
         "FARGATE_SPOT interrupts a task only with --fault spot (cluster)",

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -391,6 +392,29 @@ def test_a_rule_with_a_wrong_schedule_is_refused(cloud: Cloud, expression: str) 
     with pytest.raises(events.exceptions.ClientError, match="ScheduleExpression is not valid"):
         events.put_rule(Name="r", ScheduleExpression=expression)
     events.put_rule(Name="r", ScheduleExpression="rate(1 minute)")
+
+
+def test_what_an_archive_has_reaches_the_rule_again_in_a_replay(cloud: Cloud) -> None:
+    events, (url, queue) = cloud.client("events"), make_queue(cloud, "replayed")
+    rule = add_rule(cloud, "replayed", {"Arn": queue})
+    bus = rule.replace("rule/replayed", "event-bus/default")
+    pattern = json.dumps({"source": ["test"]})
+    archive = events.create_archive(ArchiveName="all", EventSourceArn=bus, EventPattern=pattern)
+    began = datetime.now(UTC)
+    put(cloud, {"number": 1})
+    put(cloud, {"number": 2}, source="other")
+    live = json.loads(take(cloud, url)["Body"])
+    events.start_replay(
+        ReplayName="again",
+        EventSourceArn=archive["ArchiveArn"],
+        EventStartTime=began - timedelta(minutes=1),
+        EventEndTime=began + timedelta(minutes=1),
+        Destination={"Arn": bus, "FilterArns": [rule]},
+    )
+    again = json.loads(take(cloud, url)["Body"])
+    assert again.pop("replay-name") == "again"
+    assert {**again, "id": live["id"]} == live
+    assert live["detail"] == {"number": 1}
 
 
 def test_a_rule_with_a_wrong_pattern_is_refused(cloud: Cloud) -> None:
