@@ -39,7 +39,7 @@ class Executions(Protocol):
     closed: bool
 
     def start_child(
-        self, parent: Execution, definition: Mapping[str, Any], data: Json, fields: dict[str, Any]
+        self, parent: Execution, definition: str, data: Json, fields: dict[str, Any]
     ) -> Execution:
         """Start a child; `fields` are of its record: its state machine, map run, items."""
         ...
@@ -84,6 +84,7 @@ class MapRun:
         s3: Callable[[], Any],
     ) -> None:
         self._asked = asked
+        self._definition = text_of(asked.processor)
         self._parent = parent
         self._executions = executions
         self._s3 = s3
@@ -94,19 +95,16 @@ class MapRun:
         self._child_machine = f"{machine}/{label}"
         self.arn = f"{machine.replace(':stateMachine:', ':mapRun:', 1)}/{label}:{uuid.uuid4()}"
         self.redrive_count = 0
-        self._limits = dict.fromkeys(_LIMITS)
-        self._limits |= {
-            name: as_type(asked.fields[name[0].upper() + name[1:]])
-            for name, as_type in _LIMITS.items()
-            if name[0].upper() + name[1:] in asked.fields
+        self._limits = {
+            name: as_type(asked.fields[field]) if field in asked.fields else None
+            for name, (field, as_type) in _LIMITS.items()
         }
         self._children: list[_Child] | None = None
         self._pending: deque[_Child] = deque()
         self._running: set[_Child] = set()
         self._failed_items = self._total_items = 0
         self._changed = threading.Condition()
-        writer = asked.fields.get("ResultWriter") or {}
-        self._writes = "Resource" in writer
+        self._writer: dict[str, Json] = asked.fields.get("ResultWriter") or {}
         # As MiniStack's ListMapRuns and ListExecutions have it.
         self.record: dict[str, Any] = {
             "mapRunArn": self.arn,
@@ -152,11 +150,9 @@ class MapRun:
         return result
 
     def _run(self, cancelled: Cancellation) -> Json:
-        fields = self._asked.fields
-        config = (fields.get("ResultWriter") or {}).get("WriterConfig") or {}
         writer = None
-        if self._writes:
-            writer = results.Writer(self._s3(), fields["ResultWriter"], self.arn)
+        if "Resource" in self._writer:
+            writer = results.Writer(self._s3(), self._writer, self.arn)
         if self._children is None:
             if writer is not None:
                 writer.test()
@@ -174,6 +170,7 @@ class MapRun:
                 exported = writer.write(ended, [child.data for child in self._pending])
             else:
                 exported = None
+        config = self._writer.get("WriterConfig") or {}
         return exported or results.of(ended, config.get("Transformation", "COMPACT"))
 
     def _read(self) -> Iterator[_Child]:
@@ -191,9 +188,7 @@ class MapRun:
             items.batches(selected, batcher) if batcher else ((one, 1) for one in selected)
         ):
             if len(text_of(data).encode(errors="surrogatepass")) > MAX_PAYLOAD:
-                cause = (
-                    "The input of a child workflow execution exceeds the maximum number of bytes."
-                )
+                cause = f"The input of a child workflow execution exceeds {MAX_PAYLOAD} bytes."
                 raise StateError("States.DataLimitExceeded", cause)
             yield _Child(data, count)
 
@@ -278,7 +273,7 @@ class MapRun:
                 "itemCount": child.items,
             }
             child.execution = self._executions.start_child(
-                self._parent, self._asked.processor, child.data, fields
+                self._parent, self._definition, child.data, fields
             )
         else:
             self._executions.redrive(child.execution)
@@ -347,10 +342,10 @@ class MapRun:
             self._changed.notify_all()
 
 
-_LIMITS: dict[str, type[int] | type[float]] = {
-    "maxConcurrency": int,
-    "toleratedFailureCount": int,
-    "toleratedFailurePercentage": float,
+_LIMITS: dict[str, tuple[str, type[int] | type[float]]] = {
+    "maxConcurrency": ("MaxConcurrency", int),
+    "toleratedFailureCount": ("ToleratedFailureCount", int),
+    "toleratedFailurePercentage": ("ToleratedFailurePercentage", float),
 }
 
 

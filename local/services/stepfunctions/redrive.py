@@ -15,6 +15,7 @@ from local.ministack.seam import Refused, Request
 
 REDRIVABLE = {"FAILED", "TIMED_OUT", "ABORTED"}
 _WITHIN = timedelta(days=14)
+_MOST_EVENTS = 24_999
 
 
 def refusal(record: Mapping[str, Any]) -> str | None:
@@ -24,6 +25,8 @@ def refusal(record: Mapping[str, Any]) -> str | None:
     machine = str(record["stateMachineArn"]).partition("/")[0]
     if (internals.state_machines().get(machine) or {}).get("status") == "DELETING":
         return "State machine is in DELETING status"
+    if len(record["events"]) >= _MOST_EVENTS:
+        return "Execution history event limit exceeded"
     stopped = datetime.fromisoformat(record["stopDate"])
     if datetime.now(UTC) - stopped > _WITHIN:
         return "Execution redrivable period exceeded"

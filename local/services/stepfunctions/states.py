@@ -173,14 +173,14 @@ class _Executions:
         return execution
 
     def start_child(
-        self, parent: Execution, definition: Mapping[str, Any], data: Json, fields: dict[str, Any]
+        self, parent: Execution, definition: str, data: Json, fields: dict[str, Any]
     ) -> Execution:
         """Start a child execution of a map run; `fields` are of its record."""
         name, text = str(uuid.uuid4()), text_of(data)
         machine_arn = str(fields["stateMachineArn"])
         arn = machine_arn.replace(":stateMachine:", ":execution:", 1) + f":{name}"
         record = new_record(arn, machine_arn, name, text, parent.machine) | fields
-        execution = Execution(record, parent.machine, text_of(definition))
+        execution = Execution(record, parent.machine, definition)
         with self._starting:
             internals.executions()[arn] = self._add(execution)
         self._begin(execution, data)

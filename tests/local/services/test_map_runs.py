@@ -414,6 +414,18 @@ def test_a_dataset_that_is_not_there_fails_the_run_and_a_redrive_reads_anew(
     assert map_run(machines, ended["executionArn"])["redriveCount"] == 1
 
 
+def test_results_that_cannot_be_written_fail_the_run_before_any_child_starts(
+    machines: Machines,
+) -> None:
+    arguments = {"Bucket": "nowhere-at-all"}
+    writer = {"Resource": "arn:aws:states:::s3:putObject", "Arguments": arguments}
+    ended = machines.run(machines.create("m", each(PASS, ResultWriter=writer)), [1])
+    assert ended["error"] == "States.ResultWriterFailed"
+    assert ended["cause"].startswith("Failed to write a test manifest into the specified output")
+    assert counts(map_run(machines, ended["executionArn"])) == {}
+    assert children(machines, ended["executionArn"]) == []
+
+
 def test_a_map_state_is_retried_with_a_new_map_run_and_then_caught(machines: Machines) -> None:
     states = each(
         {"Bad": {"Type": "Fail", "Error": "Bad"}},

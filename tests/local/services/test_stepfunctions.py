@@ -5,12 +5,14 @@ import json
 import threading
 import time
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from local.clock import Cancellation, Clock
 from local.cloud import Cloud
+from local.services.stepfunctions import redrive
 from local.services.stepfunctions.asl import matches
 from local.shapes import Json, to_api, to_states
 from tests.local.machines import CHILD, ROLE, STATES, Machines, make_role, run_task
@@ -611,3 +613,31 @@ def test_a_deleted_machine_is_gone_once_its_executions_left_the_states_they_were
     assert eventually(gone)
     assert machines.executions(inner) == []
     assert machines.run(machines.create("deleted", {"Again": {"Type": "Succeed"}}))
+
+
+def test_an_execution_is_redriven_within_14_days_and_with_room_in_its_history(
+    machines: Machines,
+) -> None:
+    """As AWS words it.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeExecution.html
+    """
+    now = datetime.now(UTC)
+    record: dict[str, Any] = {
+        "status": "FAILED",
+        "stateMachineArn": machines.create("m", {"End": {"Type": "Succeed"}}),
+        "stopDate": (now - timedelta(days=13.9)).isoformat(),
+        "events": [{}] * 24_998,
+    }
+    for change, reason in (
+        ({}, None),
+        ({"status": "RUNNING"}, "Execution is RUNNING and cannot be redriven"),
+        ({"status": "SUCCEEDED"}, "Execution is SUCCEEDED and cannot be redriven"),
+        ({"events": [{}] * 24_999}, "Execution history event limit exceeded"),
+        (
+            {"stopDate": (now - timedelta(days=14.1)).isoformat()},
+            "Execution redrivable period exceeded",
+        ),
+    ):
+        with machines.cloud.scope():
+            assert redrive.refusal(record | change) == reason
