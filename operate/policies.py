@@ -39,14 +39,17 @@ def acting(stack: Stack) -> dict[str, Any]:
 
 def policy_with(operation: str) -> str:
     """Which of the two has the action of an API operation, in words."""
-    # A batch is authorised as the calls it is made of, and Lambda's action has a longer name.
-    action = {"Invoke": "InvokeFunction"}.get(operation, operation.removesuffix("Batch"))
+    # A batch is authorised as the calls it is made of, and some actions have another name.
+    action = _ACTIONS.get(operation, operation.removesuffix("Batch"))
     for name, statements in (("reading", _reading(_ANY)), ("acting", _acting(_ANY))):
         for statement in statements:
             actions: list[str] = statement["Action"]
             if action in {one.partition(":")[2] for one in actions}:
                 return f"`fargate-batch policy {name}` prints a policy that has it"
     return "neither policy of `fargate-batch policy` has it"
+
+
+_ACTIONS = {"Invoke": "InvokeFunction", "ListObjectsV2": "ListBucket"}
 
 
 @dataclass(frozen=True)

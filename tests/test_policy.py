@@ -56,6 +56,12 @@ def test_a_job_that_waits_for_its_turn_keeps_every_rule() -> None:
     assert broken(recording) == []
 
 
+def test_a_stack_with_backfills_keeps_every_rule() -> None:
+    recording = deploy_stack("dev", backfills=True)
+    assert any(r.type.endswith(":Backfills") for r in recording.resources)
+    assert broken(recording) == []
+
+
 def test_every_bucket_has_the_refusal_without_tls_and_no_other_policy(stack: Recording) -> None:
     for policy in every(stack.resources, type="BucketPolicy"):
         (denied,) = policy.document("policy")["Statement"]

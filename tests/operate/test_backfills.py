@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from operate import policies
 from tests.local.probe import eventually
 from tests.operate.conftest import CommandLine, Deployed, deployments
 from tests.operate.test_json import SAID
+from tests.operate.test_policies import Document, User, actions, user
+
+__all__ = ["user"]
 
 UPLOADS = {
     "target": {"job": "ingest", "prefix": "target/", "exclude": "*.tmp"},
@@ -278,3 +282,82 @@ def test_what_cannot_be_run_so_is_refused(
 def test_a_backfill_that_is_not_there_is_said_so(fargate_batch: CommandLine) -> None:
     answer = fargate_batch("backfills", "show", "zzz")
     assert (answer.status, answer.err) == (2, "no such backfill: zzz (`backfills` lists them)\n")
+
+
+FILL = ("backfill", "ingest", "--prefix", "target/policy/", "--only", "all")
+READERS = {
+    "states:ListExecutions": ("backfills",),
+    "states:DescribeExecution": ("backfills",),
+    "states:ListMapRuns": ("backfills",),
+    "states:DescribeMapRun": ("backfills",),
+    "states:GetExecutionHistory": ("backfills", "continue", "STOPPED", "--dry-run"),
+    "s3:ListBucket": (*FILL, "--dry-run"),
+}
+ACTORS = {
+    "states:StartExecution": (*FILL, "--no-wait"),
+    "s3:PutObject": (*FILL, "--no-wait"),
+    "states:UpdateMapRun": ("backfills", "rate", "RUNNING", "2"),
+    "states:StopExecution": ("backfills", "stop", "RUNNING", "--reason", "x"),
+    "states:RedriveExecution": ("backfills", "continue", "STOPPED", "--no-wait"),
+    "s3:GetObject": ("backfills", "continue", "FAILED", "--no-wait"),
+}
+# The laptop's buckets of this stack have no key of their own.
+NOT_HERE = {"kms:Decrypt", "kms:GenerateDataKey"}
+
+
+def of_backfills(document: Document) -> Document:
+    """The statements that a stack without backfills does not have."""
+    sids = ("Backfill", "ListObjects", "ListsOfObjects", "KeyOfBucket")
+    return {"Statement": [one for one in document["Statement"] if one["Sid"].startswith(sids)]}
+
+
+@pytest.mark.slow
+def test_each_command_works_with_its_policy_and_not_without_a_part_of_it(
+    deployed: Deployed, fargate_batch: CommandLine, user: User
+) -> None:
+    objects(deployed, "policy", "a.csv")
+    reading, acting = policies.reading(deployed.stack()), policies.acting(deployed.stack())
+    assert actions(of_backfills(reading)) == READERS.keys()
+    assert actions(of_backfills(acting)) == READERS.keys() | ACTORS.keys() | NOT_HERE
+    assert len(json.dumps(acting, separators=(",", ":"))) < policies.MOST_CHARACTERS
+    deployed.broken.touch()
+    try:
+        names = {"FAILED": fargate_batch(*FILL, "--json").json["id"]}
+    finally:
+        deployed.broken.unlink()
+
+    def started() -> str:
+        return fargate_batch(*FILL, "--no-wait", "--json").json["id"]
+
+    def running(identity: str) -> bool | None:
+        found = fargate_batch("backfills", "show", identity, "--json").json
+        return found["running"] == 1 or None
+
+    def answer(command: tuple[str, ...], document: Document) -> tuple[int, str]:
+        given = fargate_batch(*(names.get(one, one) for one in command), aws=user(document))
+        return given.status, given.err + given.out
+
+    deployed.held.touch()
+    try:
+        names |= {"STOPPED": started(), "RUNNING": started()}
+        for identity in (names["STOPPED"], names["RUNNING"]):
+            eventually(lambda identity=identity: running(identity))
+        fargate_batch("backfills", "stop", names["STOPPED"], "--reason", "a test")
+        for table, document, name in ((READERS, reading, "reading"), (ACTORS, acting, "acting")):
+            for action, command in table.items():
+                kept = [
+                    {**one, "Action": [it for it in one["Action"] if it != action]}
+                    if one in of_backfills(document)["Statement"]
+                    else one
+                    for one in document["Statement"]
+                ]
+                left = [one for one in kept if one["Action"]]
+                status, text = answer(command, {**document, "Statement": left})
+                assert (status, "not allowed" in text) == (4, True), (action, status, text)
+                assert f"`fargate-batch policy {name}`" in text, (action, text)
+        for table, document in ((READERS, reading), (ACTORS, acting)):
+            for command in dict.fromkeys(table.values()):
+                status, text = answer(command, document)
+                assert status == 0, (command, text)
+    finally:
+        deployed.held.unlink()

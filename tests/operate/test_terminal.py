@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from operate.output import Column, Output, duration
+from operate.output import Column, Output, Progress, duration
 from operate.text import cut, printable, width
 
 COLUMNS = (
@@ -111,3 +111,37 @@ def test_wide_characters_take_two_columns(text: str, columns: int, expected: str
 )
 def test_durations_are_short(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def shown_progress(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, seconds: float) -> str:
+    monkeypatch.setattr("sys.stderr", stream)
+    progress = Progress(seconds)
+    progress.show(0, 4, "1 running")
+    progress.show(1, 4, "")
+    progress.show(3, 4, "a\x1b[2Jb")
+    progress.end()
+    return stream.getvalue()
+
+
+def test_progress_is_a_bar_that_is_written_over_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    first, second, third = shown_progress(Terminal(), monkeypatch, 0).split("\r\x1b[K")[1:]
+    assert first == f"[{'.' * 30}] 0 of 4, 1 running"
+    assert second == f"[{'#' * 7}{'.' * 23}] 1 of 4"
+    assert third == f"[{'#' * 22}{'.' * 8}] 3 of 4, a\\x1b[2Jb\n"
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = shown_progress(Terminal(), monkeypatch, 0).replace("\x1b[K", "").splitlines()
+    assert [width(line) for line in lines[1:]] == [39, 39, 39]
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0, 3), (3600, 1)])
+def test_progress_is_a_line_now_and_then_elsewhere(
+    seconds: float, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = ["0 of 4, 1 running", "1 of 4", r"3 of 4, a\x1b[2Jb"][:lines]
+    assert shown_progress(io.StringIO(), monkeypatch, seconds).splitlines() == told
+    monkeypatch.setenv("TERM", "dumb")
+    assert shown_progress(Terminal(), monkeypatch, seconds).splitlines() == told
