@@ -8,7 +8,7 @@ import hashlib
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +25,9 @@ STATUSES = ("running", "succeeded", "failed", "timed-out", "stopped")
 OLDEST = timedelta(days=90)
 # How much later than the end of an execution that of its task may be logged.
 LATEST = timedelta(seconds=10)
+OVERLAP = timedelta(minutes=2)
+"""A line of the log may be seen a little later than its time says."""
+_SOON = timedelta(minutes=1)
 _OUTCOMES = {
     "succeeded": "succeeded",
     "failed": "failed",
@@ -197,18 +200,66 @@ def recent(
     want = want or Filter()
     now = until or datetime.now(UTC)
     oldest = since or now - OLDEST
-    condition = want.condition(stack)
-    lines: list[Line] = []
-    if until is None:
-        lines += _running(stack)
+    running = [] if until is not None else _running(stack)
     found: list[Run] = []
-    for start, end in events.windows(oldest, now + timedelta(minutes=1)):
-        lines = [*events.read(stack, condition, start, end), *lines]
-        found = [run for run in of_lines(stack, lines) if want.takes(run) and run.began >= start]
+    for start, lines in _back(stack, want.condition(stack), oldest, now + _SOON):
+        every = of_lines(stack, [*lines, *running])
+        found = [run for run in every if want.takes(run) and run.began >= start]
         if last is not None and len(found) >= last:
             break
-    found = [run for run in found if oldest <= run.began <= now + timedelta(minutes=1)]
+    found = [run for run in found if oldest <= run.began <= now + _SOON]
     return with_short_ids(found[:last])
+
+
+def _back(
+    stack: Stack, condition: str, since: datetime, until: datetime
+) -> Iterator[tuple[datetime, list[Line]]]:
+    """Further and further back: from when on, and all lines since then."""
+    lines: list[Line] = []
+    for start, end in events.windows(since, until):
+        lines = [*events.read(stack, condition, start, end), *lines]
+        yield start, lines
+
+
+class History:
+    """The newest runs of a stack, of which each reading takes what is new since the last.
+
+    Args:
+        stack: the stack.
+        last: how many at most.
+        back: how far back, from the first reading on.
+    """
+
+    def __init__(self, stack: Stack, last: int, back: timedelta) -> None:
+        self._stack, self._last = stack, last
+        self._oldest = datetime.now(UTC) - back
+        self._lines: list[Line] = []
+        self._read: datetime | None = None
+
+    def runs(self) -> list[Run]:
+        """The runs, newest first."""
+        now = datetime.now(UTC)
+        condition = Filter().condition(self._stack)
+        if self._read is None:
+            for start, lines in _back(self._stack, condition, self._oldest, now + _SOON):
+                self._lines = lines
+                if len(of_lines(self._stack, lines)) >= self._last:
+                    # Of what began before, a part may be missing.
+                    self._oldest = start
+                    break
+        else:
+            self._lines += events.read(self._stack, condition, self._read - OVERLAP)
+        self._read = now
+        every = of_lines(self._stack, [*self._lines, *_running(self._stack)])
+        found = [run for run in every if run.began >= self._oldest][: self._last]
+        told = {run.arn for run in found} | {one.id for run in found for one in run.attempts}
+        self._lines = [
+            line
+            for lines in (events.executions_of(self._lines), events.tasks_of(self._lines))
+            for line in lines.values()
+            if told.intersection((line.get("executionArn"), line.get("taskId")))
+        ]
+        return with_short_ids(found)
 
 
 def of_lines(stack: Stack, lines: Iterable[Line]) -> list[Run]:
@@ -278,11 +329,13 @@ def _matching(stack: Stack, wanted: str) -> list[Run]:
         events.equals("trigger.name", identity, beginning=True),
         events.equals("object.key", wanted),
     ]
-    lines = [
-        *events.read(stack, events.either(*conditions), now - OLDEST, now + timedelta(minutes=1)),
-        *_running(stack),
-    ]
-    every = of_lines(stack, lines)
+    running = _running(stack)
+    every: list[Run] = []
+    for _, lines in _back(stack, events.either(*conditions), now - OLDEST, now + _SOON):
+        every = of_lines(stack, [*lines, *running])
+        # Of a whole id there is one; of a part, or a key, there may be older ones.
+        if any(identity in {run.id, run.arn} for run in every):
+            break
     by_id = [run for run in every if run.id.startswith(identity)]
     found = by_id or [run for run in every if run.object is not None and run.object[1] == wanted]
     found = found or [

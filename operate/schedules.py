@@ -46,10 +46,41 @@ class Schedule:
         return "paused" if self.pause else "enabled" if self.enabled else "disabled"
 
 
-def every(stack: Stack, now: datetime | None = None) -> list[Schedule]:
+class LastRuns:
+    """The newest run of each schedule, of which each reading takes what is new since the last."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._found: dict[tuple[str, str], Run] = {}
+        self._since: datetime | None = None
+
+    def runs(self, now: datetime) -> Mapping[tuple[str, str], Run]:
+        """The runs by the kind and name of their schedule."""
+        condition = events.both(
+            events.equals("trigger.kind", "schedule"),
+            events.either(events.EXECUTIONS, events.ENDED_TASKS),
+        )
+        lines = events.read(self._stack, condition, self._since or now - _LOOK_BACK)
+        newest: dict[tuple[str, str], Run] = {}
+        for run in runs.of_lines(self._stack, lines):
+            # One that a person fired has the schedule's input, too.
+            if run.kind == "pipeline":
+                newest.setdefault(("pipeline", run.name), run)
+            elif run.started.kind == "schedule":
+                newest.setdefault(("schedule", run.started.name or ""), run)
+        for key, run in newest.items():
+            if key not in self._found or run.began >= self._found[key].began:
+                self._found[key] = run
+        self._since = now - runs.OVERLAP
+        return self._found
+
+
+def every(
+    stack: Stack, now: datetime | None = None, last: LastRuns | None = None
+) -> list[Schedule]:
     """All schedules, by name: a call for each, and one reading of the log."""
     moment = now or datetime.now(UTC)
-    started = _last_runs(stack, moment)
+    started = (last or LastRuns(stack)).runs(moment)
     paused = _pauses(stack)
     triggers = sorted(stack.schedules.values(), key=lambda one: (one.kind, one.name))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -135,23 +166,6 @@ def _schedule(
         last=run,
         late=late,
     )
-
-
-def _last_runs(stack: Stack, now: datetime) -> dict[tuple[str, str], Run]:
-    """The newest run of each schedule, by kind and name."""
-    condition = events.both(
-        events.equals("trigger.kind", "schedule"),
-        events.either(events.EXECUTIONS, events.ENDED_TASKS),
-    )
-    lines = events.read(stack, condition, now - _LOOK_BACK)
-    found: dict[tuple[str, str], Run] = {}
-    for run in runs.of_lines(stack, lines):
-        # One that a person fired has the schedule's input, too.
-        if run.kind == "pipeline":
-            found.setdefault(("pipeline", run.name), run)
-        elif run.started.kind == "schedule":
-            found.setdefault(("schedule", run.started.name or ""), run)
-    return found
 
 
 def _next(found: Mapping[str, Any], now: datetime) -> tuple[datetime, ...]:

@@ -13,6 +13,8 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
@@ -29,6 +31,9 @@ from ..stack import Stack
 from .views import Views
 
 _FOLDER = Path(__file__).parent
+_STATIC = _FOLDER / "static"
+# What is asked for by what it contains never changes.
+_FOR_EVER = "private, max-age=31536000, immutable"
 _ROWS = 50
 _MOST_ROWS = 1000
 _LONGEST_FORM = 1_000_000
@@ -48,6 +53,7 @@ class Page:
     def __init__(self, stack: Stack, *, write: bool, seconds: float) -> None:
         self._stack, self._write, self._seconds = stack, write, seconds
         self._views = Views(stack, seconds * 0.8)
+        self._static = f"/static/{_digest()}"
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader(_FOLDER / "templates"),
             autoescape=True,
@@ -67,9 +73,14 @@ class Page:
                 Route("/letters", self._sent, methods=["POST"]),
                 Route("/schedules", self._shown("schedules", self._schedules, live=True)),
                 Route("/cost", self._shown("cost", self._cost)),
-                Mount("/static", StaticFiles(directory=_FOLDER / "static")),
-            ]
+                Mount(self._static, _Static(directory=_STATIC)),
+            ],
+            middleware=[Middleware(GZipMiddleware, minimum_size=1000)],
         )
+
+    def warm(self) -> None:
+        """Have at hand what the first page shows."""
+        self._views.warm()
 
     def _shown(
         self, name: str, view: Callable[[Request], Context], *, live: bool = False
@@ -92,6 +103,7 @@ class Page:
             told = explained(error)
             name, context, status = "error", {"error": str(told)}, _STATUSES[told.status]
         shared = {"stack": self._stack, "write": self._write, "path": request.url.path}
+        shared["static"] = self._static
         content = self._templates.get_template(f"{name}.html").render(**shared, **context)
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         asked = [pair for pair in request.query_params.multi_items() if pair[0] != "seen"]
@@ -112,7 +124,7 @@ class Page:
     def _overview(self, _request: Request) -> Context:
         return {
             "wrong": self._views.wrong(),
-            "runs": self._views.latest(10),
+            "runs": self._views.runs(runs.Filter(), 10),
             "title": self._stack.name,
         }
 
@@ -226,6 +238,24 @@ class Page:
             "since": since,
             "idle": cost.idle(self._stack),
         }
+
+
+class _Static(StaticFiles):
+    """Files that a browser asks for once."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:  # noqa: ANN401 -- Starlette's
+        """The file, to be kept."""
+        answer = super().file_response(*arguments, **named)
+        answer.headers["cache-control"] = _FOR_EVER
+        return answer
+
+
+def _digest() -> str:
+    """What changes as soon as one of the static files does."""
+    found = hashlib.sha256()
+    for file in sorted(_STATIC.iterdir()):
+        found.update(file.name.encode() + b"\0" + file.read_bytes())
+    return found.hexdigest()[:16]
 
 
 _STATUSES = {1: 502, 2: 404, NOT_ALLOWED: 502}

@@ -62,8 +62,15 @@ class Gate:
 
         async def send_on(message: Message) -> None:
             if message["type"] == "http.response.start":
-                ours = [(name.encode(), text.encode()) for name, text in _ON_EVERY_ANSWER.items()]
-                message = {**message, "headers": [*message.get("headers", []), *ours]}
+                found = list(message.get("headers", []))
+                named = {name for name, _ in found}
+                found += [
+                    (name.encode(), text.encode())
+                    for name, text in _ON_EVERY_ANSWER.items()
+                    # What may be kept says so itself.
+                    if name != "cache-control" or name.encode() not in named
+                ]
+                message = {**message, "headers": found}
             await send(message)
 
         await (self._answer(scope) or self._app)(scope, receive, send_on)

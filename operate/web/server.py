@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 
 from hypercorn.asyncio import serve
@@ -33,7 +34,8 @@ class Server:
         self._listening = _listen(port)
         self.port: int = self._listening.getsockname()[1]
         seconds = _SECONDS_OF_OWN if stack.aws.endpoint_url else _SECONDS
-        self._gate = Gate(Page(stack, write=write, seconds=seconds).app, self.port, write=write)
+        self._page = Page(stack, write=write, seconds=seconds)
+        self._gate = Gate(self._page.app, self.port, write=write)
 
     @property
     def url(self) -> str:
@@ -52,6 +54,7 @@ class Server:
             ended: Callable[..., Awaitable[None]] = until or asyncio.Event().wait  # pyright: ignore[reportAssignmentType] -- what it answers is not looked at
             await serve(self._gate, config, shutdown_trigger=ended)  # pyright: ignore[reportArgumentType] -- Hypercorn has types of its own for ASGI
 
+        threading.Thread(target=self._page.warm, daemon=True).start()
         asyncio.run(run())
 
 

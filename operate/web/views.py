@@ -1,13 +1,18 @@
 """What the page shows, read once for all who look at it at a time."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
 
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
 from .. import cost, letters, logs, runs, schedules, timeline, wrong
+from ..errors import OperateError
 from ..letters import Letter
 from ..runs import Run
 from ..schedules import Schedule
@@ -63,15 +68,17 @@ class Views:
         self._guard = threading.Lock()
         # Two readers of letters would hide them from each other.
         self.letters_lock = threading.RLock()
+        self._read = runs.History(stack, _AT_MOST, _LOOK_BACK)
+        self._last_runs = schedules.LastRuns(stack)
 
     def wrong(self) -> Wrong:
         """What is wrong."""
-        now = datetime.now(UTC)
-        waiting = letters.waiting(self.stack)
-        known = self._fresh(
-            ("letters", tuple(waiting.items())), lambda: self.letters(letters.Filter()), _SELDOM
-        )
-        found = self._history()
+        # Each is a wait for AWS; nobody waits for one after the other.
+        with ThreadPoolExecutor(3) as pool:
+            at_hand = pool.submit(self._waiting)
+            history = pool.submit(self._history)
+            planned = pool.submit(self.schedules)
+        (waiting, known), found = at_hand.result(), history.result()
         return Wrong(
             letters=[
                 (
@@ -82,16 +89,32 @@ class Views:
                 for label, count in waiting.items()
             ],
             failures=wrong.unmended(found),
-            slow=wrong.slow(found, now),
-            late=[one for one in self.schedules() if one.late is not None],
+            slow=wrong.slow(found, datetime.now(UTC)),
+            late=[one for one in planned.result() if one.late is not None],
         )
 
-    def latest(self, count: int) -> list[Run]:
-        """The newest runs, of what was read to find what is wrong if that has any."""
-        return self._history()[:count] or self.runs(runs.Filter(), count)
+    def _waiting(self) -> tuple[dict[str, int], list[Letter]]:
+        """How many letters each trigger has, and the letters."""
+        waiting = self._fresh("waiting", lambda: letters.waiting(self.stack))
+        if not waiting:
+            return waiting, []
+        known = self._fresh(
+            ("letters", tuple(waiting.items())), lambda: self.letters(letters.Filter()), _SELDOM
+        )
+        return waiting, known
+
+    def warm(self) -> None:
+        """Read what the first page shows before somebody asks for it; hides no letter."""
+        with contextlib.suppress(BotoCoreError, ClientError, HTTPClientError, OperateError):
+            self._history()
+            self.schedules()
 
     def runs(self, want: runs.Filter, last: int, since: datetime | None = None) -> list[Run]:
         """The newest runs."""
+        if since is None:
+            known = [run for run in self._history() if want.takes(run)]
+            if len(known) >= last:
+                return known[:last]
         return self._fresh(
             ("runs", want, last, since),
             lambda: runs.recent(self.stack, want, last=last, since=since),
@@ -108,7 +131,9 @@ class Views:
 
     def schedules(self) -> list[Schedule]:
         """All schedules."""
-        return self._fresh("schedules", lambda: schedules.every(self.stack), _SELDOM)
+        return self._fresh(
+            "schedules", lambda: schedules.every(self.stack, last=self._last_runs), _SELDOM
+        )
 
     def cost(self, by: str, since: datetime, until: datetime | None) -> list[cost.Cost]:
         """What runs have cost."""
@@ -121,14 +146,11 @@ class Views:
             self._kept.clear()
 
     def _history(self) -> list[Run]:
-        def read() -> list[Run]:
-            since = datetime.now(UTC) - _LOOK_BACK
-            return runs.recent(self.stack, last=_AT_MOST, since=since)
-
-        return self._fresh("history", read)
+        return self._fresh("history", self._read.runs)
 
     def _run(self, wanted: str) -> Told | None:
-        found = runs.matching(self.stack, wanted)
+        known = [run for run in self._history() if run.id == wanted]
+        found = known or runs.matching(self.stack, wanted)
         if not found:
             return None
         told = timeline.of(self.stack, found[0])

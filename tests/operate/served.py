@@ -1,6 +1,7 @@
 """The page, served by a thread for as long as a test takes."""
 
 import asyncio
+import gzip
 import http.client
 import threading
 from collections.abc import Generator
@@ -75,4 +76,7 @@ class Answer:
     def __init__(self, response: HTTPResponse) -> None:
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.getheaders()}
-        self.text = response.read().decode()
+        body = response.read()
+        if self.headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.text = body.decode()

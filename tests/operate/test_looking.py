@@ -53,6 +53,8 @@ def test_schedules_tell_their_next_times_their_last_run_and_a_missing_one(
         assert late.late.astimezone(ZoneInfo("Asia/Tokyo")).hour == 10
     finally:
         enable(deployed, arn, "DISABLED")
+    kept = schedules.LastRuns(deployed.stack())
+    assert kept.runs(datetime.now(UTC)) == {}
     assert fargate_batch("fire", "nightly").status == 0
     last = eventually(
         lambda: next(
@@ -62,6 +64,9 @@ def test_schedules_tell_their_next_times_their_last_run_and_a_missing_one(
         )
     )
     assert (last["kind"], last["name"]) == ("pipeline", "nightly")
+    # What is read on has it, too.
+    found = kept.runs(datetime.now(UTC))
+    assert {key: run.id for key, run in found.items()} == {("pipeline", "nightly"): last["id"]}
     row = next(one for one in fargate_batch("schedules").rows if one["schedule"] == "nightly")
     assert (row["state"], row["zone"]) == ("disabled", "Asia/Tokyo")
 

@@ -238,3 +238,19 @@ def test_wrong_use_is_one_line_with_the_nearest_name(
     assert (answer.status, answer.out) == (2, "")
     assert answer.err.startswith(message)
     assert answer.err.count("\n") == 1
+
+
+def test_what_is_read_on_is_what_a_reading_of_everything_tells(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    stack = deployed.stack()
+    history = runs.History(stack, 500, timedelta(days=7))
+    for code in ("0", "3"):
+        execution = deployed.start(commands=["x"], environment={"CODE": code})
+        fargate_batch.run(execution.rpartition(":")[2])
+        history.runs()
+        deployed.ended(execution)
+        eventually(lambda: history.runs() == runs.recent(stack, last=500) or None)
+    # No more is kept than is told.
+    [newest] = runs.History(stack, 1, timedelta(days=7)).runs()
+    assert newest.arn == execution
