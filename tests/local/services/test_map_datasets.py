@@ -5,7 +5,7 @@ import json
 from typing import Any, cast
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from local.services.stepfunctions import definitions, items, results
 from local.services.stepfunctions.asl import StateError
@@ -148,6 +148,18 @@ def test_results_are_exported_as_the_writer_s_configuration_has_them(
     files = {"FAILED": [], "PENDING": [], "SUCCEEDED": [{"Key": "id/" + name, "Size": len(body)}]}
     assert manifest == {"DestinationBucket": "b", "MapRunArn": "arn:run:id", "ResultFiles": files}
     assert s3.written == {}
+
+
+def test_results_that_cannot_be_written_are_an_error_of_the_writer() -> None:
+    class Full(S3):
+        def put_object(self, **_: Json) -> None:
+            raise EndpointConnectionError(endpoint_url="https://s3")
+
+    writer = results.Writer(Full(), {"Arguments": {"Bucket": "b", "Prefix": "p/"}}, "arn:run:id")
+    for write in (writer.test, lambda: writer.write([], [])):
+        with pytest.raises(StateError, match="https://s3") as raised:
+            write()
+        assert raised.value.error == "States.ResultWriterFailed"
 
 
 DISTRIBUTED = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}

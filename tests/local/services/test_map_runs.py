@@ -14,6 +14,7 @@ from botocore.model import OperationModel
 from botocore.validate import ParamValidator
 
 from local.cloud import Cloud
+from local.ministack import internals
 from local.shapes import Json
 from tests.local.machines import STATES, Machines, make_role
 from tests.local.probe import REGION, eventually
@@ -382,6 +383,48 @@ def test_more_failures_than_tolerated_fail_the_run_and_a_redrive_runs_just_those
     files = document(machines, key)["ResultFiles"]
     assert [len(files[kind]) for kind in KINDS] == [0, 0, 1]
     assert len(document(machines, files["SUCCEEDED"][0]["Key"])) == 4
+
+
+def test_a_child_that_cannot_be_redriven_any_more_counts_as_failed(machines: Machines) -> None:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/redrive-map-run.html"""
+    states, waiting = machines.cloud.client("stepfunctions"), Waiting(machines)
+    fields = {"MaxConcurrency": 1, "ToleratedFailureCount": 1}
+    execution = machines.start(machines.create("m", each(waiting.states, **fields)), [1, 2, 3])
+    assert [waiting.fail(), waiting.fail()] == [1, 2]
+    assert machines.ended(execution)["status"] == "FAILED"
+    [first] = [one for one in children(machines, execution) if given(machines, one) == 1]
+    with machines.cloud.scope():
+        internals.executions()[first["executionArn"]]["stopDate"] = "2020-01-01T00:00:00Z"
+    states.redrive_execution(executionArn=execution)
+    assert [waiting.succeed(), waiting.succeed()] == [3, 2]
+    lost, *others = json.loads(machines.ended(execution)["output"])
+    assert (lost["Input"], lost["RedriveStatus"], others) == ("1", "NOT_REDRIVABLE", [4, 6])
+    assert counts(map_run(machines, execution)) == {
+        "failed": 1,
+        "failuresNotRedrivable": 1,
+        "succeeded": 2,
+        "total": 3,
+    }
+
+
+def given(machines: Machines, child: dict[str, Any]) -> Json:
+    """What a child was started with."""
+    states = machines.cloud.client("stepfunctions")
+    return json.loads(states.describe_execution(executionArn=child["executionArn"])["input"])
+
+
+def test_an_item_that_no_execution_can_be_given_ends_the_execution(machines: Machines) -> None:
+    put(machines, "big.json", json.dumps(["x" * 262_143]))
+    state = each(PASS, ItemReader=reader("big.json", InputType="JSON"))
+    ended = machines.run(machines.create("m", state))
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.DataLimitExceeded")
+
+
+def test_only_children_of_a_map_run_are_filtered_by_their_redrives(machines: Machines) -> None:
+    machine = machines.create("m", each(PASS))
+    states = machines.cloud.client("stepfunctions")
+    with pytest.raises(states.exceptions.ValidationException):
+        states.list_executions(stateMachineArn=machine, redriveFilter="REDRIVEN")
 
 
 KINDS = ("FAILED", "PENDING", "SUCCEEDED")
