@@ -20,6 +20,13 @@ DEMANDED_BY_AWS = {
     ("/watcher-", "kms:Decrypt"): (
         "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html"
     ),
+    # A large list of what became of objects is written in parts there.
+    **{
+        ("/backfills-backfill-", f"s3:{action}"): (
+            "https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html"
+        )
+        for action in ("ListMultipartUploadParts", "AbortMultipartUpload")
+    },
     # Who may mount a file system is asked here, and who writes to one is not.
     ("/ingest-task-", "elasticfilesystem:ClientWrite"): (
         "https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html"
