@@ -79,12 +79,12 @@ class _Reading:
     def ends_records(self, other: "_Reading", text: str) -> bool:
         """Say if a lone carriage return ends a record: else it is part of a value, as in `other`.
 
-        It does if there is no other line end, if more records are alike with it, and where a line
+        It does if there is no other line end but the last, if more records are alike with it, and where a line
         end was written twice over.
         """
         share, without = self.guess.score[0], other.guess.score[0]
         doubled = self.guess.width > 1 and other.lines[other.start].endswith("\r\r\n")
-        return "\n" not in text or share > without or (doubled and share == without)
+        return "\n" not in text.rstrip() or share > without or (doubled and share == without)
 
 
 def dialect(text: str, *, whole: bool, declared: Declared) -> Csv:

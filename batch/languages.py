@@ -6,7 +6,8 @@ from collections import Counter
 # A text is refused if every so many of its characters are odd, and for less than this to go by.
 _ODD = 8
 _ODD_WESTERN = 10
-_EVIDENCE = 0.5
+# Two bytes of which EUC-JP, EUC-KR and GB2312 make a character each say less than those of CP932.
+_EVIDENCE, _EVIDENCE_OF_EUC = 0.5, 1.1
 _ALPHABET, _HALF_WIDTH, _SELDOM, _WESTERN = 0.5, 0.2, 0.1, 0.1
 # Characters that tables in Japanese, and in Chinese, have more often than others.
 _JAPANESE = frozenset(
@@ -58,12 +59,18 @@ _ALPHABETS = [
 ]
 _ANY = frozenset(map(chr, range(128))) | set("ªµºƒ½¼¾¹²³")
 _WORD = re.compile(r"[^\W\d_]*[^\W\d_\x00-\x7f][^\W\d_]*")
-# What no word of these has, and words of others that are taken for them do: č and ć of the Slavs,
-# ő and ű of Hungary, ă of Romania, ľ of Slovakia, ą and ł of Poland; í and ü of a Macintosh.
+# What no text of these has, and what others that are taken for it do: č and ć of the Slavs, ľ, ą and
+# ł, ă of Romania, ű of Hungary; then a Macintosh's í, ò and Ä, and the ß of DOS; then two bytes of
+# East Asia, which are neither a word nor the beginning of a quotation.
 _STRANGE = re.compile(
-    r"[èÈ][aeiou]|iæ|[^\W\d_][¾¼¹³¿]|[¾¼][^\W\d_]|ã[b-df-hj-np-rt-y]|ç[bdf-hj-np-tv-z]|aá"
-    r"|(?<![bcdeflmoqrs])û|û(?![ceehlmnqrst\W])|[^\W\d_][•˜]|€[a-z]|(?<![A-Z])[A-Z][À-ÖØ-ÞŒŠŽŸ][a-z]"
+    r"[èÈ][aeiou]|iæ|[^\W\d_][¾¼¹³¿]|[¾¼][^\W\d_]|ã[b-df-hj-np-rt-y]"
+    r"|(?<![bcdeflmoqrs])û|û(?![ceehlmnqrst\W])"
     r"|(?<=[^\W\d_]{2})(?<!qu|ll|un|rd|nt|nd|st|ss)’(?=[^\W\d_])(?!(?:[sdmt]|re|ll|ve)\b)"
+    r"|[^\W\d_][•˜]|€[a-z]|(?<![A-Z])[A-Z][À-ÖØ-ÞŒŠŽŸ][a-z]|ç[bdf-hj-np-tv-z]|aá"
+    r"|(?<![^\W_])(?:(?![«»])[¡-ÿ]){2,}(?![^\W_])|[¡-º][«»]|»[¡-ÿ]"
+    r"|(?<!\w)[¡-¯±-´¶-¿][A-Za-z](?![^\W_])|(?<![^\W_])[ŠŒŽšœžŸ•][@-~¡-ÿŒ-™](?![^\W_])"
+    r"|(?<!\w)[‚ƒ…†‡ˆ‰’”–—˜™›][@-~¡-ÿŒ-™]"
+    r"|[“„](?![^”“\n]+[”“])|‘(?![^’\n]+’)|‹(?![^›\n]+›)"
 )
 _STRANGE_SHARE = 0.02
 
@@ -89,7 +96,8 @@ def sense(text: str, encoding: str) -> float:
         else:
             known += count if share else 0
             often += count * share
-    return often / characters.total() if often >= _EVIDENCE and odd * _ODD <= known else 0
+    least = _EVIDENCE if encoding == "cp932" else _EVIDENCE_OF_EUC
+    return often / characters.total() if often >= least and odd * _ODD <= known else 0
 
 
 def _is_strange(text: str) -> bool:

@@ -103,6 +103,8 @@ SMALL = {
     "Furdőfalu Mészárosné Petőfi": ("cp1250", "iso8859-2"),
     "Stănescu Pătru Agăţa": ("cp1250", "iso8859-2"),
     "Lüneburg Jürgen Groß": ("cp1252", "mac_roman", "cp850"),
+    "値 列 学": ("cp932",),
+    "名 茜 愛": ("euc-jp", "gb18030"),
     "García Martínez Benício": ("cp1252", "mac_roman", "cp850"),
 }
 READ = {"cp932", "euc-jp", "euc-kr", "gb18030", "cp1252"}
@@ -126,6 +128,16 @@ def test_few_characters_are_read_exactly_or_not_at_all(
     assert read <= set(rows)
     if encoding not in READ:
         assert not any(str(word) in words for _, word in done.rows)
+
+
+@pytest.mark.parametrize("name", ["値", "列", "学", "園", "院"])
+@pytest.mark.parametrize("encoding", ["cp932", "euc-jp"])
+def test_the_only_character_of_a_file_is_none_of_another_language(
+    ingest: Ingest, name: str, encoding: str
+) -> None:
+    body = f"id,{name}\n1,2\n".encode(encoding)
+    with contextlib.suppress(BadDataError):
+        assert list(ingest(body).types) == ["id", name]
 
 
 @pytest.mark.parametrize("text", ["20°C", "£5", "½", "§ 5", "5µm", "Foo®", "a – b", "l’eau", "¥5"])
@@ -205,6 +217,12 @@ def test_pluses_and_escapes_of_ascii_are_text(ingest: Ingest, text: str) -> None
     done = ingest(text.encode())
     lines = [line.split(",") for line in text.splitlines()]
     assert [[str(cell) for cell in row] for row in done.rows] == lines[1:]
+
+
+def test_carriage_returns_end_records_where_the_only_other_line_end_is_the_last(
+    ingest: Ingest,
+) -> None:
+    assert ingest(b"id,name\r1,a\r2,b\r\n").rows == [(1, "a"), (2, "b")]
 
 
 def test_a_character_cut_off_at_the_end_costs_its_row(ingest: Ingest) -> None:
