@@ -79,8 +79,8 @@ class _Reading:
     def ends_records(self, other: "_Reading", text: str) -> bool:
         """Say if a lone carriage return ends a record: else it is part of a value, as in `other`.
 
-        It does if there is no other line end but the last, if more records are alike with it, and where a line
-        end was written twice over.
+        It does if there is no other line end but the last, if more records are alike with it, and
+        where a line end was written twice over.
         """
         share, without = self.guess.score[0], other.guess.score[0]
         doubled = self.guess.width > 1 and other.lines[other.start].endswith("\r\r\n")

@@ -59,9 +59,9 @@ _ALPHABETS = [
 ]
 _ANY = frozenset(map(chr, range(128))) | set("ªµºƒ½¼¾¹²³")
 _WORD = re.compile(r"[^\W\d_]*[^\W\d_\x00-\x7f][^\W\d_]*")
-# What no text of these has, and what others that are taken for it do: č and ć of the Slavs, ľ, ą and
-# ł, ă of Romania, ű of Hungary; then a Macintosh's í, ò and Ä, and the ß of DOS; then two bytes of
-# East Asia, which are neither a word nor the beginning of a quotation.
+# What no text of these has, and what is taken for it does: č, ć, ľ, ą and ł of the Slavs, ă of
+# Romania, ű of Hungary; then a Macintosh's í, ò and Ä, and the ß of DOS; then two bytes of East
+# Asia, which are neither a word nor the beginning of a quotation.
 _STRANGE = re.compile(
     r"[èÈ][aeiou]|iæ|[^\W\d_][¾¼¹³¿]|[¾¼][^\W\d_]|ã[b-df-hj-np-rt-y]"
     r"|(?<![bcdeflmoqrs])û|û(?![ceehlmnqrst\W])"
