@@ -1,7 +1,8 @@
 """RedriveExecution: an execution that did not succeed goes on from the state that it ended in.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html. A Parallel or Map
-state goes on with what did not succeed of it.
+state goes on with what did not succeed of it. AWS does not say whether a state that is run again
+is entered again: here its history has a second event for that.
 """
 
 import json
