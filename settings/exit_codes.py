@@ -14,10 +14,8 @@ def _range(value: object) -> object:
     if match is None or isinstance(value, bool):
         raise ValueError("must be an exit code, or a range of them such as 10-19")
     first, last = int(match[1]), int(match[2] or match[1])
-    if first == 0:
-        raise ValueError("0 is success, whatever the job")
     if not first <= last <= 255:
-        raise ValueError("an exit code is 1 to 255, and a range goes up")
+        raise ValueError("an exit code is 0 to 255, and a range goes up")
     return first, last
 
 
@@ -25,7 +23,10 @@ ExitCodeRanges = tuple[Annotated[tuple[int, int], BeforeValidator(_range)], ...]
 
 
 class ExitCodeSettings(Section):
-    """What exit codes mean; the contract's meanings hold for those that are not here."""
+    """What exit codes mean; the contract's meanings hold for those that are not here.
+
+    0 is success, said or not.
+    """
 
     success: ExitCodeRanges = ()
     warning: ExitCodeRanges = ()
@@ -33,6 +34,8 @@ class ExitCodeSettings(Section):
 
     @model_validator(mode="after")
     def _mean_one_thing(self) -> Self:
+        if 0 in {*self.codes("warning"), *self.codes("retry")}:
+            raise ValueError("0 is success, whatever the job")
         for one, other in (("success", "warning"), ("success", "retry"), ("warning", "retry")):
             if both := set(self.codes(one)) & set(self.codes(other)):
                 raise ValueError(f"{min(both)} is in both {one} and {other}")
@@ -41,4 +44,5 @@ class ExitCodeSettings(Section):
     def codes(self, meaning: str) -> tuple[int, ...]:
         """Those that have this meaning, one by one."""
         ranges: ExitCodeRanges = getattr(self, meaning)
-        return tuple(sorted({code for first, last in ranges for code in range(first, last + 1)}))
+        named = {code for first, last in ranges for code in range(first, last + 1)}
+        return tuple(sorted(named - {0} if meaning == "success" else named))

@@ -45,6 +45,8 @@ def lines(error: ValidationError, values: Mapping[str, Any]) -> Iterable[str]:
         # "[key]" marks the name of an entry, such as a job's: the name itself is what is wrong.
         path = _as_written([part for part in refusal["loc"] if part != "[key]"], values)
         reason = _REASONS.get(kind, refusal["msg"]).format(**refusal.get("ctx", {}))
+        if kind == "string_type" and isinstance(value, list | dict):
+            reason = "must be text, no list and no mapping"
         # Whoever took a secret's value for its ARN should not read it in a build's log.
         hidden = kind in _WITHOUT_VALUE or _is_whole(value) or "secrets" in path
         shown = "" if hidden else f" (is: {_shown(value)})"

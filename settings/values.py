@@ -92,7 +92,12 @@ Name = Annotated[
 Text = Annotated[str, Field(strict=True)]
 Seconds = Annotated[int, BeforeValidator(_duration)]
 Image = Annotated[
-    str, matching(r"\S+[:@]\S+", "must be an image with its tag or digest, such as batch:1.0")
+    str,
+    matching(
+        # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
+        r"(?=.{1,255}$)[A-Za-z0-9_./-]+[:@][A-Za-z0-9_./:@+-]+",
+        "must be an image with its tag or digest, such as batch:1.0",
+    ),
 ]
 EnvironmentName = Annotated[
     str,

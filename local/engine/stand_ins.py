@@ -1,7 +1,7 @@
 """What a stack's configuration names that exists outside it → stand-ins in the local cloud.
 
-A network, buckets, secrets, parameters and keys: made with the ids and ARNs that the configuration
-has, before the program runs.
+A network, buckets, secrets, parameters, keys and policies: made with the ids and ARNs that the
+configuration has, before the program runs.
 """
 
 import json
@@ -19,6 +19,7 @@ _RANGE = "10.255"
 
 
 class _Cloud(Protocol):
+    account: str
     region: str
 
     def client(self, service: str, /) -> Any:  # noqa: ANN401 -- each service has a type of its own
@@ -46,6 +47,8 @@ def make(project: Project, cloud: _Cloud, secrets: Mapping[str, str]) -> tuple[s
     for arn in _matches(texts, r"arn:[a-z-]+:kms:[^:\s]+:\d{12}:key/[\w-]+"):
         identity.key(arn)
         lines.append(f"The key {arn}: nothing is encrypted with it, but its use must be allowed")
+    for arn in _matches(texts, r"arn:[a-z-]+:iam::(aws|\d{12}):policy/\S+"):
+        lines += _policy(arn, cloud)
     for bucket, key in _buckets(project).items():
         _bucket(bucket, key, cloud)
         lines.append(f"The bucket {bucket}, empty")
@@ -162,6 +165,19 @@ def _network(vpcs: list[str], subnets: list[str], groups: list[str], cloud: _Clo
             identity.rename_security_group(made, group)
     ids = ", ".join([*vpcs, *subnets, *groups])
     return [f"The network {ids}: tasks run on this machine"]
+
+
+def _policy(arn: str, cloud: _Cloud) -> list[str]:
+    owner, (path, name) = arn.split(":")[4], arn.partition("policy")[2].rsplit("/", 1)
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    if owner == cloud.account:
+        cloud.client("iam").create_policy(PolicyName=name, Path=f"{path}/", PolicyDocument=document)
+    elif owner == "aws" and not identity.knows_policy(arn):
+        identity.policy(arn, document)
+    else:
+        return []
+    return [f"The policy {arn}: what it says is not known here, it allows everything"]
 
 
 def _by_secret(arns: list[str]) -> dict[str, list[str]]:

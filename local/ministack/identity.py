@@ -51,6 +51,16 @@ def key(arn: str) -> None:
         keys[wanted] = keys.pop(made) | {"KeyId": wanted, "Arn": arn}
 
 
+def knows_policy(arn: str) -> bool:
+    """Whether a policy of AWS's own is known here."""
+    return arn in internals.aws_policies()
+
+
+def policy(arn: str, document: str) -> None:
+    """A policy of AWS's own, which every account can read."""
+    internals.aws_policies()[arn] = internals.aws_policy(arn.partition(":policy/")[2], document, "")
+
+
 def role_of_ecs() -> None:
     """The role with which ECS attaches network interfaces, made as AWS does with a first cluster.
 

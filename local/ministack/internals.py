@@ -283,6 +283,10 @@ roles: Value[Store] = Value("services.iam._roles")
 create_service_linked_role: Function[[Record], Response] = Function(
     "services.iam._create_service_linked_role", "p"
 )
+aws_policies: Value[dict[str, Any]] = Value("services.iam._aws_managed_policies")
+aws_policy: Function[[str, str, str], Any] = Function(
+    "services.iam._make_aws_managed_record", "name", "document", "description"
+)
 managed_policy: Function[[str, str], Json] = Function(
     "core.iam_evaluator._resolve_managed_policy_document", "policy_arn", "account_id"
 )

@@ -120,6 +120,10 @@ REFUSALS: list[tuple[Config, str]] = [
         {"image": "batch"},
         'image: must be an image with its tag or digest, such as batch:1.0 (is: "batch")',
     ),
+    (
+        {"image": "会社/画像:1"},
+        'image: must be an image with its tag or digest, such as batch:1.0 (is: "会社/画像:1")',
+    ),
     ({"alerts": {"emails": ["x"]}}, 'alerts.emails[0]: must be an e-mail address (is: "x")'),
     (
         {"alerts": {"emails": ["a@b.c", "a@b.c"]}},
@@ -327,19 +331,19 @@ REFUSALS: list[tuple[Config, str]] = [
         "jobs.ingest.exitCodes: 75 is in both warning and retry",
     ),
     (
-        job(exitCodes={"success": ["0-9"]}),
-        'jobs.ingest.exitCodes.success[0]: 0 is success, whatever the job (is: "0-9")',
+        job(exitCodes={"warning": ["0-9"]}),
+        "jobs.ingest.exitCodes: 0 is success, whatever the job",
     ),
     (
         job(exitCodes={"retry": ["9-3"]}),
         (
-            "jobs.ingest.exitCodes.retry[0]: an exit code is 1 to 255, and a range goes up "
+            "jobs.ingest.exitCodes.retry[0]: an exit code is 0 to 255, and a range goes up "
             '(is: "9-3")'
         ),
     ),
     (
         job(exitCodes={"retry": [256]}),
-        "jobs.ingest.exitCodes.retry[0]: an exit code is 1 to 255, and a range goes up (is: 256)",
+        "jobs.ingest.exitCodes.retry[0]: an exit code is 0 to 255, and a range goes up (is: 256)",
     ),
     *(
         (
@@ -456,6 +460,10 @@ REFUSALS: list[tuple[Config, str]] = [
     (
         upload(prefix="a/", via="lambda"),
         "uploads.in.via: must be 'stateMachine' or 'task' (is: \"lambda\")",
+    ),
+    (
+        upload(exclude={"suffix": ".tmp"}),
+        "uploads.in.exclude: must be text, no list and no mapping",
     ),
     (upload(prefix=1), "uploads.in.prefix: must be text; put it in quotes (is: 1)"),
     (
@@ -1087,6 +1095,7 @@ def test_what_is_not_said_has_the_defaults_of_the_documentation() -> None:
         ({"retryExitCodes": []}, ()),
         ({"exitCodes": {"retry": [3, "10-12"]}}, (3, 10, 11, 12, 75)),
         ({"exitCodes": {"success": ["70-80"], "retry": [3]}}, (3,)),
+        ({"exitCodes": {"success": [0, 75]}}, ()),
         ({"exitCodes": {"warning": [75]}}, ()),
         ({"exitCodes": {"retry": [65]}}, (65, 75)),
     ],

@@ -22,6 +22,11 @@ PARAMETER = f"arn:aws:ssm:{ARN}:parameter/prod/token"
 OTHER = f"arn:aws:ssm:{ARN}:parameter/prod/other"
 KEY = f"arn:aws:kms:{ARN}:key/11111111-2222-3333-4444-555555555555"
 RESULTS_KEY = f"arn:aws:kms:{ARN}:key/11111111-2222-3333-4444-000000000000"
+POLICIES = [
+    f"arn:aws:iam::{ACCOUNT}:policy/team/boundary",
+    "arn:aws:iam::aws:policy/service-role/AWSBatchServiceRole",
+    "arn:aws:iam::aws:policy/AWSXRayDaemonWriteAccess",
+]
 SUBNETS = ["subnet-0123456789abcdef0", "subnet-0fedcba9876543210"]
 CONFIG = {
     "aws:region": REGION,
@@ -34,6 +39,7 @@ CONFIG = {
     "fargate-batch:resultsBucket": {"bucket": "acme-results", "kmsKeyArn": RESULTS_KEY},
     "fargate-batch:buckets": {"partner": {"bucket": "partner-exports", "notifications": "keep"}},
     "fargate-batch:image": f"{IMAGE}:1.4",
+    "fargate-batch:permissionsBoundary": POLICIES[0],
     "fargate-batch:jobs": {
         "etl": {
             "secrets": {
@@ -42,6 +48,7 @@ CONFIG = {
                 "OTHER": OTHER,
             },
             "secretsKey": KEY,
+            "managedPolicies": POLICIES[1:],
         }
     },
     "fargate-batch:uploads": {
@@ -94,7 +101,7 @@ def test_an_upload_runs_the_companys_image_with_its_secrets(
         return [event["message"] for event in events] or None
 
     assert eventually(messages) == ["in/a b.csv open sesame t-1 stand-in"]
-    assert len(lines) == 9
+    assert len(lines) == 11
 
 
 def test_each_stand_in_is_listed_without_its_value(lines: tuple[str, ...]) -> None:
@@ -102,6 +109,10 @@ def test_each_stand_in_is_listed_without_its_value(lines: tuple[str, ...]) -> No
         f"The network vpc-0123456789abcdef0, {', '.join(SUBNETS)}: tasks run on this machine",
         f"The key {RESULTS_KEY}: nothing is encrypted with it, but its use must be allowed",
         f"The key {KEY}: nothing is encrypted with it, but its use must be allowed",
+        *(
+            f"The policy {arn}: what it says is not known here, it allows everything"
+            for arn in POLICIES[:2]
+        ),
         "The bucket acme-uploads, empty",
         "The bucket acme-results, empty",
         "The bucket partner-exports, empty",
