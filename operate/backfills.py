@@ -170,10 +170,23 @@ def _folder(stack: Stack, name: str) -> str:
     return f"{stack.lists_of_backfills}{name}/"
 
 
-def every(stack: Stack, last: int) -> list[Backfill]:
-    """The newest so many, the newest first."""
+def every(stack: Stack, last: int, known: Mapping[str, Backfill] | None = None) -> list[Backfill]:
+    """The newest so many, the newest first.
+
+    Args:
+        stack: the stack.
+        last: how many.
+        known: by their ARN, those that were looked at after their end: they are as they were.
+    """
+
+    def one(listed: Mapping[str, Any]) -> Backfill:
+        before = (known or {}).get(listed["executionArn"])
+        if before is not None and before.ended == listed.get("stopDate"):
+            return before
+        return look(stack, listed["executionArn"])
+
     with ThreadPoolExecutor(_LOOKED_AT) as pool:
-        return list(pool.map(lambda arn: look(stack, arn), _arns(stack, last)))
+        return list(pool.map(one, _listed(stack, last)))
 
 
 def find(stack: Stack, wanted: str) -> Backfill:
@@ -183,9 +196,11 @@ def find(stack: Stack, wanted: str) -> Backfill:
         OperateError: there is none, or there are several.
     """
     identity = wanted.rpartition(":")[2]
-    arns = _arns(stack, 1) if wanted == "@latest" else _arns(stack)
+    listed = _listed(stack, 1) if wanted == "@latest" else _listed(stack)
     found = [
-        arn for arn in arns if wanted == "@latest" or arn.rpartition(":")[2].startswith(identity)
+        one["executionArn"]
+        for one in listed
+        if wanted == "@latest" or one["name"].startswith(identity)
     ]
     if not found:
         raise OperateError(f"no such backfill: {wanted} (`backfills` lists them)")
@@ -195,11 +210,11 @@ def find(stack: Stack, wanted: str) -> Backfill:
     return look(stack, found[0])
 
 
-def _arns(stack: Stack, last: int | None = None) -> list[str]:
+def _listed(stack: Stack, last: int | None = None) -> list[Mapping[str, Any]]:
     pages = stack.aws.client("stepfunctions").get_paginator("list_executions")
     config = {} if last is None else {"MaxItems": last}
     found = pages.paginate(stateMachineArn=machine_of(stack), PaginationConfig=config)
-    return [one["executionArn"] for page in found for one in page["executions"]]
+    return [one for page in found for one in page["executions"]]
 
 
 def look(stack: Stack, arn: str) -> Backfill:

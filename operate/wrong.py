@@ -5,6 +5,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .backfills import Backfill
 from .runs import Run, retries
 from .usual import longest, usual
 
@@ -19,11 +20,31 @@ class Slow:
     """How long the last that succeeded took, in the middle of them."""
 
 
+_OF_OTHERS = {"pipeline", "backfill"}
+
+
+def unfinished(found: Sequence[Backfill], since: datetime) -> list[Backfill]:
+    """The backfills that failed since, and that nobody has continued.
+
+    Args:
+        found: newest first.
+        since: how far back somebody still wants to know.
+    """
+    continued = {one.started.name for one in found if one.started.kind == "retry"}
+    return [
+        one
+        for one in found
+        if one.status in {"failed", "timed-out"}
+        and (one.ended or since) > since
+        and one.short not in continued
+    ]
+
+
 def unmended(found: Sequence[Run]) -> list[Run]:
     """The failures that no later run made good, one of each subject, newest first.
 
     A subject is a job and its object, or a job or pipeline by itself. A step is its pipeline's
-    matter.
+    matter, an object of a backfill the backfill's.
 
     Args:
         found: newest first.
@@ -36,7 +57,7 @@ def unmended(found: Sequence[Run]) -> list[Run]:
         if run.status == "succeeded":
             settled.add(subject)
             succeeded.append(run)
-        elif run.failed and subject not in settled and run.started.kind != "pipeline":
+        elif run.failed and subject not in settled and run.started.kind not in _OF_OTHERS:
             settled.add(subject)
             if not any(retries(one, run) for one in succeeded):
                 failures.append(run)

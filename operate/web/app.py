@@ -20,11 +20,11 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from .. import cost, letters, runs
+from .. import backfills, cost, letters, runs
 from ..errors import NOT_ALLOWED, OperateError, check
 from ..failures import explained
 from ..guarded import harmless
-from ..options import month_of, time_of
+from ..options import count_of, month_of, time_of
 from ..output import duration, money
 from ..runs import STATUSES
 from ..stack import Stack
@@ -72,6 +72,8 @@ class Page:
                 Route("/letters", self._shown("letters", self._letters)),
                 Route("/letters", self._sent, methods=["POST"]),
                 Route("/schedules", self._shown("schedules", self._schedules, live=True)),
+                Route("/backfills", self._shown("backfills", self._backfills, live=True)),
+                Route("/backfills", self._changed, methods=["POST"]),
                 Route("/cost", self._shown("cost", self._cost)),
                 Mount(self._static, _Static(directory=_STATIC)),
             ],
@@ -141,6 +143,7 @@ class Page:
             pipeline=asked.get("pipeline") or None,
             upload=asked.get("upload") or None,
             schedule=asked.get("schedule") or None,
+            backfill=asked.get("backfill") or None,
             statuses=tuple(one for one in asked.getlist("status") if one in STATUSES),
         )
         since = asked.get("since")
@@ -220,6 +223,48 @@ class Page:
 
     def _schedules(self, _request: Request) -> Context:
         return {"schedules": self._views.schedules()}
+
+    def _backfills(self, _request: Request) -> Context:
+        return {"backfills": self._views.backfills()}
+
+    async def _changed(self, request: Request) -> Response:
+        form = await _form(request)
+        if form is None:
+            return PlainTextResponse("too long\n", 413)
+        given = {name: values[0] for name, values in form.items()}
+
+        def view(_request: Request) -> Context:
+            action, sure = given.pop("action", ""), given.pop("sure", "") == "yes"
+            found = backfills.find(self._stack, given.get("id") or "@latest")
+            text = self._change(found, action, given, sure=sure)
+            if sure:
+                self._views.forget()
+            shown = {"backfill": found, "text": text, "action": action}
+            return {**shown, "given": given, "sure": sure, "title": "backfills"}
+
+        return await run_in_threadpool(self._answer, request, "changed", view)
+
+    def _change(
+        self, found: backfills.Backfill, action: str, given: Mapping[str, str], *, sure: bool
+    ) -> str:
+        """Change a backfill; unless that is sure, only say what would be done."""
+        if action == "rate":
+            at_once = _given(count_of, given.get("at_once", ""))
+            if sure:
+                backfills.change_rate(self._stack, found, at_once)
+            return f"{at_once} at once instead of {found.max_concurrency}"
+        if action == "stop":
+            if not given.get("reason"):
+                raise OperateError("say why: it is kept")
+            if sure:
+                backfills.stop(self._stack, found, given["reason"])
+            return "stopped" if sure else f"would be stopped with {found.running} runs"
+        if action == "continue":
+            chosen = backfills.plan(self._stack, found)
+            if sure:
+                backfills.go_on(self._stack, chosen)
+            return str(chosen) if sure else f"would {chosen}"
+        raise OperateError("change its rate, stop it or continue it")
 
     def _cost(self, request: Request) -> Context:
         asked = request.query_params

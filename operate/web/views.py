@@ -11,7 +11,8 @@ from typing import TypeVar, cast
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from .. import cost, letters, logs, runs, schedules, timeline, wrong
+from .. import backfills, cost, letters, logs, runs, schedules, timeline, wrong
+from ..backfills import Backfill
 from ..errors import OperateError
 from ..letters import Letter
 from ..runs import Run
@@ -28,6 +29,7 @@ _AT_MOST = 500
 # What hides letters from others while it is read, or asks for each schedule, is read less often.
 _SELDOM = 60.0
 _TASKS_WITH_LOGS = 5
+_BACKFILLS = 20
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,15 @@ class Wrong:
     letters: Sequence[tuple[str, int, float | None]]
     """Trigger, how many, and the days that the oldest has left, if it could be read."""
     failures: Sequence[Run]
+    backfills: Sequence[Backfill]
     slow: Sequence[wrong.Slow]
     late: Sequence[Schedule]
 
     @property
     def count(self) -> int:
         """How many things are wrong."""
-        return len(self.letters) + len(self.failures) + len(self.slow) + len(self.late)
+        found = (self.letters, self.failures, self.backfills, self.slow, self.late)
+        return sum(map(len, found))
 
 
 @dataclass(frozen=True)
@@ -69,15 +73,17 @@ class Views:
         # Two readers of letters would hide them from each other.
         self.letters_lock = threading.RLock()
         self._read = runs.History(stack, _AT_MOST, _LOOK_BACK)
+        self._ended: dict[str, Backfill] = {}
         self._last_runs = schedules.LastRuns(stack)
 
     def wrong(self) -> Wrong:
         """What is wrong."""
         # Each is a wait for AWS; nobody waits for one after the other.
-        with ThreadPoolExecutor(3) as pool:
+        with ThreadPoolExecutor(4) as pool:
             at_hand = pool.submit(self._waiting)
             history = pool.submit(self._history)
             planned = pool.submit(self.schedules)
+            filled = pool.submit(self.backfills, _SELDOM)
         (waiting, known), found = at_hand.result(), history.result()
         return Wrong(
             letters=[
@@ -89,6 +95,7 @@ class Views:
                 for label, count in waiting.items()
             ],
             failures=wrong.unmended(found),
+            backfills=wrong.unfinished(filled.result(), datetime.now(UTC) - _LOOK_BACK),
             slow=wrong.slow(found, datetime.now(UTC)),
             late=[one for one in planned.result() if one.late is not None],
         )
@@ -134,6 +141,17 @@ class Views:
         return self._fresh(
             "schedules", lambda: schedules.every(self.stack, last=self._last_runs), _SELDOM
         )
+
+    def backfills(self, seconds: float | None = None) -> list[Backfill]:
+        """The newest backfills; none of a stack that has none."""
+        if self.stack.backfills is None:
+            return []
+        return self._fresh("backfills", self._backfills, seconds)
+
+    def _backfills(self) -> list[Backfill]:
+        found = backfills.every(self.stack, _BACKFILLS, self._ended)
+        self._ended = {one.arn: one for one in found if one.ended is not None}
+        return found
 
     def cost(self, by: str, since: datetime, until: datetime | None) -> list[cost.Cost]:
         """What runs have cost."""

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from operate import policies
+from tests.chromium import CHROMIUM, Tab
 from tests.local.probe import eventually
 from tests.operate.conftest import CommandLine, Deployed, deployments
+from tests.operate.served import Client, served
 from tests.operate.test_json import SAID
+from tests.operate.test_page import NARROW, UNNAMED, page
 from tests.operate.test_policies import Document, User, actions, user
 
-__all__ = ["user"]
+__all__ = ["page", "user"]
 
 UPLOADS = {
     "target": {"job": "ingest", "prefix": "target/", "exclude": "*.tmp"},
@@ -282,6 +285,103 @@ def test_what_cannot_be_run_so_is_refused(
 def test_a_backfill_that_is_not_there_is_said_so(fargate_batch: CommandLine) -> None:
     answer = fargate_batch("backfills", "show", "zzz")
     assert (answer.status, answer.err) == (2, "no such backfill: zzz (`backfills` lists them)\n")
+
+
+@pytest.mark.slow
+def test_the_page_shows_how_far_they_are_and_changes_them_once_that_is_sure(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    objects(deployed, "page", "a.csv", "b.csv")
+    fill = ("backfill", "ingest", "--prefix", "target/page/", "--max-concurrency", "1", "--json")
+    deployed.broken.touch()
+    try:
+        failed = fargate_batch(*fill).json
+    finally:
+        deployed.broken.unlink()
+    with served(deployed.stack()) as server:
+        client = Client(server).enter()
+        shown = client.get("/backfills").text
+        assert "0 of 2" in shown
+        assert f'href="/runs?backfill={failed["id"][:12]}&amp;status=failed">2 failed</a>' in shown
+        assert "<form" not in shown
+        # What failed is the backfill's matter, and said once.
+        now = client.get("/").text
+        assert "Backfills that failed" in now
+        assert "2 of 2 objects failed" in now
+        assert "Failed, and nothing made it good since" not in now
+        assert client.post("/backfills", [("id", failed["id"])]).status == 403
+
+    with served(deployed.stack(), write=True) as server:
+        client = Client(server).enter()
+
+        def post(action: str, identity: str, **more: str) -> str:
+            form = [("id", identity), ("action", action), *more.items()]
+            answer = client.post("/backfills", form)
+            return f"{answer.status} {answer.text}"
+
+        assert "run the 2 objects that failed again" in post("continue", failed["id"])
+        assert len(fargate_batch("backfills", "--json").json) >= 1
+        deployed.held.touch()
+        try:
+            assert "Done" in post("continue", failed["id"], sure="yes")
+            [again] = [
+                one
+                for one in fargate_batch("backfills", "--json").json
+                if one["startedBy"] == {"kind": "retry", "name": failed["id"][:12]}
+            ]
+            eventually(
+                lambda: (
+                    fargate_batch("backfills", "show", again["id"], "--json").json["running"] == 1
+                    or None
+                )
+            )
+            assert "2 at once instead of 1" in post("rate", again["id"], at_once="2", sure="yes")
+            eventually(
+                lambda: (
+                    fargate_batch("backfills", "show", again["id"], "--json").json["running"] == 2
+                    or None
+                )
+            )
+            assert "Backfills that failed" not in client.get("/").text
+            assert post("rate", again["id"], at_once="0").startswith("404 ")
+            assert "say why: it is kept" in post("stop", again["id"])
+            assert "would be stopped with 2 runs" in post("stop", again["id"], reason="x")
+            assert "stopped" in post("stop", again["id"], reason="x", sure="yes")
+        finally:
+            deployed.held.unlink()
+        found = fargate_batch("backfills", "show", again["id"], "--json").json
+        assert (found["status"], found["reason"].rpartition(": ")[2]) == ("stopped", "x")
+        assert f'id="change-{again["id"]}-stopped"' in client.get("/backfills").text
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed here")
+def test_a_backfill_is_watched_and_stopped_on_a_phone(
+    page: Tab, deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    objects(deployed, "phone", "a.csv", "b.csv", "c.csv")
+    fill = ("backfill", "ingest", "--prefix", "target/phone/", "--max-concurrency", "1")
+    deployed.held.touch()
+    try:
+        identity = fargate_batch(*fill, "--no-wait", "--json").json["id"]
+        page.size(*NARROW)
+        page.open(page.run("location.origin") + "/backfills")
+        form = f"document.querySelector('#change-{identity}-running')"
+        page.until(form)
+        assert page.run("document.documentElement.scrollWidth") <= NARROW[0]
+        assert page.run(f"{UNNAMED}.length") == 0
+        page.run(f"{form}.querySelector('[name=reason]').value = 'too early'")
+        fargate_batch("backfills", "rate", identity, "2")
+        page.until("document.querySelector('tbody tr').innerText.includes('2 running')")
+        # What was typed stays while rows change.
+        page.run(f"{form}.querySelector('button[value=stop]').click()")
+        page.until("document.querySelector('h1').innerText == 'Sure?'")
+        page.run("document.querySelector('button[value=stop]').click()")
+        page.until("document.querySelector('h1').innerText == 'Done'")
+    finally:
+        deployed.held.unlink()
+    found = fargate_batch("backfills", "show", identity, "--json").json
+    assert (found["status"], found["reason"].rpartition(": ")[2]) == ("stopped", "too early")
 
 
 FILL = ("backfill", "ingest", "--prefix", "target/policy/", "--only", "all")

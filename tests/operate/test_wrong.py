@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from operate.backfills import Backfill
 from operate.runs import Run, Started
-from operate.wrong import slow, unmended
+from operate.wrong import slow, unfinished, unmended
 from tests.recorder import ROOT
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
@@ -77,6 +78,41 @@ def test_of_one_subject_the_newest_failure_is_told_and_a_step_by_its_pipeline() 
     step = run(3, "failed", name="step", started=Started("pipeline", "nightly"))
     pipeline = run(4, "failed", name="nightly", kind="pipeline")
     assert unmended([newest, step, pipeline, run(9, "failed", key="a.csv")]) == [newest, pipeline]
+
+
+def test_an_object_is_its_backfill_s_matter_which_is_told_until_it_is_continued() -> None:
+    assert unmended([run(5, "failed", key="a.csv", started=Started("backfill", "1a2b"))]) == []
+    failed, stopped = backfill("1a2b3c4d5e6f", "failed"), backfill("2", "stopped")
+    old, other = backfill("3", "failed", days=8), backfill("4", "succeeded")
+    week = NOW - timedelta(days=7)
+    assert unfinished([other, failed, stopped, old], week) == [failed]
+    again = backfill("5", "failed", started=Started("retry", failed.id))
+    assert unfinished([again, failed], week) == [again]
+
+
+def backfill(
+    identity: str, status: str, *, days: float = 1, started: Started = BY_HAND
+) -> Backfill:
+    ended = NOW - timedelta(days=days)
+    return Backfill(
+        id=identity,
+        arn=f"arn:{identity}",
+        job="ingest",
+        selection="--only all",
+        status=status,
+        error=None,
+        reason=None,
+        started=started,
+        began=ended,
+        ended=ended,
+        objects=2,
+        succeeded=1,
+        failed=1,
+        stopped=0,
+        running=0,
+        max_concurrency=1,
+        tolerated=0,
+    )
 
 
 def usual(seconds: float, count: int = 5) -> list[Run]:
