@@ -137,7 +137,7 @@ def _japanese(character: str) -> float | None:
 def _korean(character: str) -> float | None:
     """Return how much a character speaks for Korean; None if it speaks against it."""
     # The 2,350 syllables that are most used are those of EUC-KR.
-    if "가" <= character <= "힣" and character.encode("euc_kr", "ignore"):
+    if "가" <= character <= "힣" and len(character.encode("euc_kr", "ignore")) == 2:
         return 1 if character in _KOREAN else _SELDOM
     return 0 if character in _MARKS_OF_KOREAN else None
 

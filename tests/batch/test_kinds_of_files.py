@@ -104,6 +104,7 @@ SMALL = {
     "Stănescu Pătru Agăţa": ("cp1250", "iso8859-2"),
     "Lüneburg Jürgen Groß": ("cp1252", "mac_roman", "cp850"),
     "値 列 学": ("cp932",),
+    "１２３ ４５６": ("cp932",),
     "名 茜 愛": ("euc-jp", "gb18030"),
     "García Martínez Benício": ("cp1252", "mac_roman", "cp850"),
 }
