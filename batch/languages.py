@@ -108,7 +108,9 @@ def _is_strange(text: str) -> bool:
         for word in (set(found) - _ANY for found in words)
     )
     hungarian = re.search("õ(?!e)", text) is not None and re.search("[áéíóú]", text) is not None
-    return hungarian or strange > len(words) * _STRANGE_SHARE
+    # € and œ of ISO-8859-15
+    latin9 = re.search(r"¤|[^\W\d_]½[^\W\d_]", text) is not None
+    return hungarian or latin9 or strange > len(words) * _STRANGE_SHARE
 
 
 def _chinese(character: str) -> float | None:

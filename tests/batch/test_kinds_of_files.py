@@ -64,9 +64,11 @@ def test_an_encoding_is_told_by_the_whole_file_and_read_exactly(
         "編號,姓名,城市\n1,張偉,臺北\n2,王芳,高雄\n".encode("big5"),
         "номер,имя\n1,Иван\n2,Мария\n".encode("cp1251"),
         "id,miasto\n1,Łódź\n2,Wąbrzeźno\n3,Żyrardów\n".encode("cp1250"),
+        (FRENCH * 99 + "2,x,10 €\n").encode("iso8859-15"),
+        (FRENCH * 99 + "2,x,cœur\n").encode("iso8859-15"),
         b"id,v\n" + b"".join(b"%d,%s\n" % (n, bytes((0x81, 0xFF, n + 128))) for n in range(20)),
     ],
-    ids=["big5", "windows-1251", "windows-1250", "none"],
+    ids=["big5", "windows-1251", "windows-1250", "iso-8859-15 €", "iso-8859-15 œ", "none"],
 )
 def test_characters_that_fit_no_known_encoding_are_refused(ingest: Ingest, body: bytes) -> None:
     with pytest.raises(BadDataError, match=r"encodings UTF-8.*jobs\.NAME\.ingest\.encoding"):
