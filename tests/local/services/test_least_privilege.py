@@ -248,6 +248,23 @@ def test_each_grant_of_a_machine_with_a_distributed_map_is_needed(cloud: Cloud) 
     }
 
 
+def test_a_child_assumes_the_role_for_its_machine(cloud: Cloud) -> None:
+    call = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:sfn:describeExecution",
+        "Arguments": {"ExecutionArn": f"arn:aws:states:{HERE}:execution:trusted:none"},
+        "Catch": [{"ErrorEquals": ["Sfn.ExecutionDoesNotExistException"], "Next": "Allowed"}],
+        "End": True,
+    }
+    states = {"Call": call, "Allowed": {"Type": "Succeed"}}
+    machine, role = map_machine(cloud, "trusted", states)
+    client, name = cloud.client("iam"), role.rpartition("/")[2]
+    trust = client.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
+    trust["Statement"][0]["Condition"] = {"StringEquals": {"aws:SourceArn": machine}}
+    client.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
+    assert outcome(cloud, machine) == ("SUCCEEDED", None)
+
+
 def test_a_map_run_redrives_its_children_only_if_it_may(cloud: Cloud) -> None:
     machine, role = map_machine(cloud, "redriven", {"Bad": {"Type": "Fail", "Error": "Bad"}})
     machines = Machines(cloud)

@@ -15,6 +15,7 @@ from botocore.validate import ParamValidator
 
 from local.cloud import Cloud
 from local.ministack import internals
+from local.services.stepfunctions.tokens import machine_of
 from local.shapes import Json
 from tests.local.machines import STATES, Machines, make_role
 from tests.local.probe import REGION, eventually
@@ -396,7 +397,10 @@ def test_a_child_that_cannot_be_redriven_any_more_counts_as_failed(machines: Mac
     with machines.cloud.scope():
         internals.executions()[first["executionArn"]]["stopDate"] = "2020-01-01T00:00:00Z"
     states.redrive_execution(executionArn=execution)
-    assert [waiting.succeed(), waiting.succeed()] == [3, 2]
+    assert [waiting.succeed(), waiting.fail()] == [3, 2]
+    assert machines.ended(execution)["status"] == "FAILED"
+    states.redrive_execution(executionArn=execution)
+    assert waiting.succeed() == 2
     lost, *others = json.loads(machines.ended(execution)["output"])
     assert (lost["Input"], lost["RedriveStatus"], others) == ("1", "NOT_REDRIVABLE", [4, 6])
     assert counts(map_run(machines, execution)) == {
@@ -576,6 +580,7 @@ def test_the_children_of_a_deleted_machine_end_with_the_state_that_they_are_in(
     machine = machines.create("m", each(ask | {"Last": {"Type": "Succeed"}}))
     execution = machines.start(machine, [1])
     _, token = waiting.asked()
+    assert machine_of(token) == machine
     run = map_run(machines, execution)["mapRunArn"]
     states.delete_state_machine(stateMachineArn=machine)
     assert states.describe_state_machine(stateMachineArn=machine)["status"] == "DELETING"

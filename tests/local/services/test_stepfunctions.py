@@ -558,12 +558,16 @@ def test_a_cancellation_reaches_all_narrower_ones_even_later_ones() -> None:
 
 def test_an_execution_that_did_not_succeed_goes_on_from_its_state(machines: Machines) -> None:
     states = machines.cloud.client("stepfunctions")
+    told = {
+        "kept": "{% $kept %}",
+        "times": "{% $states.context.Execution.[StartTime, RedriveTime] %}",
+    }
     machine = machines.create(
         "redriven",
         {
             "First": {"Type": "Pass", "Assign": {"kept": "{% $states.input.n %}"}, "Next": "Wait"},
             "Wait": {"Type": "Wait", "Seconds": 1, "Next": "Last"},
-            "Last": {"Type": "Pass", "Output": {"kept": "{% $kept %}"}, "End": True},
+            "Last": {"Type": "Pass", "Output": told, "End": True},
         },
     )
     execution = machines.start(machine, {"n": 7})
@@ -573,7 +577,12 @@ def test_an_execution_that_did_not_succeed_goes_on_from_its_state(machines: Mach
     assert (stopped["status"], stopped["redriveStatus"]) == ("ABORTED", "REDRIVABLE")
     states.redrive_execution(executionArn=execution)
     ended = machines.ended(execution)
-    assert (ended["status"], json.loads(ended["output"])) == ("SUCCEEDED", {"kept": 7})
+    output = json.loads(ended["output"])
+    assert (ended["status"], output["kept"]) == ("SUCCEEDED", 7)
+    assert [datetime.fromisoformat(time) for time in output["times"]] == [
+        ended["startDate"],
+        ended["redriveDate"],
+    ]
     assert (ended["redriveCount"], ended["redriveStatus"]) == (1, "NOT_REDRIVABLE")
     entered = [
         event["stateEnteredEventDetails"]["name"]
