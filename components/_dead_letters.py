@@ -5,10 +5,8 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from pulumi.runtime.proto import resource_pb2
-from pulumi.runtime.settings import monitor_supports_feature
 
-from ._here import here
+from ._here import here, migrates_states
 from ._iam import document, role_arns_under
 
 RETENTION_SECONDS = 14 * 24 * 60 * 60
@@ -102,7 +100,7 @@ def with_queue(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
     Pulumi would delete the resource of before, after it has updated the queue: with its policy.
     Pulumi's mocks have no state of before to migrate.
     """
-    if not monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_STATE_MIGRATIONS):
+    if not migrates_states():
         return pulumi.ResourceOptions.merge(opts, None)
     fold = pulumi.ResourceOptions(state_migrations=[fold_queue_policies])
     return pulumi.ResourceOptions.merge(opts, fold)

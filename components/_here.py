@@ -1,17 +1,21 @@
-"""Where a component deploys to: the partition, Region and account of its AWS provider."""
+"""Where a component deploys to, and what is deployed there of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from pulumi.runtime.settings import get_monitor
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import get_monitor, monitor_supports_feature
 
 
 class Component(pulumi.ComponentResource):
-    """A component whose own provider is asked where it deploys to, while it makes its parts."""
+    """A component whose own provider is asked where it deploys to, while it makes its parts.
+
+    With `looks_back` it knows the parts that it has, see `was`.
+    """
 
     def __init__(
         self,
@@ -19,9 +23,41 @@ class Component(pulumi.ComponentResource):
         name: str,
         args: Mapping[str, Any],
         opts: pulumi.ResourceOptions | None,
+        *,
+        looks_back: bool = False,
     ) -> None:
+        self._parts: Sequence[Mapping[str, Any]] = ()
+        self._looks_back = looks_back and migrates_states()
+        if self._looks_back:
+            look = pulumi.ResourceOptions(state_migrations=[self._look])
+            opts = pulumi.ResourceOptions.merge(opts, look)
         super().__init__(token, name, dict(args), opts)
         _made.set(self)
+
+    def _look(self, args: pulumi.StateMigrationArgs) -> None:
+        """Migrate nothing: the engine shows its state before it answers with the URN."""
+        self._parts = args.old_state
+
+    def was(self, kind: str, name: str) -> pulumi.Output[Mapping[str, Any] | None] | None:
+        """The state of one of its parts as the last update left it, None if there was none.
+
+        None at once where nobody can tell, as Pulumi's mocks cannot.
+        """
+        if not self._looks_back:
+            return None
+
+        async def found() -> Mapping[str, Any] | None:
+            # An output of the component's would depend on it, and so on all that is in it.
+            await self.urn.future()
+            there = (one for one in self._parts if one["type"] == kind and not one.get("delete"))
+            return next((one for one in there if one["urn"].rpartition("::")[2] == name), None)
+
+        return pulumi.Output.from_input(found())
+
+
+def migrates_states() -> bool:
+    """Whether the engine shows a component's state to those who may change it."""
+    return monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_STATE_MIGRATIONS)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """IAM documents as data: a role is whom it trusts and what it is granted."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -8,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from ._documents import json_text
-from ._here import here
+from ._here import Component, here
 from .iam_path import role_path
 
 Statement = dict[str, Any]
@@ -62,6 +63,7 @@ def service_role(
     opts: pulumi.ResourceOptions,
     managed_policy_arns: Sequence[pulumi.Input[str]] = (),
     deliveries: bool = False,
+    under_way: bool = False,
     path: str = "",
 ) -> pulumi.Output[str]:
     """The ARN of a role for `service`, with one inline policy of the same name if granted anything.
@@ -70,6 +72,10 @@ def service_role(
     what the role is granted. An event that a target may not yet deliver is a dead letter at once.
     So for `deliveries` a policy that changes is replaced: the new one is there before the target
     points elsewhere, and the old one until it does.
+
+    An execution that is under way goes on with the definition that it was started with, and starts
+    the task definition in it. So with `under_way` the policy still grants what it did before it
+    changed: see `still_granting`.
     """
     role = aws.iam.Role(
         name,
@@ -86,16 +92,63 @@ def service_role(
     ]
     if statements:
         replaced = pulumi.ResourceOptions(replace_on_changes=["policy"] if deliveries else None)
+        text = document(statements)
+        if under_way and isinstance(opts.parent, Component):
+            before = opts.parent.was("aws:iam/rolePolicy:RolePolicy", name)
+            if before is not None:
+                text = pulumi.Output.all(text, before).apply(lambda both: still_granting(*both))
         policy = aws.iam.RolePolicy(
             name,
             role=role.name,
-            policy=document(statements),
+            policy=text,
             opts=pulumi.ResourceOptions.merge(opts, replaced),
         )
         granted.append(policy.id)
     if not granted:
         return role.arn
     return pulumi.Output.all(role.arn, *granted).apply(lambda values: values[0])
+
+
+_BEFORE = "Before"
+
+
+def still_granting(policy: str, before: Mapping[str, Any] | None) -> str:
+    """A policy, and what the one before it, whose state it is, granted beside that.
+
+    Of what it took over itself only the last is kept, so it does not grow from change to change.
+    """
+    if before is None:
+        return policy
+    after, known = json.loads(policy), json.loads(before["inputs"]["policy"])["Statement"]
+    own = [one for one in known if not one.get("Sid", "").startswith(_BEFORE)]
+    earlier = [
+        {key: value for key, value in one.items() if key != "Sid"}
+        for one in known
+        if one not in own
+    ]
+    gone = [one for one in own if one not in after["Statement"]]
+    gone = gone or [one for one in earlier if one not in after["Statement"]]
+    kept = [{"Sid": f"{_BEFORE}{number}", **one} for number, one in enumerate(gone)]
+    return json.dumps({**after, "Statement": [*after["Statement"], *kept]})
+
+
+def own_or_shared(
+    of: pulumi.Resource | None,
+    name: str,
+    own: Callable[[], pulumi.Output[str]],
+    shared: pulumi.Input[str] | None,
+) -> pulumi.Output[str]:
+    """The ARN of a shared role, but of a component's own where there is no other, or was none.
+
+    A component that has one of its own keeps it: what is under way runs with it, and would be
+    without a role in the midst of its work.
+    """
+    if shared is None:
+        return own()
+    before = of.was("aws:iam/role:Role", name) if isinstance(of, Component) else None
+    if before is None:
+        return pulumi.Output.from_input(shared)
+    return before.apply(lambda state: shared if state is None else own())
 
 
 def account_id() -> pulumi.Output[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from ._iam import Statement, arn, log_delivery, service_role
+from ._iam import Statement, arn, log_delivery, own_or_shared, service_role
 from ._logs import log_group
 from .asl.states import Definition
 
@@ -40,8 +40,12 @@ def state_machine(
         log_group_arn = execution_log(
             name, f"{kind}-{name}", retention_days=log_retention_days, protect=protect, opts=opts
         )
-    if role_arn is None:
-        role_arn = machine_role(f"{name}-{kind}", f"{physical_name}*", statements, opts)
+    role_arn = own_or_shared(
+        opts.parent,
+        f"{name}-{kind}",
+        lambda: machine_role(f"{name}-{kind}", f"{physical_name}*", statements, opts),
+        role_arn,
+    )
     return aws.sfn.StateMachine(
         name,
         name=physical_name,
@@ -98,6 +102,7 @@ def machine_role(
         source={"ArnLike": {"aws:SourceArn": arn("states", f"stateMachine:{machines}")}},
         statements=[*statements, log_delivery()],
         opts=opts,
+        under_way=True,
     )
 
 

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from . import _volumes, defaults
 from ._documents import json_text
 from ._here import Component, here
-from ._iam import Statement, allow, arn, service_role, through_s3
+from ._iam import Statement, allow, arn, own_or_shared, service_role, through_s3
 from ._logs import log_group
 from ._sidecars import SidecarArgs, dependencies, pairs, secret_pairs, sidecar
 from ._task import TaskArgs, family
@@ -135,7 +135,7 @@ class FargateJob(Component):
     def __init__(
         self, name: str, args: FargateJobArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:FargateJob", name, args, opts)
+        super().__init__("fargate-batch:index:FargateJob", name, args, opts, looks_back=True)
         child = pulumi.ResourceOptions(parent=self)
 
         image, repository_arn = args.get("image"), args.get("repository_arn")
@@ -153,10 +153,12 @@ class FargateJob(Component):
             opts=child,
         )
         sidecars = args.get("sidecars", {})
-        execution_role_arn = args.get("execution_role_arn")
-        if execution_role_arn is None:
-            execution_role_arn = task_role(
-                f"{name}-execution",
+        execution_role = f"{name}-execution"
+        execution_role_arn = own_or_shared(
+            self,
+            execution_role,
+            lambda: task_role(
+                execution_role,
                 execution_statements(
                     logs.arn,
                     [repository_arn, *(one.get("repository_arn") for one in sidecars.values())],
@@ -169,7 +171,10 @@ class FargateJob(Component):
                     args.get("secrets_key"),
                 ),
                 child,
-            )
+                under_way=True,
+            ),
+            args.get("execution_role_arn"),
+        )
         task_role_arn = task_role(
             f"{name}-task",
             _task_statements(name, args),
@@ -247,7 +252,7 @@ class FargateJob(Component):
         self.task_definition_arn = task_definition.arn
         self.log_group_name = logs.name
         self.task_role_arn = task_role_arn
-        self.execution_role_arn = pulumi.Output.from_input(execution_role_arn)
+        self.execution_role_arn = execution_role_arn
         self.task = pulumi.Output.from_input(
             TaskArgs(
                 name=name,
@@ -319,6 +324,7 @@ def task_role(
     opts: pulumi.ResourceOptions,
     *,
     managed_policy_arns: Sequence[pulumi.Input[str]] = (),
+    under_way: bool = False,
 ) -> pulumi.Output[str]:
     """The ARN of a role for ECS tasks."""
     # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
@@ -329,6 +335,7 @@ def task_role(
         source=source,
         statements=statements,
         managed_policy_arns=managed_policy_arns,
+        under_way=under_way,
         opts=opts,
     )
 

@@ -94,7 +94,9 @@ class ScheduledPipeline(Component):
     def __init__(
         self, name: str, args: ScheduledPipelineArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ScheduledPipeline", name, args, with_queue(opts))
+        super().__init__(
+            "fargate-batch:index:ScheduledPipeline", name, args, with_queue(opts), looks_back=True
+        )
         child = pulumi.ResourceOptions(parent=self)
 
         protect = args.get("protect", defaults.PROTECT)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,6 +98,7 @@ class Options:
     """How a resource is to be treated, besides what it is."""
 
     depends_on: frozenset[str] = frozenset()
+    parent: str = ""
     aliases: tuple[str, ...] = ()
     """The URNs it may have had before."""
     ignore_changes: frozenset[str] = frozenset()
@@ -147,9 +148,23 @@ class Update:
         """The URN that a resource had before this update."""
         return self._renamed.get(urn, urn)
 
-    def component(self, registration: Registration, options: Options) -> None:
-        """Register a component, which only the stack knows of."""
+    def component(
+        self,
+        registration: Registration,
+        options: Options,
+        migrate: Callable[[Sequence[State]], Iterable[str]] = lambda _: (),
+    ) -> None:
+        """Register a component, which only the stack knows of.
+
+        `migrate` is shown the states of what is below it; those it names are forgotten, for others
+        have taken their place.
+        """
         before = self._before(registration.urn, options)
+        if before is not None:
+            with self._lock:
+                below = self._below(self.was(registration.urn))
+            for urn in migrate(below):
+                del self._deployment.states[urn]
         self._keep(registration, Created("", {}), options)
         self._count("created" if before is None else "same", registration)
 
@@ -241,6 +256,10 @@ class Update:
                 del deployment.states[state.urn]
                 self._count("deleted", state)
 
+    def _below(self, urn: str) -> list[State]:
+        children = [one for one in self._deployment.states.values() if one.parent == urn]
+        return [*children, *(one for child in children for one in self._below(child.urn))]
+
     def _before(self, urn: str, options: Options) -> State | None:
         with self._lock:
             if urn in self._registered:
@@ -264,6 +283,7 @@ class Update:
             registration.inputs,
             created.outputs,
             options.depends_on,
+            options.parent,
             options.protect,
             options.retain,
             options.delete_seconds,

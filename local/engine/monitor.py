@@ -23,7 +23,7 @@ import pulumi
 from google.protobuf import empty_pb2
 from pulumi.runtime import get_root_resource, resource, set_mocks
 from pulumi.runtime.config import set_all_config
-from pulumi.runtime.proto import alias_pb2, resource_pb2, source_pb2
+from pulumi.runtime.proto import alias_pb2, callback_pb2, resource_pb2, source_pb2
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
@@ -209,6 +209,14 @@ class _Monitor(Monitor):
         super().__init__()
         self._provider = provider
         self._step = step
+        self.migrations = Migrations()
+
+    def GetDeploymentInfo(  # noqa: N802 -- gRPC's name
+        self, request: empty_pb2.Empty
+    ) -> resource_pb2.DeploymentInfo:
+        info: resource_pb2.DeploymentInfo = super().GetDeploymentInfo(request)
+        info.supportedFeatures.append(resource_pb2.RESOURCE_MONITOR_FEATURE_STATE_MIGRATIONS)
+        return info
 
     def RegisterResource(  # noqa: N802 -- gRPC's name
         self, request: resource_pb2.RegisterResourceRequest
@@ -225,7 +233,10 @@ class _Monitor(Monitor):
         elif request.custom:
             created = self._step.resource(registration, options)
         else:
-            self._step.component(registration, options)
+            migrations = [self.migrations.asked[one.token] for one in request.state_migrations]
+            self._step.component(
+                registration, options, lambda below: _migrated(migrations, urn, below)
+            )
         return resource_pb2.RegisterResourceResponse(
             urn=urn, id=created.id, object=struct(created.outputs)
         )
@@ -233,6 +244,7 @@ class _Monitor(Monitor):
     def _options(self, request: resource_pb2.RegisterResourceRequest) -> Options:
         return Options(
             frozenset({*request.dependencies, request.parent} - {""}),
+            request.parent,
             tuple(self._aliases(request)),
             frozenset(request.ignoreChanges),
             request.deleteBeforeReplace,
@@ -268,7 +280,7 @@ class _Monitor(Monitor):
         """Register a resource inside a remote component."""
         urn = self.make_urn(parent, kind, name)
         aliases = (self.make_urn(self._step.was(parent), kind, name),)
-        options = Options(frozenset({parent, *after}), aliases)
+        options = Options(frozenset({parent, *after}), parent, aliases)
         made = Made(urn, self._step.resource(Registration(kind, name, urn, inputs), options))
         self.keep(urn, made.created.id, inputs | made.created.outputs)
         return made
@@ -300,6 +312,43 @@ class _Monitor(Monitor):
         request: resource_pb2.RegisterResourceOutputsRequest,  # noqa: ARG002 -- the base class's signature
     ) -> empty_pb2.Empty:
         return empty_pb2.Empty()
+
+
+class Migrations:
+    """What Pulumi would serve for its engine to call back, called here without a server."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, pulumi.StateMigration] = {}
+
+    def register_state_migration(self, migration: pulumi.StateMigration) -> callback_pb2.Callback:
+        """Keep a migration, and hand out what it is asked for by."""
+        token = str(len(self.asked))
+        self.asked[token] = migration
+        return callback_pb2.Callback(token=token)
+
+
+def _migrated(
+    migrations: Sequence[pulumi.StateMigration], urn: str, below: Sequence[State]
+) -> set[str]:
+    """The URNs that a component's migrations leave out, of those below it.
+
+    Nothing else of what they may change is taken over here.
+    """
+    shown: list[dict[str, Any]] = [
+        {
+            "urn": one.urn,
+            "type": one.type,
+            "id": one.id,
+            "parent": one.parent,
+            "inputs": one.inputs,
+            "outputs": one.outputs,
+        }
+        for one in below
+    ]
+    for migrate in migrations:
+        result: Any = migrate(pulumi.StateMigrationArgs(urn, shown))
+        shown = shown if result is None else result.new_state
+    return {one.urn for one in below} - {one["urn"] for one in shown}
 
 
 class _Inside(Make):
@@ -344,6 +393,7 @@ async def _evaluate(project: Project, provider: Provider, step: Update) -> Prope
     set_all_config(project.config)
     logger = logging.getLogger("pulumi.program")
     set_mocks(NoMocks(), project.name, project.stack, preview=False, logger=logger, monitor=monitor)
+    SETTINGS.callbacks = monitor.migrations  # pyright: ignore[reportAttributeAccessIssue] -- its decorator hides that it is a property
     try:
         with _no_source_positions():
             await run_pulumi_func(lambda: _run_and_settle(project.root))
@@ -427,10 +477,12 @@ def _explained(error: BaseException, root: Path) -> EvaluationError:
     if isinstance(error, SystemExit) and error.__cause__ is not None:
         # A program that has told Pulumi itself why it ends.
         error = error.__cause__
-    cause: BaseException | None = error
-    while cause is not None:
+    cause, seen = error, set[int]()
+    # One that was raised again by several that waited for it is in its own context.
+    while cause is not None and id(cause) not in seen:
         if isinstance(cause, EvaluationError):
             return cause
+        seen.add(id(cause))
         cause = cause.__cause__ or cause.__context__
     module = sys.modules.get(type(error).__module__)
     if isinstance(error, pulumi.RunError) or _is_in(root, getattr(module, "__file__", None)):

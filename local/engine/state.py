@@ -43,6 +43,7 @@ class State:
     outputs: Properties
     depends_on: frozenset[str] = field(default=frozenset())
     """The URNs of the resources that must be deleted after this one, its parent's among them."""
+    parent: str = ""
     protect: bool = False
     retain: bool = False
     """Whether it stays in the cloud when the program no longer declares it."""

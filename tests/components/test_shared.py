@@ -7,6 +7,7 @@ import pulumi_aws as aws
 
 from components._documents import json_text
 from components._here import here
+from components._iam import still_granting
 from tests.recorder import ACCOUNT, REGION, deploy, one
 
 ROLE = "aws:iam/role:Role"
@@ -65,3 +66,28 @@ def test_the_provider_is_asked_once_in_a_run_and_again_in_the_next() -> None:
         policy = one(recording.resources, type=POLICY).inputs["policy"]
         assert policy == json.dumps(["aws", REGION, ACCOUNT])
     assert asked == [True, True]
+
+
+def _granting(policy: str) -> list[str]:
+    """The actions of a policy's statements, those that it took over marked."""
+    statements = json.loads(policy)["Statement"]
+    return [one.get("Sid", "")[:6] + one["Action"] for one in statements]
+
+
+def test_a_state_machines_policy_still_grants_what_the_one_before_it_did_and_no_older_ones() -> (
+    None
+):
+    def next_one(before: str, *actions: str) -> str:
+        after = {"Statement": [{"Action": one} for one in actions]}
+        return still_granting(json.dumps(after), {"inputs": {"policy": before}})
+
+    first = json.dumps({"Statement": [{"Action": "run:1"}, {"Action": "log"}]})
+    second = next_one(first, "run:2", "log")
+    assert _granting(second) == ["run:2", "log", "Beforerun:1"]
+    assert next_one(second, "run:2", "log") == second
+    more = next_one(second, "run:2", "log", "more")
+    assert _granting(more) == ["run:2", "log", "more", "Beforerun:1"]
+    third = next_one(more, "run:3", "log")
+    assert _granting(third) == ["run:3", "log", "Beforerun:2", "Beforemore"]
+    assert _granting(next_one(third, "run:2", "log")) == ["run:2", "log", "Beforerun:3"]
+    assert still_granting(first, None) == first

@@ -66,7 +66,7 @@ class Outcome:
 
     def must(self) -> "Outcome":
         """Itself, if nothing went wrong."""
-        assert (self.errors, self.status) == ([], 0), self.text[-3000:]
+        assert (self.errors, self.status) == ([], 0), "\n".join(self.errors) or self.text[-3000:]
         return self
 
     def of(self, operation: str) -> set[tuple[str, str]]:

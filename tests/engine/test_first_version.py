@@ -8,13 +8,15 @@ import tarfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.engine.conftest import ROOT, Engine
+from tests.engine.conftest import ROOT, SECONDS, Engine
+from tests.local.held import HeldTasks, start_just_before_update
 from tests.local.programs import copy_program
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -30,7 +32,10 @@ config:
     target: {job: ingest, prefix: target/}
     direct: {job: ingest, prefix: direct/, via: task}
   fargate-batch:pipelines:
-    nightly: {schedule: rate(1 day), enabled: false, steps: [{job: ingest}]}
+    nightly:
+      schedule: rate(1 day)
+      enabled: false
+      steps: [{job: ingest}, {job: ingest}]
   fargate-batch:schedules:
     hello: {job: ingest, schedule: rate(1 day), enabled: false}
 """
@@ -98,13 +103,60 @@ def started(engine: Engine, cluster: str) -> Counter[str]:
         [task] = ecs.describe_tasks(cluster=cluster, tasks=[arn])["tasks"]
         [override] = task["overrides"]["containerOverrides"]
         variables = {one["name"]: one["value"] for one in override.get("environment", [])}
-        found[variables["OBJECT_KEY"]] += 1
+        if key := variables.get("OBJECT_KEY"):
+            found[key] += 1
     return found
 
 
-def test_one_update_makes_it_this_version_and_loses_and_doubles_no_upload(first: Engine) -> None:
+def ended(engine: Engine, execution: str) -> dict[str, Any]:
+    """An execution, once it has ended."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        described = engine.api("stepfunctions").describe_execution(executionArn=execution)
+        if described["status"] != "RUNNING":
+            return described
+        assert time.monotonic() < deadline, execution
+        time.sleep(0.2)
+
+
+def whereabouts(engine: Engine, outputs: dict[str, Any], keys: Sequence[str]) -> str:
+    """What has become of uploads: a line for each execution, task and dead letter of theirs."""
+    runs, tasks, sqs = (engine.api(service) for service in ("stepfunctions", "ecs", "sqs"))
+    found: list[tuple[str, str]] = []
+    pages = runs.get_paginator("list_executions")
+    for machine in (job["stateMachineArn"] for job in outputs["jobs"].values()):
+        for page in pages.paginate(stateMachineArn=machine):
+            for arn in (one["executionArn"] for one in page["executions"]):
+                it = runs.describe_execution(executionArn=arn)
+                found.append(
+                    (it["input"], " ".join(map(str, (arn, it["status"], it.get("cause")))))
+                )
+    for arn in tasks.list_tasks(cluster=outputs["clusterArn"])["taskArns"]:
+        [task] = tasks.describe_tasks(cluster=outputs["clusterArn"], tasks=[arn])["tasks"]
+        what = [task.get(key) for key in ("lastStatus", "taskDefinitionArn", "stoppedReason")]
+        found.append((json.dumps(task["overrides"]), f"{arn} {what}"))
+    for url in sqs.list_queues()["QueueUrls"]:
+        asked = {"QueueUrl": url, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"]}
+        for letter in sqs.receive_message(**asked).get("Messages", []):
+            why = {k: v["StringValue"] for k, v in letter.get("MessageAttributes", {}).items()}
+            found.append((letter["Body"], f"{url} {why}"))
+    return "\n".join(
+        f"{key}: {', '.join(what for text, what in found if key in text) or 'nowhere'}"
+        for key in keys
+    )
+
+
+def test_one_update_makes_it_this_version_and_loses_and_doubles_no_upload(
+    first: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = first.outputs()
     logs, sqs, s3 = (first.api(service) for service in ("logs", "sqs", "s3"))
+    held = HeldTasks(monkeypatch, fails="target/0.csv")
+    machine = before["jobs"]["ingest"]["stateMachineArn"]
+    just_before = start_just_before_update(monkeypatch, machine, "ingest-job")
+    nightly = first.api("stepfunctions").start_execution(
+        stateMachineArn=before["pipelines"]["nightly"]["stateMachineArn"]
+    )["executionArn"]
     queue = before["uploads"]["target"]["deadLetterQueueUrl"]
     sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({"detail": {}}))
     group = before["jobs"]["ingest"]["logGroup"]
@@ -117,6 +169,7 @@ def test_one_update_makes_it_this_version_and_loses_and_doubles_no_upload(first:
         while len(keys) < sent + 4:
             time.sleep(0.1)
 
+    held.go.set()
     after = first.outputs()
     deadline = time.monotonic() + 300
     while True:
@@ -125,9 +178,11 @@ def test_one_update_makes_it_this_version_and_loses_and_doubles_no_upload(first:
         missing = [key for key in keys if not any(f"/{key}-" in one for one in made)]
         if not missing:
             break
-        assert time.monotonic() < deadline, missing
+        assert time.monotonic() < deadline, whereabouts(first, after, missing)
         time.sleep(0.5)
-    assert started(first, after["clusterArn"]) == Counter(keys)
+    assert started(first, after["clusterArn"]) == Counter(["target/0.csv", *keys])
+    # By definitions of before, and so with their roles: one all but updated, one at its first step.
+    assert [ended(first, one)["status"] for one in (just_before, nightly)] == ["SUCCEEDED"] * 2
 
     kept = ("uploadBucket", "resultsBucket", "clusterArn", "vpcId", "taskEventLogGroup")
     assert [after[key] for key in kept] == [before[key] for key in kept]
@@ -142,8 +197,8 @@ def test_one_update_makes_it_this_version_and_loses_and_doubles_no_upload(first:
     assert oldest["timestamp"] < time.time() * 1000 - 1000
     # As the CHANGELOG has it: the image stays where executions of before pull it from.
     assert updated.of("create-replacement") == {("aws:ecs:TaskDefinition", "ingest")}
-    roles = {"direct", "target", *(f"nightly-{end}" for end in ("pipeline", "schedule"))}
-    roles |= {"hello-schedule", "ingest-execution"}
+    # Those of tasks and state machines stay, for what is under way.
+    roles = {"direct", "target", "nightly-schedule", "hello-schedule"}
     deleted = updated.of("delete")
     assert {name for kind, name in deleted if kind == "aws:iam:Role"} == roles
     # The execution logs, by one for all; that of the job's tasks is kept, as seen above.

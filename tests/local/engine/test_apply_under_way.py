@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from local import control
-from local.cloud import Cloud
+from local.cloud import ACCOUNT, Cloud
+from local.engine.monitor import forget_program
 from local.engine.project import load
 from local.engine.served import ServedDeployment
+from tests.local.held import HeldTasks, start_just_before_update
 from tests.local.programs import REGION, copy_program
 
 pytestmark = pytest.mark.timeout(300)
@@ -89,13 +91,12 @@ class Laptop:
             assert time.monotonic() < deadline, execution
             time.sleep(0.1)
 
-    def tasks(self) -> int:
-        arns = (
-            self.api("ecs")
-            .get_paginator("list_tasks")
-            .paginate(cluster=self.served.outputs["clusterArn"])
-        )
-        return sum(len(page["taskArns"]) for page in arns)
+    def stopped(self) -> int:
+        """How many tasks have ended."""
+        cluster = self.served.outputs["clusterArn"]
+        pages = self.api("ecs").get_paginator("list_tasks")
+        found = pages.paginate(cluster=cluster, desiredStatus="STOPPED")
+        return sum(len(page["taskArns"]) for page in found)
 
     def dead_letters(self) -> dict[str, int]:
         """How many letters are in each queue that has any."""
@@ -128,6 +129,8 @@ def laptop(tmp_path: Path) -> Generator[Laptop]:
         served.create()
         control.serve({}, served)
         yield Laptop(root, cloud, served)
+    # Else the next test's program would be made of this one's modules, and build its image.
+    forget_program(root)
 
 
 class Uploads:
@@ -191,6 +194,33 @@ def test_executions_under_way_and_starts_meanwhile_all_succeed(laptop: Laptop) -
     assert uploaded > 5
     assert ran > 5
     assert laptop.dead_letters() == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_job_gets_or_loses_secrets_and_with_them_a_role_and_its_executions_go_on(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch, *, shared: bool
+) -> None:
+    laptop.api("ssm").put_parameter(Name="/token", Value="t", Type="SecureString")
+    arn = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/token"
+    before, after = "ingest: {cpu: 512", f'ingest: {{secrets: {{TOKEN: "{arn}"}}, cpu: 512'
+    if not shared:
+        laptop.edit(before, after)
+        laptop.apply()
+        before, after = after, before
+    held = HeldTasks(monkeypatch)
+    machine = laptop.served.outputs["jobs"]["ingest"]["stateMachineArn"]
+    just_before = start_just_before_update(monkeypatch, machine, "ingest-job")
+    waiting, retrying = laptop.start(machine, None), laptop.start(machine, "retry:go")
+    laptop.edit(before, after)
+    assert "updated aws:sfn/stateMachine:StateMachine ingest" in laptop.apply()["done"]
+    held.go.set()
+    deadline = time.monotonic() + 120
+    while laptop.stopped() < 4:  # of them two of the one that retries
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    laptop.let("go")
+    assert [laptop.ended(one) for one in (waiting, retrying, just_before)] == ["SUCCEEDED"] * 3
 
 
 def test_a_job_is_renamed_without_an_upload_that_is_not_delivered(laptop: Laptop) -> None:
