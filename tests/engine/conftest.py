@@ -19,6 +19,7 @@ import pytest
 
 from local.cloud import Cloud
 from local.engine.provider import ENDPOINT, IMAGES, PACKAGES
+from local.services.ecs.docker import EngineImage
 from local.services.ecs.images import Image, Images, UnknownImage
 from tests.local.inventory import inventory
 from tests.local.programs import copy_program
@@ -39,7 +40,7 @@ class Pushed(Images):
         super().__init__()
         self._told = told
 
-    def find(self, uri: str) -> Image:
+    def find(self, uri: str) -> Image | EngineImage:
         try:
             return super().find(uri)
         except UnknownImage:
