@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 TESTS ?= tests
 # Tests wait for processes and timers half of the time.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 2 * (os.cpu_count() or 1)))')
-PYTEST = $(BIN)/pytest -n $(WORKERS) --dist worksteal
+# Without bytecode every process of the tests compiles the program anew.
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS) --dist worksteal
 BUILT := .pulumi
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export FILE
@@ -16,10 +17,12 @@ help: ## show what there is
 demo: $(VENV)/.local ## the tour: upload a file, watch the batch it starts (FILE=your.csv)
 	@$(BIN)/python -m local demo $${FILE:+-- "$$FILE"}
 
-test: lint types unit ## what must be green before each commit: some minutes
+test: lint ## what must be green before each commit: three minutes
+	@$(MAKE) --no-print-directory --jobs 2 types unit
 
+quick: WORKERS := auto
 quick: lint ## the part of it for the time between two edits: half a minute
-	$(PYTEST) -m "not slow and not browser and not engine" --ignore tests/local --ignore tests/batch --ignore tests/test_locks.py --ignore tests/test_properties.py
+	$(PYTEST) -m "not slow and not browser and not engine" $(addprefix --ignore tests/,local operate batch test_locks.py test_properties.py)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

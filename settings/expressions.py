@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 import re
 from calendar import monthrange
 from datetime import datetime
+from functools import cache
 from typing import Annotated
 from zoneinfo import available_timezones
 
@@ -82,8 +83,12 @@ def _check_at(inner: str) -> None:
         ) from None
 
 
+# It looks through the files of all zones.
+_timezones = cache(available_timezones)
+
+
 def _timezone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in _timezones():
         raise ValueError("must be an IANA time zone, such as Asia/Tokyo or UTC")
     return value
 

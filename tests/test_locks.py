@@ -30,9 +30,8 @@ LOCKS = (
     "batch/requirements.txt",
     "policy/requirements.txt",
 )
-# All of the others are in it, so that it stands for them where time is short.
+# All of the others are in it.
 FULL = "requirements-dev.txt"
-EACH = [lock if lock == FULL else pytest.param(lock, marks=pytest.mark.slow) for lock in LOCKS]
 LATER = "9999"
 
 
@@ -132,8 +131,9 @@ def _run(arguments: list[str], folder: Path) -> str:
 
 
 # `pulumi install` resolves: it knows of no `--no-deps`.
+@pytest.mark.slow
 @pytest.mark.parametrize("resolving", [["--no-deps"], []], ids=["complete", "resolving"])
-@pytest.mark.parametrize("lock", EACH)
+@pytest.mark.parametrize("lock", LOCKS)
 def test_later_releases_change_nothing_for_pip(
     index: Path, lock: str, resolving: list[str]
 ) -> None:

@@ -263,6 +263,7 @@ def started(buckets: Buckets, scratch: Path) -> subprocess.Popen[bytes]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["text", "result.parquet"])
 def test_sigterm_ends_it_before_it_is_killed_with_nothing_written(
     buckets: Buckets, large: bytes, tmp_path: Path, stage: str
@@ -285,6 +286,7 @@ def test_sigterm_ends_it_before_it_is_killed_with_nothing_written(
     assert buckets.s3.list_multipart_uploads(Bucket=buckets.results).get("Uploads", []) == []
 
 
+@pytest.mark.slow
 def test_memory_stays_below_512_mib(buckets: Buckets, large: bytes, tmp_path: Path) -> None:
     buckets.put("big.csv", large)
     peak = 0

@@ -94,6 +94,7 @@ def tables(draw: st.DrawFn) -> tuple[str, int]:
     return (text.removesuffix(end) if draw(st.booleans()) else text), width
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(table=tables(), window=st.integers(1, 40), cut=st.integers(1, 50))
 def test_what_a_writer_writes_is_read_as_the_csv_module_reads_it(

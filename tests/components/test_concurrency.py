@@ -216,6 +216,7 @@ def test_in_any_order_of_calls_nobody_enters_too_early_and_nobody_needs_to_be_lo
     assert not any("holders" in item for item in items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(16))
 def test_lost_answers_lost_and_doubled_events_stops_and_crashes_leave_nobody_behind(
     seed: int,

@@ -51,9 +51,7 @@ def test_a_text_is_taken_apart() -> None:
 @pytest.mark.parametrize("zone", ZONES)
 def test_a_date_is_the_zones_on_both_sides_of_each_change(zone: str) -> None:
     seconds = {
-        change + more
-        for change in offsets(zone)[1][:8] + offsets(zone)[1][-4:]
-        for more in (-86_400, -1, 0, 1, 86_400)
+        change + more for change in offsets(zone)[1][:8] + offsets(zone)[1][-4:] for more in (-1, 0)
     }
     seconds |= {datetime(year, 7, 1, 23, 59, 59, tzinfo=UTC).timestamp() for year in (2000, 2099)}
     for second in sorted(seconds):
@@ -65,6 +63,7 @@ def test_a_date_is_the_zones_on_both_sides_of_each_change(zone: str) -> None:
 @pytest.mark.parametrize("zone", ZONES)
 def test_every_change_of_a_zone_is_known(zone: str) -> None:
     texts, changes = offsets(zone)
+    lasts = [datetime.strptime(text, "%z").utcoffset() for text in texts]
     here = ZoneInfo(zone)
     hours = range(
         int(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC).timestamp()),
@@ -75,7 +74,7 @@ def test_every_change_of_a_zone_is_known(zone: str) -> None:
     for second in hours:
         while number < len(changes) and changes[number] <= second:
             number += 1
-        assert datetime.fromtimestamp(second, here).strftime("%z") == texts[number]
+        assert datetime.fromtimestamp(second, here).utcoffset() == lasts[number]
     for change, before, after in zip(changes, texts, texts[1:], strict=False):
         assert datetime.fromtimestamp(change - 1, here).strftime("%z") == before
         assert datetime.fromtimestamp(change, here).strftime("%z") == after

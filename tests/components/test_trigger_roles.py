@@ -199,6 +199,7 @@ def arns(recording: Recording) -> Iterator[str]:
 EVERYBODYS = ("*",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stack", NEIGHBOURS)
 def test_no_pattern_of_a_stack_matches_what_another_has(stack: str) -> None:
     mine = set(allowed(neighbour(stack))) - set(EVERYBODYS)

@@ -1,5 +1,6 @@
 """The watcher: what it is given, what it may, and who watches it."""
 
+import functools
 import json
 from base64 import b64decode
 from pathlib import Path
@@ -22,11 +23,15 @@ STACK: dict[str, Json] = {
     },
     "schedules": {"hourly": {"schedule": "rate(1 hour)", "job": "ingest", "flexibleMinutes": 5}},
 }
-RECORDED = deploy_stack("dev", **STACK)
 
 
-def told(recording: Recording = RECORDED) -> dict[str, Json]:
-    code = one(recording.resources, type="Function", name="watcher").inputs["code"]
+@functools.cache
+def recorded() -> Recording:
+    return deploy_stack("dev", **STACK)
+
+
+def told(recording: Recording | None = None) -> dict[str, Json]:
+    code = one((recording or recorded()).resources, type="Function", name="watcher").inputs["code"]
     return json.loads(code["watch/stack.json"])
 
 
@@ -79,19 +84,19 @@ def test_it_takes_the_zones_of_its_schedules_along(tmp_path: Path) -> None:
 
 
 def test_its_code_is_the_folder_without_bytecode() -> None:
-    code = one(RECORDED.resources, type="Function", name="watcher").inputs["code"]
+    code = one(recorded().resources, type="Function", name="watcher").inputs["code"]
     files = {name.removeprefix("watch/") for name in code}
     assert files == {path.name for path in Path("lambdas/watch").glob("*.py")} | {"stack.json"}
 
 
 def test_it_looks_every_five_minutes_and_its_silence_and_errors_are_told() -> None:
-    rule = one(RECORDED.resources, type="EventRule", name="watcher").inputs
+    rule = one(recorded().resources, type="EventRule", name="watcher").inputs
     assert rule["scheduleExpression"] == "rate(5 minutes)"
-    silent = one(RECORDED.resources, type="MetricAlarm", name="watcher-silent").inputs
+    silent = one(recorded().resources, type="MetricAlarm", name="watcher-silent").inputs
     assert silent["treatMissingData"] == "breaching"
     assert silent["comparisonOperator"] == "LessThanThreshold"
     assert (silent["metricName"], silent["threshold"]) == ("Invocations", 1)
-    errors = one(RECORDED.resources, type="MetricAlarm", name="watcher-errors").inputs
+    errors = one(recorded().resources, type="MetricAlarm", name="watcher-errors").inputs
     assert (errors["metricName"], errors["treatMissingData"]) == ("Errors", "notBreaching")
     topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts-1a2b3c4"
     assert silent["alarmActions"] == errors["alarmActions"] == [topic]

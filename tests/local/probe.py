@@ -179,11 +179,12 @@ class Stack:
 
 def eventually(look: Callable[[], T | None], seconds: float = 60) -> T:
     """What `look` finds once it finds something, or a failure at the deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < seconds:
         if (found := look()) is not None:
             return found
-        time.sleep(0.02)
+        # Looking takes time from what is waited for.
+        time.sleep(min(max(waited / 5, 0.02), 0.25))
     raise AssertionError(f"nothing within {seconds} seconds")
 
 

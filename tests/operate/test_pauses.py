@@ -92,6 +92,7 @@ def nightly(fargate_batch: CommandLine) -> dict[str, Any]:
     return one
 
 
+@pytest.mark.slow
 def test_a_later_deployment_does_not_start_what_a_person_paused(
     deployed: Firing, fargate_batch: CommandLine
 ) -> None:

@@ -149,6 +149,7 @@ def test_nothing_is_in_a_policy_that_no_command_needs(reading: Document, acting:
     assert actions(acting) == actions(reading) | ACTORS.keys() | PAUSING
 
 
+@pytest.mark.slow
 def test_the_doctor_looks_at_all_that_its_policy_lets_it(
     deployed: Deployed, reading: Document, user: User
 ) -> None:
@@ -170,6 +171,7 @@ def test_the_doctor_looks_at_all_that_its_policy_lets_it(
         assert denied(without(reading, action)), action
 
 
+@pytest.mark.slow
 def test_the_page_takes_no_more_than_the_commands(
     deployed: Deployed,
     fargate_batch: CommandLine,

@@ -13,6 +13,8 @@ import textwrap
 import time
 import urllib.request
 from collections.abc import Generator
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import boto3
@@ -435,11 +437,10 @@ def test_no_command_shows_the_usage() -> None:
     assert err == "python -m local: the following arguments are required: COMMAND\n"
 
 
+@pytest.mark.slow
 def test_up_tells_what_there_is_and_how_to_use_it(sample: Path) -> None:
     with ended(start("up", "--root", str(sample), "--port", "0")) as process:
-        lines = [read_line(process)]
-        while lines[-1] != "Stop with Ctrl-C.\n":
-            lines.append(read_line(process))
+        lines = list(takewhile("Stop with Ctrl-C.\n".__ne__, iter(partial(read_line, process), "")))
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=READY_SECONDS)
     text = "".join(lines)
@@ -461,6 +462,7 @@ def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["INT", "TERM"]
 )
@@ -551,6 +553,7 @@ def assert_harmless(written: bytes) -> None:
     assert "\u202e".encode() not in written
 
 
+@pytest.mark.slow
 def test_what_a_task_writes_does_nothing_to_a_terminal_and_is_the_same_in_a_pipe(
     served: tuple[int, dict[str, object]],
 ) -> None:
@@ -582,6 +585,7 @@ def test_a_task_finds_nothing_of_the_developers_environment_in_its_parents(
     assert [name for name in names if name.startswith(outside)] == []
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_no_task_and_no_folder(sample: Path) -> None:
     with ended(start("up", "--root", str(sample), "--port", "0", "--json")) as process:
         port = int(json.loads(read_line(process))["endpoint"].rpartition(":")[2])
@@ -600,6 +604,7 @@ def test_kill_9_leaves_no_task_and_no_folder(sample: Path) -> None:
     assert read_token(port) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["logs", "job", "--follow"], ["start", "job", "--", "sleep"]])
 def test_the_end_of_the_stack_ends_a_command_in_one_line(sample: Path, command: list[str]) -> None:
     with ended(start("up", "--root", str(sample), "--port", "0", "--json")) as serving:
@@ -645,6 +650,7 @@ def wait_until_it_catches_signals(process: subprocess.Popen[str]) -> None:
     pytest.fail("the program did not start in time")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads which signals are caught from /proc")
 @pytest.mark.parametrize("delay", [0.0, 0.15, 0.4, 0.8, 1.3, 1.9, 2.6])
 def test_ctrl_c_at_any_moment_leaves_nothing(sample: Path, delay: float) -> None:
@@ -659,6 +665,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing(sample: Path, delay: float) -> None
         assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_ends_the_command_quietly(sample: Path) -> None:
     process = start("up", "--root", str(sample), "--port", "0")
     assert process.stdout is not None

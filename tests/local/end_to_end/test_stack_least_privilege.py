@@ -49,6 +49,7 @@ def _excuse(grant: Grant) -> tuple[str, str] | None:
     )
 
 
+@pytest.mark.slow
 def test_every_scenario_passes_and_every_grant_is_used_by_one_of_them() -> None:
     with deployed() as on:
         used = use(on)

@@ -171,6 +171,7 @@ def test_another_region_takes_another_cloud(laptop: Laptop) -> None:
     assert "The region is 'us-east-1' now, and what runs has 'ap-northeast-1'" in answer["message"]
 
 
+@pytest.mark.slow
 def test_the_command_tells_what_changed(tmp_path: Path) -> None:
     write(tmp_path)
     with ended(start("up", "--root", str(tmp_path), "--port", "0", "--json")) as process:

@@ -18,7 +18,7 @@ from local.engine.served import ServedDeployment
 from tests.local.held import HeldTasks, start_just_before_update
 from tests.local.programs import REGION, copy_program
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.slow
 
 # Waits for, or asks to be tried again until there is, a file of the name of its first argument.
 JOB = """

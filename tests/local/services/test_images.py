@@ -209,6 +209,7 @@ def test_a_usual_dockerfile_runs(shape: str, context: Path, run: Run) -> None:
     assert image.notes == ()
 
 
+@pytest.mark.slow
 def test_requirements_go_into_an_environment_of_the_images_own_once(
     context: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
