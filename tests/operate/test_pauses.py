@@ -16,7 +16,7 @@ from operate import policies, schedules
 from operate.errors import OperateError
 from tests.local.probe import REGION
 from tests.operate.conftest import IMAGE, CommandLine, Deployed
-from tests.operate.test_policies import ACTING, HERE, User, user
+from tests.operate.test_policies import User, user
 from tests.recorder import ROOT
 
 __all__ = ["user"]
@@ -72,8 +72,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Firing]:
     with Cloud(0, REGION) as cloud:
         served = ServedDeployment(project, cloud, cloud.images.add)
         outputs = served.create().outputs
-        broken = tmp_path_factory.mktemp("none") / "broken"
-        yield Firing(cloud, outputs, broken, served, project)
+        none = tmp_path_factory.mktemp("none") / "none"
+        yield Firing(cloud, outputs, none, none, served, project)
 
 
 @pytest.fixture(autouse=True)
@@ -192,12 +192,12 @@ def test_wrong_use_is_refused_before_anything_is_paused(
 
 
 def test_the_acting_policy_pauses_and_resumes_and_the_reading_one_does_not(
-    fargate_batch: CommandLine, user: User
+    deployed: Firing, fargate_batch: CommandLine, user: User
 ) -> None:
     pause = ("schedules", "pause", "nightly", "--reason", "x")
-    reading = user(policies.reading(*HERE))
+    reading = user(policies.reading(deployed.stack()))
     refused = fargate_batch(*pause, aws=reading)
     assert (refused.status, "`fargate-batch policy acting`" in refused.err) == (4, True)
-    acting = user(ACTING)
+    acting = user(policies.acting(deployed.stack()))
     assert fargate_batch(*pause, aws=acting).status == 0
     assert fargate_batch("schedules", "resume", "nightly", aws=acting).status == 0
