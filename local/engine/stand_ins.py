@@ -49,9 +49,10 @@ def make(project: Project, cloud: _Cloud, secrets: Mapping[str, str]) -> tuple[s
         lines.append(f"The key {arn}: nothing is encrypted with it, but its use must be allowed")
     for arn in _matches(texts, r"arn:[a-z-]+:iam::(aws|\d{12}):policy/\S+"):
         lines += _policy(arn, cloud)
-    for bucket, key in _buckets(project).items():
-        _bucket(bucket, key, cloud)
-        lines.append(f"The bucket {bucket}, empty")
+    for bucket, said in _buckets(project).items():
+        _bucket(bucket, said, cloud)
+        tells = ", telling EventBridge of uploads" if _keeps(said) else ""
+        lines.append(f"The bucket {bucket}, empty{tells}")
     secret_arns = _matches(texts, r"arn:[a-z-]+:secretsmanager:[^:\s]+:\d{12}:secret:[^\s\"]+")
     for arn, keys in _by_secret(secret_arns).items():
         lines.append(_secret(arn, keys, secrets))
@@ -75,14 +76,13 @@ def _texts(project: Project) -> Iterator[str]:
     return (text for _, value in _values(project) for text in _leaves(value) if text)
 
 
-def _buckets(project: Project) -> dict[str, str | None]:
-    """The key that each existing bucket is encrypted with; an upload names one of the stack's."""
-    found: dict[str, str | None] = {}
+def _buckets(project: Project) -> dict[str, Mapping[str, object]]:
+    """What is said of each existing bucket; an upload names one of the stack's."""
+    found: dict[str, Mapping[str, object]] = {}
     for name, value in _values(project):
         for part in _mappings(value) if name != "uploads" else ():
             if isinstance(bucket := part.get("bucket"), str):
-                key = part.get("kmsKeyArn")
-                found[bucket] = key if isinstance(key, str) else None
+                found[bucket] = part
     return found
 
 
@@ -96,7 +96,12 @@ def _mappings(value: object) -> Iterator[Mapping[str, object]]:
             pass
 
 
-def _bucket(name: str, key: str | None, cloud: _Cloud) -> None:
+def _keeps(said: Mapping[str, object]) -> bool:
+    """Whether the owner of the bucket is who has turned EventBridge on."""
+    return said.get("notifications") == "keep"
+
+
+def _bucket(name: str, said: Mapping[str, object], cloud: _Cloud) -> None:
     s3 = cloud.client("s3")
     place = (
         {}
@@ -104,7 +109,11 @@ def _bucket(name: str, key: str | None, cloud: _Cloud) -> None:
         else {"CreateBucketConfiguration": {"LocationConstraint": cloud.region}}
     )
     s3.create_bucket(Bucket=name, **place)
-    if key is not None:
+    if _keeps(said):
+        s3.put_bucket_notification_configuration(
+            Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
+    if isinstance(key := said.get("kmsKeyArn"), str):
         default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
         rule = {"ApplyServerSideEncryptionByDefault": default}
         s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})

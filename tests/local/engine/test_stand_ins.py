@@ -93,14 +93,17 @@ def test_an_upload_runs_the_companys_image_with_its_secrets(
     outputs = create_stack(PROJECT, cloud, cloud.images.add).outputs
     assert outputs["vpcId"] == "vpc-0123456789abcdef0"
     assert outputs["subnetIds"] == SUBNETS
-    cloud.client("s3").put_object(Bucket="acme-uploads", Key="in/a b.csv", Body=b"x")
+    for bucket, key in (("acme-uploads", "in/a b.csv"), ("partner-exports", "out/c.csv")):
+        cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
     logs = cloud.client("logs")
 
     def messages() -> list[str] | None:
         events = logs.filter_log_events(logGroupName=outputs["jobs"]["etl"]["logGroup"])["events"]
-        return [event["message"] for event in events] or None
+        return sorted(event["message"] for event in events) if len(events) > 1 else None
 
-    assert eventually(messages) == ["in/a b.csv open sesame t-1 stand-in"]
+    assert eventually(messages) == [
+        f"{key} open sesame t-1 stand-in" for key in ("in/a b.csv", "out/c.csv")
+    ]
     assert len(lines) == 11
 
 
@@ -115,7 +118,7 @@ def test_each_stand_in_is_listed_without_its_value(lines: tuple[str, ...]) -> No
         ),
         "The bucket acme-uploads, empty",
         "The bucket acme-results, empty",
-        "The bucket partner-exports, empty",
+        "The bucket partner-exports, empty, telling EventBridge of uploads",
         "The secret prod/database: its value is from local.secrets.yaml",
         "The parameter /prod/token: its value is from local.secrets.yaml",
         "The parameter /prod/other: its value is 'stand-in'; give it one in local.secrets.yaml",
