@@ -235,7 +235,7 @@ class Page:
 
         def view(_request: Request) -> Context:
             action, sure = given.pop("action", ""), given.pop("sure", "") == "yes"
-            found = backfills.find(self._stack, given.get("id") or "@latest")
+            found = backfills.find(self._stack, given.get("backfill") or "@latest")
             text = self._change(found, action, given, sure=sure)
             if sure:
                 self._views.forget()

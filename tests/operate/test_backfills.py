@@ -309,13 +309,13 @@ def test_the_page_shows_how_far_they_are_and_changes_them_once_that_is_sure(
         assert "Backfills that failed" in now
         assert "2 of 2 objects failed" in now
         assert "Failed, and nothing made it good since" not in now
-        assert client.post("/backfills", [("id", failed["id"])]).status == 403
+        assert client.post("/backfills", [("backfill", failed["id"])]).status == 403
 
     with served(deployed.stack(), write=True) as server:
         client = Client(server).enter()
 
         def post(action: str, identity: str, **more: str) -> str:
-            form = [("id", identity), ("action", action), *more.items()]
+            form = [("backfill", identity), ("action", action), *more.items()]
             answer = client.post("/backfills", form)
             return f"{answer.status} {answer.text}"
 
