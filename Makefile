@@ -44,7 +44,9 @@ cover: $(VENV)/.dev ## every test but those that need a browser, and what they l
 browser: $(VENV)/.dev ## the tests that drive a Chromium
 	$(PYTEST) -m browser $(TESTS)
 
-engine: $(VENV)/.dev $(foreach tool,pulumi pulumi-language-yaml,$(if $(shell command -v $(tool)),,$(BUILT)/$(tool))) $(if $(shell command -v go),$(BUILT)/pulumi-sdks) ## the program on the real Pulumi engine: the one on PATH, or built once with Go
+tools: $(foreach tool,pulumi pulumi-language-yaml,$(if $(shell command -v $(tool)),,$(BUILT)/$(tool))) $(if $(shell command -v go),$(BUILT)/pulumi-sdks)
+
+engine: $(VENV)/.dev tools ## the program on the real Pulumi engine: the one on PATH, or built once with Go
 	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -n 2 --dist loadfile -m engine tests/engine
 
 bench: $(VENV)/.dev ## measure this machine
@@ -109,4 +111,4 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fargate-batch needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@$(PYTHON) -m venv $(VENV)
 
-.PHONY: help demo test quick lint types unit slow cover browser engine bench mutants lock clean
+.PHONY: help demo test quick lint types unit slow cover browser tools engine bench mutants lock clean
