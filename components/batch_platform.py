@@ -196,6 +196,7 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         events,
         reaper,
         group,
+        jobs,
         machines,
         triggers,
         pipelines,

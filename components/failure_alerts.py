@@ -43,6 +43,8 @@ class FailureAlertsArgs(TypedDict):
     `Backfills.state_machine_arn`. Default: none."""
     restarted_jobs: NotRequired[Sequence[str]]
     """The jobs whose directly started tasks a `TaskReaper` starts again. Default: none."""
+    log_groups: NotRequired[Mapping[str, pulumi.Input[str]]]
+    """The names of the jobs' log groups, by job. Default: `/PROJECT/STACK/JOB` of each."""
     emails: NotRequired[Sequence[str]]
     """Addresses that get the messages once their owner has confirmed the subscription. Default:
     none."""
@@ -121,15 +123,18 @@ class FailureAlerts(Component):
         machine = state_machine(
             name,
             kind="alerts",
-            definition=pulumi.Output.all(queue.url, *topic_arns).apply(
+            definition=pulumi.Output.all(
+                queue.url, dict(args.get("log_groups", {})), *topic_arns
+            ).apply(
                 lambda known: alert(
                     project=project,
                     stack=stack,
                     prefix=prefix,
                     runbook=runbook,
                     queue_url=known[0],
-                    topic_arn=known[1],
-                    chat_topic_arn=known[2] if chat is not None else None,
+                    log_groups=known[1],
+                    topic_arn=known[2],
+                    chat_topic_arn=known[3] if chat is not None else None,
                     exit_codes=args.get("exit_codes", {}),
                     restarted=args.get("restarted_jobs", ()),
                 )

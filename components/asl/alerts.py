@@ -34,6 +34,7 @@ def alert(
     chat_topic_arn: str | None = None,
     exit_codes: Mapping[str, Any] | None = None,
     restarted: Sequence[str] = (),
+    log_groups: Mapping[str, str] | None = None,
 ) -> Definition:
     """A definition that publishes one message for an event, and nothing for what is no failure.
 
@@ -42,8 +43,10 @@ def alert(
     machines and task definition families begin with. An event of which nothing can be published
     goes to the queue. `exit_codes` are those of each job that mean success or a warning;
     `restarted` are the jobs whose tasks are started again that did not start: the last one is told.
-    A chat's topic gets a custom notification of Amazon Q Developer.
+    `log_groups` are those of the jobs, by job; that of another is `/PROJECT/STACK/JOB`. A chat's
+    topic gets a custom notification of Amazon Q Developer.
     """
+    known = {"logGroups": dict(log_groups or {})}
     read_task = _read_task(prefix, exit_codes or {}, restarted)
     of_task, of_execution = _task(read_task, project, stack), _execution(prefix, project, stack)
     keep = {"Output": expression("$states.input")}
@@ -51,11 +54,20 @@ def alert(
         "Read": {
             "Type": "Choice",
             "Choices": [
-                {"Condition": expression(_task_failed(read_task)), "Next": "ReadTask"},
+                {
+                    "Condition": expression(_task_failed(read_task)),
+                    "Assign": known,
+                    "Next": "ReadTask",
+                },
                 {"Condition": expression(_IS_OF_BACKFILL), "Next": "NothingToReport"},
-                {"Condition": expression(_has_pipeline(prefix)), "Next": "AskPipeline"},
+                {
+                    "Condition": expression(_has_pipeline(prefix)),
+                    "Assign": known,
+                    "Next": "AskPipeline",
+                },
                 {
                     "Condition": expression(f"{_execution_failed()} or {_WARNED}"),
+                    "Assign": known,
                     "Next": "ReadExecution",
                 },
             ],
@@ -247,12 +259,19 @@ def _task(read_task: str, project: str, stack: str) -> str:
             & ($started[0] = "events-rule" ? "rule " : "schedule ") & $started[1]
             & ", at " & $detail.createdAt;
         $log := $exists($detail.startedAt) or $code != null
-            ? "group /{project}/{stack}/" & $job & ", stream " & $job & "/" & $job & "/"
+            ? {_group(project, stack, "$job")} & ", stream " & $job & "/" & $job & "/"
                 & $split($detail.taskArn, "/")[-1] : "";
         $again := "";
         $kind := "job";
         $title := $job;
     """
+
+
+def _group(project: str, stack: str, job: str) -> str:
+    return f"""(
+        $group := $lookup($logGroups, {job});
+        "group " & ($exists($group) ? $group : "/{project}/{stack}/" & {job})
+    )"""
 
 
 def _execution(prefix: str, project: str, stack: str) -> str:
@@ -294,7 +313,7 @@ def _execution(prefix: str, project: str, stack: str) -> str:
             & ($type($detail.stopDate) = "number"
                ? ", ended at " & $fromMillis($detail.stopDate) : "");
         $ran := $detail.status != "FAILED" or $contains($string($detail.cause), "Log: group");
-        $log := $kind = "job" and $ran ? "group /{project}/{stack}/" & $title : "";
+        $log := $kind = "job" and $ran ? {_group(project, stack, "$title")} : "";
         $again := $kind = "backfill" ? "fargate-batch backfills continue " & $detail.name
             : "aws stepfunctions start-execution --state-machine-arn "
             & $detail.stateMachineArn & " --input \\"$(aws stepfunctions describe-execution"
@@ -302,9 +321,15 @@ def _execution(prefix: str, project: str, stack: str) -> str:
     """
 
 
+_WHAT_TO_DO = f"""
+    $known := $lookup({json.dumps(ADVICE)}, $string($error));
+    $do := $exists($known) ? $known
+        : $log = "" ? {json.dumps(ADVICE["Batch.NeverStarted"])} : {json.dumps(OTHERWISE)};
+"""
+
+
 def _message(project: str, stack: str, runbook: str, read: str) -> dict[str, Any]:
     """The variables `subject`, of printable ASCII, and `message`."""
-    advice = json.dumps(ADVICE)
     return {
         "subject": expression(f"""(
             {read}
@@ -313,9 +338,7 @@ def _message(project: str, stack: str, runbook: str, read: str) -> dict[str, Any
         )"""),
         "message": expression(f"""(
             {read}
-            $known := $lookup({advice}, $string($error));
-            $do := $exists($known) ? $known
-                : $log = "" ? {json.dumps(ADVICE["Batch.NeverStarted"])} : {json.dumps(OTHERWISE)};
+            {_WHAT_TO_DO}
             $cut := $length($why) > {CAUSE_CHARACTERS}
                 ? $substring($why, 0, {CAUSE_CHARACTERS}) & " ... (cut)" : $why;
             $what & "\\n\\nWhat: " & $subjectOf
@@ -338,7 +361,7 @@ def _notification(project: str, stack: str, read: str) -> str:
     about = json.dumps(f"{project}/{stack}/")
     return expression(f"""(
         {read}
-        $known := $lookup({json.dumps(ADVICE)}, $string($error));
+        {_WHAT_TO_DO}
         $string({{
             "version": "1.0",
             "source": "custom",
@@ -347,7 +370,7 @@ def _notification(project: str, stack: str, read: str) -> str:
                 "title": $substring(":warning: " & $what, 0, 250),
                 "description": $substring($subjectOf & ($object = "" ? "" : "\\n" & $object)
                     & "\\n" & $why & ($log = "" ? "" : "\\nLog: " & $log), 0, 4000),
-                "nextSteps": [$exists($known) ? $known : {json.dumps(OTHERWISE)}],
+                "nextSteps": [$do],
                 "keywords": [{json.dumps(project)}, {json.dumps(stack)}, "failure"]
             }},
             "metadata": {{

@@ -90,9 +90,9 @@ def task(exit_code: int | None, stop_code: str = "EssentialContainerExited", **d
 
 def told(event: dict[str, Any], states: dict[str, Any] = STATES) -> tuple[str, str]:
     """The subject and the message of an event that leads to one."""
-    state = choose(states["Read"], input=event)[0]
+    state, known = choose(states["Read"], input=event)[:2]
     assert states[state]["Next"] == "Publish"
-    said = evaluate(states[state]["Assign"], input=event)
+    said = evaluate(states[state]["Assign"], input=event, **known)
     return said["subject"], said["message"]
 
 
@@ -184,6 +184,17 @@ def test_the_subject_says_what_happened(event: dict[str, Any], subject: str) -> 
 def test_a_message_names_a_log_only_if_a_task_ran(event: dict[str, Any], log: list[str]) -> None:
     lines = told(event)[1].splitlines()
     assert [line for line in lines if line.startswith("Log: ")] == log
+
+
+def test_a_message_names_the_log_group_that_the_job_has() -> None:
+    named = alerts(log_groups={"ingest": "/fargate-batch/dev/ingest-0a1b2c3"})
+    states = one(named.resources, type="StateMachine").document("definition")["States"]
+    assert (
+        "\nLog: group /fargate-batch/dev/ingest-0a1b2c3\n"
+        in (told(execution(status="ABORTED"), states)[1])
+    )
+    stream = "\nLog: group /fargate-batch/dev/ingest-0a1b2c3, stream ingest/ingest/0123\n"
+    assert stream in told(task(1), states)[1]
 
 
 WITH_CODES: dict[str, Any] = one(
