@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
@@ -71,12 +72,14 @@ def connect(
     """AWS by boto3's chain of credentials.
 
     Raises:
-        OperateError: there is no such profile, or no Region.
+        OperateError: there is no such profile, or no Region, or the endpoint is no address.
     """
     core = botocore.session.Session(profile=profile)
     # botocore knows AWS_DEFAULT_REGION alone, AWS's other tools this too:
     # https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
     region = region or os.environ.get("AWS_REGION")
+    if endpoint_url is not None and urlsplit(endpoint_url).scheme not in {"http", "https"}:
+        raise OperateError(f"{endpoint_url} is no address: http://127.0.0.1:4566")
     return Aws(boto3.Session(botocore_session=core, region_name=region), endpoint_url)
 
 

@@ -18,7 +18,7 @@ import shtab
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from . import aws, backfill_commands, backfills, commands, guarded, objects, stack
-from .errors import WRONG_USE, OperateError
+from .errors import FAILED, WRONG_USE, OperateError
 from .failures import explained
 from .options import (
     count_of,
@@ -27,6 +27,7 @@ from .options import (
     month_of,
     number_of,
     port_of,
+    text_of,
     time_of,
     variable_of,
 )
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str] | None = None, connect: Connect | None = None)
 def run(options: argparse.Namespace, connect: Connect) -> int:
     """Run the command that was parsed against the stack that `connect` finds."""
     try:
+        _check_times(options)
         return options.run(options, connect, Output(utc=options.utc))
     except OperateError as error:
         return _complain(error)
@@ -65,9 +67,26 @@ def run(options: argparse.Namespace, connect: Connect) -> int:
         return 130
     except BrokenPipeError:
         # Nobody reads on: what is still buffered would raise again at exit.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()
         return 1
+    except OSError as error:
+        _write_no_more()
+        what = error.filename or "cannot write"
+        return _complain(OperateError(f"{what}: {error.strerror or error}", FAILED))
+
+
+def _write_no_more() -> None:
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _check_times(options: argparse.Namespace) -> None:
+    """Refuse an empty time, in which nothing can be."""
+    since, until = getattr(options, "since", None), getattr(options, "until", None)
+    if since is not None and until is not None and until < since:
+        raise OperateError(
+            f"--until {until:%Y-%m-%dT%H:%MZ} is before --since {since:%Y-%m-%dT%H:%MZ}"
+        )
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
@@ -88,6 +107,17 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse
 
 class Parser(argparse.ArgumentParser):
     """Complains in one line, with the nearest name."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401  # pyright: ignore[reportIncompatibleMethodOverride] -- it has overloads
+        """As argparse does; each command knows its own options best."""
+        options, rest = super().parse_known_args(args, namespace)
+        for one in rest:
+            if one.startswith("-"):
+                name = one.partition("=")[0]
+                near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                self.error(f"no such option: {name}{hint}")
+        return options, rest
 
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
@@ -132,10 +162,12 @@ def add_commands(
     _add_times(runs)
 
     show = command("show", commands.show, "tell one run from its trigger to its last log line")
-    show.add_argument("wanted", metavar="RUN", help="the beginning of its id, @latest, or a key")
+    show.add_argument(
+        "wanted", type=text_of, metavar="RUN", help="the beginning of its id, @latest, or a key"
+    )
 
     logs = command("logs", commands.logs, "print what the tasks of a run or a job wrote")
-    logs.add_argument("name", metavar="RUN|JOB", help="a job, or as of `show`")
+    logs.add_argument("name", type=text_of, metavar="RUN|JOB", help="a job, or as of `show`")
     logs.add_argument("--follow", "-f", action="store_true", help="go on; for a run, until its end")
     logs.add_argument("--raw", action="store_true", help="lines as they are, without time and task")
     _add_times(logs)
@@ -168,7 +200,9 @@ def add_commands(
 def _add_actions(command: Callable[[str, object, str], argparse.ArgumentParser]) -> None:
     start = command("start", commands.start, "start a job or pipeline, see its log to its end")
     start.add_argument("name", metavar="JOB|PIPELINE")
-    start.add_argument("arguments", nargs="*", metavar="ARGS", help="the job's, after --")
+    start.add_argument(
+        "arguments", nargs="*", default=[], metavar="ARGS", help="the job's, after --"
+    )
     start.add_argument("--input", metavar="JSON", help="the whole input instead")
     start.add_argument(
         "--env",
@@ -188,12 +222,12 @@ def _add_actions(command: Callable[[str, object, str], argparse.ArgumentParser])
     _add_waiting(fire, default=False)
 
     stop = command("stop", commands.stop, "stop runs")
-    stop.add_argument("wanted", nargs="+", metavar="RUN", help="as of `show`")
+    stop.add_argument("wanted", nargs="+", type=text_of, metavar="RUN", help="as of `show`")
     stop.add_argument("--reason", required=True, metavar="TEXT", help="why: it is kept")
     stop.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
     retry = command("retry", commands.retry, "run again what failed, as far as it must")
-    retry.add_argument("wanted", nargs="*", metavar="RUN", help="as of `show`")
+    retry.add_argument("wanted", nargs="*", type=text_of, metavar="RUN", help="as of `show`")
     retry.add_argument("--failed", action="store_true", help="all that failed --since a time")
     retry.add_argument("--dry-run", action="store_true", help="only say what would be done")
     _add_times(retry)
@@ -313,7 +347,9 @@ def _add_letters(
             name, help=text, description=text, parents=[common, shared]
         )
         made.set_defaults(run=getattr(commands, f"letters_{name}"))
-        made.add_argument("wanted", nargs="*", metavar="LETTER", help="beginnings of ids")
+        made.add_argument(
+            "wanted", nargs="*", type=text_of, metavar="LETTER", help="beginnings of ids"
+        )
         made.add_argument("--trigger", metavar="NAME", help="of this trigger: upload-NAME, …")
         made.add_argument("--key", metavar="TEXT", help="about objects whose key has this in it")
         made.add_argument("--error", metavar="CODE", help="with this error code")

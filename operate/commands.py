@@ -19,6 +19,7 @@ from .output import Column, Output, duration, money
 from .pauses import Pause
 from .runs import Filter, Run
 from .stack import Job, Stack
+from .text import cut
 
 Connect = Callable[[argparse.Namespace], Stack]
 Options = argparse.Namespace
@@ -150,7 +151,7 @@ def show(options: Options, connect: Connect, out: Output) -> int:
     stack = connect(options)
     found = runs_of.matching(stack, options.wanted)
     if not found:
-        raise OperateError(f"no such run: {options.wanted} (`runs` lists them)")
+        raise OperateError(f"no such run: {cut(options.wanted, 80)} (`runs` lists them)")
     if len(found) > 1:
         out.say(f"{len(found)} runs are called that:")
         if options.json:
@@ -691,6 +692,7 @@ def _with_letters(
     with letters_of.taken(stack, _which(stack, options), letters_of.SEND_SECONDS) as found:
         if not found:
             raise OperateError("no such dead letter (`letters list` lists them)")
+        _each_is_one(options.wanted, found)
         for letter in found:
             try:
                 if options.dry_run:
@@ -709,6 +711,16 @@ def _with_letters(
     if not options.dry_run:
         out.say(f"{len(found) - failed} {done}{f', {failed} not' if failed else ''}.")
     return FAILED if failed else 0
+
+
+def _each_is_one(wanted: list[str], found: list[letters_of.Letter]) -> None:
+    """Refuse a beginning of an id that means no letter, or several."""
+    for text in wanted:
+        meant = [one.id for one in found if one.id.startswith(text)]
+        if not meant:
+            raise OperateError(f"no such dead letter: {cut(text, 80)} (`letters list` lists them)")
+        if len(meant) > 1:
+            raise OperateError(f"{text} is {len(meant)} letters: {', '.join(meant[:10])}")
 
 
 def _send(stack: Stack, letter: letters_of.Letter) -> dict[str, Any]:

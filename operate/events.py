@@ -5,6 +5,7 @@ sent: FilterLogEvents takes a pattern, and 5 calls a second in most Regions.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,9 @@ Line = dict[str, Any]
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 EXECUTIONS = '($.execution = "*")'
+# Four of such a value, with every character escaped, are a pattern.
+_MOST_CHARACTERS = 100
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 ENDED_TASKS = '($.lastStatus = "STOPPED")'
 
 
@@ -29,11 +33,15 @@ def both(*conditions: str) -> str:
 
 
 def equals(field: str, value: str, *, beginning: bool = False) -> str:
-    """A condition on a text field.
+    """A condition on a text field, which holds for others too if it is long or has controls.
+
+    A pattern takes 1,024 characters.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
     """
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    known = _CONTROL.split(value, maxsplit=1)[0][:_MOST_CHARACTERS]
+    beginning = beginning or known != value
+    escaped = known.replace("\\", "\\\\").replace('"', '\\"')
     return f'($.{field} = "{escaped}{"*" if beginning else ""}")'
 
 

@@ -4,6 +4,7 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     ProfileNotFound,
@@ -37,7 +38,7 @@ def explained(error: BotoCoreError | ClientError | HTTPClientError) -> OperateEr
     """A failure of AWS's as one line; a missing right with the policy that has it."""
     if isinstance(error, ClientError):
         return _of_client(error)
-    if isinstance(error, ProfileNotFound | NoRegionError):
+    if isinstance(error, ProfileNotFound | NoRegionError | InvalidRegionError):
         return OperateError(str(error), WRONG_USE)
     if isinstance(error, NoCredentialsError):
         return OperateError(

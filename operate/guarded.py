@@ -2,6 +2,7 @@
 
 import re
 import sys
+from io import TextIOWrapper
 from typing import Any, TextIO, cast
 
 from .text import printable
@@ -39,9 +40,14 @@ class Guarded:
 
 
 def install() -> None:
-    """Guard what is a terminal; in a pipe bytes stay as they are."""
+    """Guard what is a terminal; in a pipe bytes stay as they are.
+
+    What an encoding has no bytes for, such as half a character in JSON text, is escaped everywhere.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
         if stream is not None and stream.isatty():
             setattr(sys, name, cast("TextIO", Guarded(stream)))
 

@@ -7,7 +7,16 @@ import argparse
 import re
 from datetime import UTC, datetime, timedelta
 
+_EARLIEST = datetime.fromtimestamp(0, UTC)
+_LONGEST = timedelta(days=50 * 365)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def text_of(text: str) -> str:
+    """Something: the beginning of every id is nothing, which a variable that is not set has."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
 
 
 def time_of(text: str) -> datetime:
@@ -15,8 +24,8 @@ def time_of(text: str) -> datetime:
     if re.fullmatch(r"\d{1,6}[smhdw]", text):
         return datetime.now(UTC) - duration_of(text)
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
+        return max(datetime.fromisoformat(text).astimezone(UTC), _EARLIEST)
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"{text} is neither a duration (90s, 2h, 3d) nor a time (2030-01-31T10:00)"
         ) from None
@@ -37,7 +46,10 @@ def duration_of(text: str) -> timedelta:
     found = re.fullmatch(r"(\d{1,6})([smhdw])", text)
     if not found:
         raise argparse.ArgumentTypeError(f"{text} is no duration: 90s, 15m, 2h")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    length = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if length > _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text} is longer than 50 years")
+    return length
 
 
 def variable_of(text: str) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any, TextIO
 
 from .guarded import harmless, unguarded
@@ -49,7 +50,8 @@ class Output:
     """
 
     def __init__(self, *, utc: bool = False, stdout: TextIO | None = None) -> None:
-        self._stdout = stdout or unguarded(sys.stdout)
+        # Whoever has closed standard output wants nothing.
+        self._stdout = stdout or unguarded(sys.stdout or StringIO())
         self.terminal = self._stdout.isatty()
         self._utc = utc
         self._coloured = (
@@ -157,13 +159,14 @@ def _row(texts: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _columns_of_terminal() -> int:
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
     try:
-        return int(os.environ["COLUMNS"])
-    except (KeyError, ValueError):
-        try:
-            return os.get_terminal_size(sys.stdout.fileno()).columns
-        except OSError:
-            return 80
+        # A terminal that does not know its size says 0.
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except OSError:
+        return 80
 
 
 def _fitted(

@@ -18,6 +18,7 @@ from .errors import OperateError
 from .events import Line
 from .outcomes import WHAT_TO_DO
 from .stack import Stack
+from .text import cut
 
 STATUSES = ("running", "succeeded", "failed", "timed-out", "stopped")
 # As far back as Step Functions tells of an execution that has ended:
@@ -198,9 +199,10 @@ def recent(
     Reads no further back than it must. What still runs is asked of ECS, the rest of the log alone.
     """
     want = want or Filter()
-    now = until or datetime.now(UTC)
+    present = datetime.now(UTC)
+    now = min(until or present, present)
     oldest = since or now - OLDEST
-    running = [] if until is not None else _running(stack)
+    running = _running(stack) if now == present else []
     found: list[Run] = []
     for start, lines in _back(stack, want.condition(stack), oldest, now + _SOON):
         every = of_lines(stack, [*lines, *running])
@@ -298,7 +300,7 @@ def find(stack: Stack, wanted: str) -> Run:
     """
     found = matching(stack, wanted)
     if not found:
-        raise OperateError(f"no such run: {wanted} (`runs` lists them)")
+        raise OperateError(f"no such run: {cut(wanted, 80)} (`runs` lists them)")
     if len(found) > 1 and len({run.id for run in found}) > 1 and not _one_key(found, wanted):
         listed = "; ".join(
             f"{run.short} ({run.kind} {run.name}, {run.began:%Y-%m-%d %H:%M})" for run in found[:10]

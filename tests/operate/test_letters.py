@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -299,3 +300,20 @@ def test_no_letters_is_said_and_none_named_is_refused(fargate_batch: CommandLine
     )
     answer = fargate_batch("letters", "list", "--trigger", "upload-targt")
     assert answer.err == "no such trigger: upload-targt (did you mean upload-target?)\n"
+
+
+def test_a_beginning_of_an_id_that_is_several_letters_or_none_drops_nothing(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    queue = deployed.outputs["uploads"]["target"]["deadLetterQueueUrl"]
+    for _ in range(17):
+        deployed.client("sqs").send_message(QueueUrl=queue, MessageBody="{}")
+    ids = [one["id"] for one in letters(fargate_batch, "upload-target")]
+    [(digit, count), *_] = Counter(one[0] for one in ids).most_common()
+    several = fargate_batch("letters", "drop", digit)
+    assert (several.status, several.out) == (2, "")
+    assert several.err.startswith(f"{digit} is {count} letters: ")
+    one_is_not = fargate_batch("letters", "drop", ids[0], "zz")
+    assert (one_is_not.status, one_is_not.out) == (2, "")
+    assert one_is_not.err == "no such dead letter: zz (`letters list` lists them)\n"
+    assert len(letters(fargate_batch, "upload-target")) == 17

@@ -1,11 +1,15 @@
 """On a terminal columns go in a fixed order, ids are never cut, colours only where they show."""
 
 import io
+import json
+import os
 import re
+import sys
 from datetime import UTC, datetime
 
 import pytest
 
+from operate import guarded
 from operate.output import Column, Output, Progress, duration
 from operate.text import cut, printable, width
 
@@ -145,3 +149,24 @@ def test_progress_is_a_line_now_and_then_elsewhere(
     assert shown_progress(io.StringIO(), monkeypatch, seconds).splitlines() == told
     monkeypatch.setenv("TERM", "dumb")
     assert shown_progress(Terminal(), monkeypatch, seconds).splitlines() == told
+
+
+@pytest.mark.parametrize("size", ["0", "", "x"])
+def test_a_terminal_that_does_not_know_its_size_has_80_columns(
+    size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", size)
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((0, 0)))
+    terminal = Terminal()
+    Output(stdout=terminal).table(COLUMNS, [ROW])
+    heading = plain(terminal.getvalue().splitlines()[0])
+    assert heading.split() == ["RUN", "STATUS", "BEGAN", "REASON"]
+
+
+def test_half_a_character_is_an_escape_of_json_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", pipe)
+    guarded.install()
+    Output().json({"cause": "\ud800 日本"})
+    pipe.seek(0)
+    assert json.loads(pipe.buffer.read()) == {"cause": "\ud800 日本"}
