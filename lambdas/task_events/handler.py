@@ -207,8 +207,14 @@ def _safe(value: object, depth: int = 0) -> object:
 def _safe_object(value: dict[object, object], depth: int) -> dict[str, object]:
     result: dict[str, object] = {}
     for key, item in value.items():
-        name = _valid_unicode(str(key))
-        result[name] = _masked(item) if name in _ENVIRONMENT else _safe(item, depth + 1)
+        name = key if type(key) is str and key.isascii() else _valid_unicode(str(key))
+        if name in _ENVIRONMENT:
+            result[name] = _masked(item)
+        # Almost everything in an event is such a text, and a call costs more than to look.
+        elif type(item) is str and item.isascii() and "nvironment" not in item:
+            result[name] = item
+        else:
+            result[name] = _safe(item, depth + 1)
     return result
 
 
