@@ -16,9 +16,9 @@ from batch.kinds import DIGITS, OF_JSON, TEXT, Kind, fixed
 from batch.limits import COLUMNS, DEPTH, NESTED_KEYS, ROW_BYTES
 from batch.options import Options
 from batch.parquet import sql_name
-from batch.records import BAD_CHARACTER, CHUNK, TOO_LONG
+from batch.records import BAD_CHARACTER, TOO_LONG
 from batch.report import Format, Rejects
-from batch.tables import Batch
+from batch.tables import Batch, gathered
 from batch.text import Text
 
 NOT_JSON = "not valid JSON"
@@ -222,7 +222,7 @@ class JsonTable:
         self._structures: dict[str, _Structure] = {}
         self._rows = 0
         rejects = Rejects()
-        for found, _ in self._objects(rejects):
+        for found, *_ in self._objects(rejects):
             self._rows += 1
             for key, value in found.items():
                 structure = self._structures.get(key)
@@ -265,20 +265,8 @@ class JsonTable:
     def batches(self, rejects: Rejects) -> Iterator[Batch]:
         """Yield the objects; lines that are none go to `rejects`."""
         most = max(1, _CELLS // max(1, len(self._names)))
-        rows: list[dict[str, Value]] = []
-        lines: list[int] = []
-        size = taken = 0
-        for found, (line, length) in self._objects(rejects):
-            rows.append(found)
-            lines.append(line)
-            size += length
-            if size >= CHUNK or len(rows) == most:
-                yield self._batch(rows, lines)
-                taken += len(rows)
-                rows, lines, size = [], [], 0
-        if rows:
+        for rows, lines in gathered(self._objects(rejects), most, rejects):
             yield self._batch(rows, lines)
-        rejects.records = taken + len(rows) + rejects.count
 
     def _batch(self, rows: Sequence[Mapping[str, Value]], lines: Sequence[int]) -> Batch:
         # Objects of many different keys have few of them each.
@@ -293,13 +281,13 @@ class JsonTable:
         ]
         return Batch(columns, np.array(lines, np.int64))
 
-    def _objects(self, rejects: Rejects) -> Iterator[tuple[dict[str, Value], tuple[int, int]]]:
+    def _objects(self, rejects: Rejects) -> Iterator[tuple[dict[str, Value], int, int]]:
         """Yield the objects, each with its line and how long that is."""
         for number, line in enumerate(self._lines(), start=1):
             if not line.strip(_BLANK):
                 continue
             try:
-                yield self._with_nulls(row(line)), (number, len(line))
+                yield self._with_nulls(row(line)), number, len(line)
             except _RefusedError as refusal:
                 rejects.add(number, str(refusal))
 

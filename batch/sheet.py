@@ -16,9 +16,8 @@ from batch.exits import BadDataError
 from batch.kinds import OF_CELLS, TEXT, Kind
 from batch.limits import COLUMNS
 from batch.options import Options
-from batch.records import CHUNK
 from batch.report import Format, Rejects
-from batch.tables import Batch
+from batch.tables import Batch, gathered
 from batch.text import Text
 from batch.workbook import Cell, CellKind, Row, Workbook
 
@@ -88,23 +87,16 @@ class SheetTable:
 
     def batches(self, rejects: Rejects) -> Iterator[Batch]:
         """Yield the rows that have a value; one with an error in it goes to `rejects`."""
-        rows: list[Mapping[int, Cell]] = []
-        lines: list[int] = []
-        size = taken = 0
+        most = max(1, _CELLS // max(1, len(self._columns)))
+        for rows, lines in gathered(self._good(rejects), most, rejects):
+            yield self._batch(rows, lines)
+
+    def _good(self, rejects: Rejects) -> Iterator[tuple[Mapping[int, Cell], int, int]]:
         for number, cells in self._rows():
             if error := self._error(cells):
                 rejects.add(number, error)
-                continue
-            rows.append(cells)
-            lines.append(number)
-            size += sum(len(cell.text) for cell in cells.values())
-            if size >= CHUNK or len(rows) * len(self._columns) >= _CELLS:
-                yield self._batch(rows, lines)
-                taken += len(rows)
-                rows, lines, size = [], [], 0
-        if rows:
-            yield self._batch(rows, lines)
-        rejects.records = taken + len(rows) + rejects.count
+            else:
+                yield cells, number, sum(len(cell.text) for cell in cells.values())
 
     def _rows(self) -> Iterator[Row]:
         """Yield the rows of the table, without the header; what stands for no value is none."""

@@ -1,9 +1,9 @@
 """A text → batches of columns of text: what every format has in common for typing and writing."""
 
 import codecs
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +16,11 @@ from batch.dialect import Csv
 from batch.exits import BadDataError
 from batch.kinds import Kind
 from batch.options import Options
-from batch.records import QuotesAreTextError, Records, Shape
+from batch.records import CHUNK, QuotesAreTextError, Records, Shape
 from batch.report import Format, Rejects
 from batch.text import Text
+
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,26 @@ class CsvTable:
                 continue
             yield block[skip:]
             skip = 0
+
+
+def gathered(
+    rows: Iterable[tuple[_Row, int, int]], most: int, rejects: Rejects
+) -> Iterator[tuple[Sequence[_Row], Sequence[int]]]:
+    """Yield rows of a line and a size each as batches of at most `most`, and count them all."""
+    found: list[_Row] = []
+    lines: list[int] = []
+    size = taken = 0
+    for row, line, length in rows:
+        found.append(row)
+        lines.append(line)
+        size += length
+        if size >= CHUNK or len(found) >= most:
+            yield found, lines
+            taken += len(found)
+            found, lines, size = [], [], 0
+    if found:
+        yield found, lines
+    rejects.records = taken + len(found) + rejects.count
 
 
 def _unmarked(data: bytes) -> bytes:
