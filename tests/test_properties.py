@@ -21,7 +21,7 @@ from local.cloud import Cloud
 from local.engine.project import load
 from local.engine.resources import create_stack
 from local.services.scheduler import schedules
-from tests.local.probe import eventually
+from tests.local.probe import ended, eventually
 from tests.recorder import ROOT
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
@@ -161,13 +161,7 @@ class Deployed:
         return answer["executionArn"]
 
     def ended(self, execution: str) -> dict[str, Any]:
-        states = self.cloud.client("stepfunctions")
-
-        def look() -> dict[str, Any] | None:
-            found = states.describe_execution(executionArn=execution)
-            return None if found["status"] == "RUNNING" else found
-
-        return eventually(look, SECONDS)
+        return ended(self.cloud, execution, SECONDS)
 
     def told(self, output: Mapping[str, str]) -> Got:
         """What the container of a successful execution told."""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, cast
 
 import boto3
 
+from tests.processes import stop
+
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
@@ -75,12 +77,7 @@ def serve_s3(scratch: Path) -> Generator[str]:
             _wait(endpoint)
             yield endpoint
         finally:
-            server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+            stop(server)
 
 
 def _wait(endpoint: str) -> None:

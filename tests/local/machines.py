@@ -8,7 +8,7 @@ from typing import Any
 
 from local.cloud import Cloud
 from local.shapes import Json
-from tests.local.probe import Stack, eventually
+from tests.local.probe import Stack, ended
 
 ROLE = "arn:aws:iam::111122223333:role/services"
 STATES = "arn:aws:states:ap-northeast-1:111122223333"
@@ -64,14 +64,7 @@ class Machines:
         return answer["executionArn"]
 
     def ended(self, execution: str) -> dict[str, Any]:
-        """What DescribeExecution says once it has ended."""
-        states = self.cloud.client("stepfunctions")
-
-        def look() -> dict[str, Any] | None:
-            found = states.describe_execution(executionArn=execution)
-            return None if found["status"] == "RUNNING" else found
-
-        return eventually(look)
+        return ended(self.cloud, execution)
 
     def run(self, machine: str, data: Json = None) -> dict[str, Any]:
         return self.ended(self.start(machine, data))

@@ -230,3 +230,14 @@ def subscriber(cloud: Cloud, topic: str, name: str) -> str:
     queue = cloud.client("sqs").create_queue(QueueName=name, Attributes={"Policy": policy})
     cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     return queue["QueueUrl"]
+
+
+def ended(cloud: Cloud, execution: str, seconds: float = 60) -> dict[str, Any]:
+    """What DescribeExecution says of an execution once it has ended."""
+    states = cloud.client("stepfunctions")
+
+    def look() -> dict[str, Any] | None:
+        found = states.describe_execution(executionArn=execution)
+        return None if found["status"] == "RUNNING" else found
+
+    return eventually(look, seconds)

@@ -15,7 +15,7 @@ from local.engine.project import load
 from local.engine.resources import create_stack
 from operate import cli, stack
 from operate.aws import Aws
-from tests.local.probe import REGION, eventually
+from tests.local.probe import REGION, ended, eventually
 from tests.recorder import ROOT
 
 IMAGE = "registry.example.com/tell:1"
@@ -89,13 +89,7 @@ class Deployed:
         )["executionArn"]
 
     def ended(self, execution: str) -> dict[str, Any]:
-        describe = self.client("stepfunctions").describe_execution
-
-        def look() -> dict[str, Any] | None:
-            found = describe(executionArn=execution)
-            return None if found["status"] == "RUNNING" else found
-
-        return eventually(look)
+        return ended(self.cloud, execution)
 
 
 def changed(deployed: Deployed, aws: Aws | None = None, **index: Any) -> stack.Stack:  # noqa: ANN401 -- JSON

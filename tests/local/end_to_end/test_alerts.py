@@ -4,27 +4,23 @@ import json
 import re
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from local.cloud import Cloud
 from local.engine.deployment import Evaluation
-from local.engine.project import load
-from local.engine.resources import create_stack
-from local.services.ecs.images import Images
 from local.services.iam import iam
 from local.services.scheduler import schedules
 from local.services.stepfunctions import asl, integrations
-from tests.local.probe import PROGRAM, REGION, eventually, subscriber, write_image
-from tests.local.programs import ROOT
+from tests.local import stacks
+from tests.local.probe import PROGRAM, REGION, ended, eventually, subscriber, write_image
 
-IMAGE = "docker.io/library/probe:1"  # not of ECR, so a job needs no right to pull it
 PREFIX = "fargate-batch-dev-"
 EXECUTION = f"arn:aws:states:{REGION}:111122223333:execution:{PREFIX}"
 CONFIG: dict[str, Any] = {
-    "image": IMAGE,
+    "image": stacks.IMAGE,
     "protect": False,
     "jobs": {"probe": {"retries": 0}, "slow": {"timeout": "2s", "retries": 0}},
     "uploads": {
@@ -96,13 +92,7 @@ class Told:
         return answer["executionArn"]
 
     def ended(self, execution: str) -> dict[str, Any]:
-        client = self.cloud.client("stepfunctions")
-
-        def look() -> dict[str, Any] | None:
-            found = client.describe_execution(executionArn=execution)
-            return None if found["status"] == "RUNNING" else found
-
-        return eventually(look)
+        return ended(self.cloud, execution)
 
     def executions(self, kind_and_name: str) -> list[dict[str, Any]]:
         arn = f"arn:aws:states:{REGION}:111122223333:stateMachine:{PREFIX}{kind_and_name}"
@@ -149,14 +139,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Generator[Told]:
     program.write_text(
         f"import sys\nif sys.argv[1][:8] == 'through/':\n    sys.exit(66)\n{PROGRAM}"
     )
-    images = Images()
-    images.add(IMAGE, context)
-    project = load(ROOT, "dev")
-    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
-    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
-    config["fargate-batch:image"] = IMAGE
-    with Cloud(0, REGION, images=images) as cloud:
-        evaluation = create_stack(replace(project, config=config), cloud, images.add)
+    with stacks.deployed(CONFIG, context) as (cloud, evaluation):
         topic = evaluation.outputs["alertsTopicArn"]
         yield Told(cloud, evaluation, subscriber(cloud, topic, "told"))
 

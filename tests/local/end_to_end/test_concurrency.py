@@ -4,26 +4,22 @@ import json
 import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from local.cloud import Cloud
-from local.engine.project import load
-from local.engine.resources import create_stack
-from local.services.ecs.images import Images
+from tests.local import stacks
 from tests.local.probe import REGION, eventually
-from tests.local.programs import ROOT
 
-IMAGE = "docker.io/library/sleeper:1"  # not of ECR, so a job needs no right to pull it
 MACHINES = f"arn:aws:states:{REGION}:111122223333:stateMachine:fargate-batch-dev-"
 SLEEPER = "import os, time\ntime.sleep(float(os.environ.get('SECONDS', '0.3')))\n"
 LIMIT = 2
 JOBS = ("narrow", "lossy", "doubled")
 CONFIG: dict[str, Any] = {
-    "image": IMAGE,
+    "image": stacks.IMAGE,
     "protect": False,
     "jobs": {name: {"maxConcurrency": LIMIT, "retries": 0} for name in JOBS} | {"wide": {}},
     "uploads": {"narrow": {"job": "narrow", "prefix": "narrow/"}},
@@ -145,14 +141,8 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Job]]:
         "FROM python:3.13-slim\nWORKDIR /app\n"
         'COPY . /app/sleeper\nENTRYPOINT ["python", "-m", "sleeper"]\n'
     )
-    images = Images()
-    images.add(IMAGE, context)
-    project = load(ROOT, "dev")
-    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
-    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
-    config["fargate-batch:image"] = IMAGE
-    with Cloud(0, REGION, images=images, wait_scale=0.05, max_tasks=12) as cloud:
-        outputs = create_stack(replace(project, config=config), cloud, images.add).outputs
+    with stacks.deployed(CONFIG, context, wait_scale=0.05, max_tasks=12) as (cloud, evaluation):
+        outputs = evaluation.outputs
         cluster, bucket = outputs["clusterArn"], outputs["uploadBucket"]
         yield {name: Job(cloud, name, cluster, bucket) for name in outputs["jobs"]}
 
@@ -258,5 +248,5 @@ def test_a_job_without_a_limit_has_no_gate_and_no_table(jobs: dict[str, Job]) ->
     assert job.ended(run) == "SUCCEEDED"
     assert job.entered(run) == ["ReadInput", "RunTask"]
     tables = job.cloud.client("dynamodb").list_tables()["TableNames"]
-    others = {name.partition("-")[0] for name in tables} - {"watcher"}
+    others = {name.partition("-")[0] for name in tables} - {"cluster", "watcher"}
     assert sorted(others) == sorted(JOBS)

@@ -2,22 +2,20 @@
 
 import json
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from local.cloud import Cloud
-from local.engine.project import load
-from local.engine.resources import create_stack
 from local.faults import Faults
 from local.services.delivery import Deliveries
-from tests.local.probe import REGION, eventually
+from tests.local import stacks
+from tests.local.probe import eventually
 from tests.local.programs import ROOT
 
-IMAGE = "docker.io/library/batch:1"  # not of ECR, so a job needs no right to pull it
 CONFIG: Mapping[str, Any] = {
-    "image": IMAGE,
+    "image": stacks.IMAGE,
     "protect": False,
     "jobs": {"ingest": {}},
     "uploads": {
@@ -90,13 +88,8 @@ class Uploads:
 @pytest.fixture(scope="module")
 def twice() -> Generator[Uploads]:
     """A stack in which every event is delivered twice."""
-    project = load(ROOT, "dev")
-    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
-    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
-    config["fargate-batch:image"] = IMAGE
-    with Cloud(0, REGION, wait_scale=0.02, faults=Faults({"duplicate": 1})) as cloud:
-        cloud.images.add(IMAGE, ROOT / "batch")
-        made = create_stack(replace(project, config=config), cloud, cloud.images.add)
+    faults = Faults({"duplicate": 1})
+    with stacks.deployed(CONFIG, ROOT / "batch", wait_scale=0.02, faults=faults) as (cloud, made):
         yield Uploads(cloud, made.outputs)
 
 

@@ -3,22 +3,18 @@
 import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from local.cloud import Cloud
-from local.engine.project import load
-from local.engine.resources import create_stack
 from local.faults import Faults
 from local.services.scheduler import schedules
+from tests.local import stacks
 from tests.local.machines import Machines
 from tests.local.probe import REGION, eventually, write_image
-from tests.local.programs import ROOT
 
-IMAGE = "docker.io/library/probe:1"  # not of ECR, so a job needs no right to pull it
 CONFIG: Mapping[str, Any] = {
-    "image": IMAGE,
+    "image": stacks.IMAGE,
     "protect": False,
     "jobs": {"probe": {}},
     "uploads": {"direct": {"job": "probe", "prefix": "in/", "via": "task"}},
@@ -38,12 +34,7 @@ MACHINES = f"arn:aws:states:{REGION}:111122223333:stateMachine:fargate-batch-dev
 @contextmanager
 def deployed(path: Path, faults: Faults) -> Generator[tuple[Machines, Mapping[str, Any]]]:
     write_image(path / "probe")
-    project = load(ROOT, "dev")
-    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
-    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
-    with Cloud(0, REGION, wait_scale=0.001, faults=faults) as cloud:
-        cloud.images.add(IMAGE, path / "probe")
-        made = create_stack(replace(project, config=config), cloud, cloud.images.add)
+    with stacks.deployed(CONFIG, path / "probe", wait_scale=0.001, faults=faults) as (cloud, made):
         yield Machines(cloud), made.outputs
 
 

@@ -2,21 +2,18 @@
 
 import json
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from local.cloud import Cloud
-from local.engine.project import load
-from local.engine.resources import create_stack
 from local.faults import Faults
-from tests.local.probe import REGION, eventually, write_image
-from tests.local.programs import ROOT
+from tests.local import stacks
+from tests.local.probe import eventually, write_image
 
-IMAGE = "docker.io/library/probe:1"  # not of ECR, so a job needs no right to pull it
 CONFIG: Mapping[str, Any] = {
-    "image": IMAGE,
+    "image": stacks.IMAGE,
     "protect": False,
     "jobs": {
         "plain": {"retries": 2},
@@ -63,12 +60,8 @@ def runs(
 ) -> Generator[Runs]:
     context = tmp_path_factory.mktemp("image") / "probe"
     write_image(context)
-    project = load(ROOT, "dev")
-    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
-    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
-    with Cloud(0, REGION, wait_scale=0.01, faults=Faults({request.param: 1})) as cloud:
-        cloud.images.add(IMAGE, context)
-        made = create_stack(replace(project, config=config), cloud, cloud.images.add)
+    faults = Faults({request.param: 1})
+    with stacks.deployed(CONFIG, context, wait_scale=0.01, faults=faults) as (cloud, made):
         yield Runs(cloud, made.outputs)
 
 

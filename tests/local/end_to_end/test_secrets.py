@@ -17,7 +17,7 @@ from local.engine.resources import CloudProvider
 from local.engine.resources.context import Context
 from local.engine.state import Created, Properties, Registration
 from local.services.iam import iam
-from tests.local.probe import REGION, eventually, subscriber
+from tests.local.probe import REGION, ended, eventually, subscriber
 from tests.local.programs import ROOT
 
 IMAGE = "registry.example.com/holder:1"
@@ -84,13 +84,7 @@ class Deployed:
         return self.ended(execution)
 
     def ended(self, execution: str) -> dict[str, Any]:
-        states = self.cloud.client("stepfunctions")
-
-        def look() -> dict[str, Any] | None:
-            found = states.describe_execution(executionArn=execution)
-            return None if found["status"] == "RUNNING" else found
-
-        return eventually(look, SECONDS)
+        return ended(self.cloud, execution, SECONDS)
 
     def told(self, ended: dict[str, Any]) -> dict[str, str]:
         output = json.loads(ended["output"])

@@ -12,7 +12,7 @@ from local.engine.project import load
 from local.engine.resources import create_stack
 from local.services.iam import iam
 from local.services.scheduler import schedules
-from tests.local.probe import REGION, eventually
+from tests.local.probe import REGION, ended, eventually
 from tests.local.programs import ROOT
 
 IMAGE = "registry.example.com/tell:1"
@@ -131,12 +131,7 @@ def test_an_event_for_a_state_machine_is_sent_again_as_its_input(deployed: Deplo
     execution = states.start_execution(
         stateMachineArn=deployed.job["stateMachineArn"], input=letter["Body"]
     )["executionArn"]
-
-    def ended() -> dict[str, Any] | None:
-        found = states.describe_execution(executionArn=execution)
-        return None if found["status"] == "RUNNING" else found
-
-    output = json.loads(eventually(ended)["output"])
+    output = json.loads(ended(deployed.cloud, execution)["output"])
     assert deployed.log(output["logStream"]) == [f"{[KEY]} {KEY.splitlines()[0]}", "<key>.csv"]
 
 

@@ -2,16 +2,14 @@
 
 import json
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from local.cloud import Cloud
-from local.engine.project import load
-from local.engine.resources import create_stack
-from tests.local.probe import IMAGE, REGION, eventually, write_image
-from tests.local.programs import ROOT
+from tests.local import stacks
+from tests.local.probe import IMAGE, eventually, write_image
 
 AGENT = "public.ecr.aws/agent/agent:1"
 ROUTER = "public.ecr.aws/router/router:1"
@@ -79,12 +77,7 @@ class Deployed:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Deployed]:
     context = tmp_path_factory.mktemp("image") / "probe"
     write_image(context)
-    project = load(ROOT, "dev")
-    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
-    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
-    with Cloud(0, REGION, wait_scale=0.01) as cloud:
-        cloud.images.add(IMAGE, context)
-        made = create_stack(replace(project, config=config), cloud, cloud.images.add)
+    with stacks.deployed(CONFIG, context, wait_scale=0.01) as (cloud, made):
         yield Deployed(cloud, made.outputs, made.not_honoured)
 
 

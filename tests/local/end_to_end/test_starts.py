@@ -2,26 +2,21 @@
 
 import json
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from local.cloud import Cloud
 from local.engine.deployment import Evaluation
-from local.engine.project import load
-from local.engine.resources import create_stack
-from local.services.ecs.images import Images
 from local.services.scheduler import schedules
+from tests.local import stacks
 from tests.local.machines import Machines
 from tests.local.probe import REGION, eventually, write_image
-from tests.recorder import ROOT
 
-IMAGE = "docker.io/library/probe:1"  # not of ECR, so a job needs no right to pull it
 OFF: dict[str, Any] = {"schedule": "cron(30 2 * * ? *)", "enabled": False}
 TOLD = ["say", "<scheduledTime>", "<date:%Y-%m-%dT%H:%M%z>", "<executionName>", "<<key>"]
 CONFIG: dict[str, Any] = {
-    "image": IMAGE,
+    "image": stacks.IMAGE,
     "protect": False,
     "jobs": {
         "probe": {"retries": 0},
@@ -107,14 +102,8 @@ class Starts(Machines):
 def starts(tmp_path_factory: pytest.TempPathFactory) -> Generator[Starts]:
     context = tmp_path_factory.mktemp("image") / "probe"
     write_image(context)
-    images = Images()
-    images.add(IMAGE, context)
-    project = load(ROOT, "dev")
-    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
-    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
-    config["fargate-batch:image"] = IMAGE
-    with Cloud(0, REGION, images=images) as cloud:
-        yield Starts(cloud, create_stack(replace(project, config=config), cloud, images.add))
+    with stacks.deployed(CONFIG, context) as made:
+        yield Starts(*made)
 
 
 def test_a_step_is_told_the_time_of_its_run_in_the_zone_of_its_schedule(starts: Starts) -> None:

@@ -1,16 +1,14 @@
 """Tags of jobs and triggers, from the YAML to the tasks, however these are started."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from local.cloud import Cloud
 from local.engine.project import load
-from local.engine.resources import create_stack
 from local.services.scheduler import schedules
-from tests.local.probe import IMAGE, REGION, eventually, write_image
+from tests.local import stacks
+from tests.local.probe import IMAGE, eventually, write_image
 from tests.local.programs import ROOT
 
 CONFIG: Mapping[str, Any] = {
@@ -28,19 +26,20 @@ CONFIG: Mapping[str, Any] = {
 
 def test_a_task_has_the_tags_of_its_job_and_of_what_started_it(tmp_path: Path) -> None:
     write_image(tmp_path / "probe")
-    project = load(ROOT, "dev")
-    config = {key: value for key, value in project.config.items() if key.startswith("aws:")}
-    config |= {f"fargate-batch:{key}": json.dumps(value) for key, value in CONFIG.items()}
-    with Cloud(0, REGION, wait_scale=0.01) as cloud:
-        cloud.images.add(IMAGE, tmp_path / "probe")
-        outputs = create_stack(replace(project, config=config), cloud, cloud.images.add).outputs
+    with stacks.deployed(CONFIG, tmp_path / "probe", wait_scale=0.01) as (cloud, made):
+        outputs = made.outputs
         cloud.client("stepfunctions").start_execution(
             stateMachineArn=outputs["jobs"]["load"]["stateMachineArn"]
         )
         cloud.client("s3").put_object(Bucket=outputs["uploadBucket"], Key="in/a", Body=b"a")
         schedules.fire(outputs["schedules"]["hourly"])
         tags = eventually(lambda: _tags(cloud, outputs["clusterArn"]), 30)
-    of_job = {**project.default_tags, "batch-job": "load", "team": "sales", "cost-center": "42"}
+    of_job = {
+        **load(ROOT, "dev").default_tags,
+        "batch-job": "load",
+        "team": "sales",
+        "cost-center": "42",
+    }
     triggers = {found.pop("batch-trigger"): found for found in tags.values()}
     assert triggers["schedule-hourly"] == of_job | {"team": "batch"}
     assert triggers["upload-straight"] == of_job | {"feed": "orders"}

@@ -19,6 +19,7 @@ from local.cloud import Cloud
 from local.gate import Message, Receive, Send
 from local.ministack.front import Front
 from tests.local.probe import REGION
+from tests.processes import stop
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -120,12 +121,7 @@ def _browser(url: str, profile: Path) -> Generator[None]:
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def visit(host: str, site: int, script: str, profile: Path) -> Any:  # noqa: ANN401 - what the page says
