@@ -23,7 +23,7 @@ from local.instance import Instance, InstanceError
 from local.ministack import front, internals, models
 from local.ministack.server import HOST, CloudError, PortInUse, Server
 from local.runtime import Credentials
-from local.services import servicequotas, sns
+from local.services import ec2, servicequotas, sns
 from local.services.cloudwatch import alarms, patterns, queries
 from local.services.ecs import ecs
 from local.services.ecs.images import Images
@@ -50,7 +50,7 @@ SECRET_ACCESS_KEY = "test"  # noqa: S105 - no secret: the README tells it
 # Closed in the other order: what starts tasks stops before the tasks do.
 _PARTS = (
     *(ecs, functions, states, events, schedules, alarms, queries, patterns, sns, servicequotas),
-    iam,
+    *(ec2, iam),
 )
 _open: list["Cloud"] = []
 _opening = threading.Lock()

@@ -137,6 +137,11 @@ route_tables: Value[Store] = Value("services.ec2._route_tables")
 network_acls: Value[Store] = Value("services.ec2._network_acls")
 subnets: Value[Store] = Value("services.ec2._subnets")
 security_groups: Value[Store] = Value("services.ec2._security_groups")
+ip_permissions: Replaced[[Mapping[str, Any], str], list[Record]] = Replaced(
+    "services.ec2._parse_ip_permissions",
+    *("params", "prefix"),
+    reason="It leaves out a rule's prefix lists.",
+)
 
 # ECS
 clusters: Value[Store] = Value("services.ecs._clusters")

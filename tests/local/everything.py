@@ -29,6 +29,10 @@ aws.vpc.SecurityGroupEgressRule(
     "out", security_group_id=group.id, ip_protocol="tcp", from_port=443, to_port=443,
     cidr_ipv4="0.0.0.0/0",
 )
+aws.vpc.SecurityGroupEgressRule(
+    "to-s3", security_group_id=group.id, ip_protocol="tcp", from_port=443, to_port=443,
+    prefix_list_id="pl-61a54008", description="S3",
+)
 inline = aws.ec2.SecurityGroup(
     "inline", vpc_id=vpc.vpc_id,
     ingress=[{"protocol": "tcp", "from_port": 80, "to_port": 80, "cidr_blocks": ["10.0.0.0/8"]}],
@@ -263,7 +267,8 @@ aws.lambda_.Permission(
     principal="events.amazonaws.com", source_arn=rule.arn,
 )
 aws.lambda_.FunctionEventInvokeConfig(
-    "events", function_name=function.name, maximum_retry_attempts=1
+    "events", function_name=function.name, maximum_retry_attempts=1,
+    maximum_event_age_in_seconds=600, destination_config={"on_failure": {"destination": queue.arn}},
 )
 
 query = aws.cloudwatch.QueryDefinition("failed", name="failed", query_string="fields @message")

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Mapping
 from contextvars import copy_context
+from http import HTTPStatus
 from typing import Any
 
 from local.clock import Aborted, Cancellation, Clock
@@ -43,7 +44,9 @@ def install(cloud: Runtime) -> None:
 
     async def checked(request: Request) -> Response:
         _check(request.members, cloud.region)
-        return await request.pass_on()
+        answer = await request.pass_on()
+        _keep_tracing(request.members, answer)
+        return answer
 
     operations = {
         "CreateStateMachine": checked,
@@ -346,6 +349,16 @@ class _Executions:
             # It is not yet where its machine was deleted meanwhile.
             execution.ended.cancel()
             self._finish_deletion(machine["stateMachineArn"])
+
+
+def _keep_tracing(request: Mapping[str, Any], answer: Response) -> None:
+    """Have a state machine described with whether it is traced, as each is on AWS."""
+    status, _, body = answer
+    if status == HTTPStatus.OK:
+        arn = str(request.get("stateMachineArn") or json.loads(body)["stateMachineArn"])
+        machine: dict[str, Any] = internals.state_machines()[arn]
+        kept = machine.get("tracingConfiguration", {"enabled": False})
+        machine["tracingConfiguration"] = request.get("tracingConfiguration", kept)
 
 
 def _end_if_deleted(machine: dict[str, Any], record: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from local.engine.resources.containers import digest
 from local.engine.resources.functions import zipped
 from local.engine.state import EvaluationError
 from local.services.ecs.build import Image
+from tests.local.engine.read_back import Recorded
 from tests.local.everything import PROGRAM
 from tests.local.programs import REGION, STACK_FILE, write_project
 
@@ -30,6 +31,7 @@ PAIRS = [{"Key": "owner", "Value": "batch"}, {"Key": "stack", "Value": "dev"}]
 class Made:
     cloud: Cloud
     root: Path
+    recorded: Recorded
     evaluation: Evaluation
 
     def out(self, name: str) -> Any:  # noqa: ANN401 -- JSON
@@ -51,7 +53,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Generator[Made]:
     (root / "function" / "__pycache__" / "handler.pyc").write_bytes(b"x")
     project = write_project(root, PROGRAM, TAGGED)
     with Cloud(0, REGION) as cloud:
-        yield Made(cloud, root, create_stack(project, cloud, cloud.images.add))
+        recorded = Recorded(cloud)
+        evaluation = create_stack(project, recorded, cloud.images.add)
+        yield Made(cloud, root, recorded, evaluation)
 
 
 def sort_pairs(pairs: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -66,6 +70,10 @@ def refused(root: Path, program: str, cloud: Cloud) -> str:
 
 def test_the_program_declares_every_type_there_is_a_handler_for(made: Made) -> None:
     assert {one.type for one in made.evaluation.resources} == {*HANDLERS, *COMPONENTS}
+
+
+def test_all_that_was_written_reads_back_as_it_was_written(made: Made) -> None:
+    assert made.recorded.differences() == []
 
 
 def test_what_cannot_be_honoured_is_told_once_with_who_asks_for_it(made: Made) -> None:
@@ -128,9 +136,12 @@ def test_a_security_group_has_its_rules_and_not_the_one_aws_adds(made: Made) -> 
         for p in group["IpPermissions"]
     ] == [("-1", [made.out("group")])]
     assert [
-        (p["IpProtocol"], p["FromPort"], p["ToPort"], p["IpRanges"])
+        (p["IpProtocol"], p["FromPort"], p["ToPort"], p["IpRanges"], p["PrefixListIds"])
         for p in group["IpPermissionsEgress"]
-    ] == [("tcp", 443, 443, [{"CidrIp": "0.0.0.0/0"}])]
+    ] == [
+        ("tcp", 443, 443, [{"CidrIp": "0.0.0.0/0"}], []),
+        ("tcp", 443, 443, [], [{"PrefixListId": "pl-61a54008", "Description": "S3"}]),
+    ]
     inline = ec2.describe_security_groups(GroupIds=[made.out("inline")])["SecurityGroups"][0]
     assert [p["IpRanges"] for p in inline["IpPermissions"]] == [[{"CidrIp": "10.0.0.0/8"}]]
     assert inline["IpPermissionsEgress"] == []
