@@ -131,7 +131,19 @@ def estimate(stack: Stack, order: Order) -> Estimate:
 
 
 def start(stack: Stack, order: Order) -> Backfill:
-    """Write the list of objects, and start the map over it."""
+    """Write the list of objects, and start the map over it.
+
+    Raises:
+        OperateError: one of the same objects still runs.
+    """
+    running = _listed(stack, _LOOKED_AT, statusFilter="RUNNING")
+    for found in (look(stack, one["executionArn"]) for one in running):
+        if (found.job, found.selection) == (order.job, order.selection):
+            raise OperateError(
+                f"{found.short} still runs {found.job} for these: `backfills show {found.short}"
+                " --follow`",
+                FAILED,
+            )
     name = runs.execution_name("by", stack.aws.caller(), uuid.uuid4().hex)
     details = [one.detail for one in order.objects]
     return _start(stack, name, details, _input(order), machine_of(stack))
@@ -210,10 +222,11 @@ def find(stack: Stack, wanted: str) -> Backfill:
     return look(stack, found[0])
 
 
-def _listed(stack: Stack, last: int | None = None) -> list[Mapping[str, Any]]:
+def _listed(stack: Stack, last: int | None = None, **asked: str) -> list[Mapping[str, Any]]:
     pages = stack.aws.client("stepfunctions").get_paginator("list_executions")
     config = {} if last is None else {"MaxItems": last}
-    found = pages.paginate(stateMachineArn=machine_of(stack), PaginationConfig=config)
+    machine = machine_of(stack)
+    found = pages.paginate(stateMachineArn=machine, PaginationConfig=config, **asked)
     return [one for page in found for one in page["executions"]]
 
 

@@ -233,6 +233,9 @@ def test_one_that_runs_is_made_faster_stopped_and_continued(
         assert eventually(lambda: running(3))["maxConcurrency"] == 3
         [row] = [one for one in fargate_batch("backfills").rows if one["backfill"] == identity]
         assert (row["status"], row["done"], row["at once"]) == ("running", "0 of 5", "3")
+        twice = fargate_batch(*fill)
+        assert twice.status == 1
+        assert twice.err.splitlines()[1].startswith(f"{identity[:12]} still runs ingest for these")
         refused = fargate_batch("backfills", "continue", identity)
         assert (refused.status, refused.err) == (1, f"{identity[:12]} still runs\n")
         stopped = fargate_batch("backfills", "stop", identity, "--reason", "too early")
@@ -426,8 +429,8 @@ def test_each_command_works_with_its_policy_and_not_without_a_part_of_it(
     finally:
         deployed.broken.unlink()
 
-    def started() -> str:
-        return fargate_batch(*FILL, "--no-wait", "--json").json["id"]
+    def started(*more: str) -> str:
+        return fargate_batch(*FILL, *more, "--no-wait", "--json").json["id"]
 
     def running(identity: str) -> bool | None:
         found = fargate_batch("backfills", "show", identity, "--json").json
@@ -439,7 +442,10 @@ def test_each_command_works_with_its_policy_and_not_without_a_part_of_it(
 
     deployed.held.touch()
     try:
-        names |= {"STOPPED": started(), "RUNNING": started()}
+        names |= {
+            name: started("--from", since)
+            for name, since in {"STOPPED": "2020-01-01", "RUNNING": "2020-01-02"}.items()
+        }
         for identity in (names["STOPPED"], names["RUNNING"]):
             eventually(lambda identity=identity: running(identity))
         fargate_batch("backfills", "stop", names["STOPPED"], "--reason", "a test")
