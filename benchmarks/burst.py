@@ -6,6 +6,7 @@ its turn says, or the retry policy under test; the numbers of ours are read from
 """
 
 import heapq
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +36,9 @@ EVENTS_WITHOUT_RETRY = 10
 EVENTS_PER_RETRY = 3
 EVENTS_PER_TURN = 19
 
-# Assumed, for AWS says nothing of it: how late a wait ends at most, and what a write takes.
+# Assumed, for AWS says nothing of it: how late a wait ends at most, and what a write takes. That a
+# wait's timestamp counts up to its second, it does say:
+# https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html
 WAIT_LATE_SECONDS = 1.0
 WRITE_SECONDS = 0.05
 
@@ -358,8 +361,9 @@ def simulate(
             burst.first_turns += first
             burst.turns[upload] += 1
             delay = WRITE_SECONDS + policy.delay(burst.turns[upload], random)
+            until = max(now + WRITE_SECONDS, math.floor(max(turn, now + delay)))
             late = random.uniform(0, WAIT_LATE_SECONDS)
-            go_on(now, upload, "run", per_turn[first] - 1, max(turn - now, delay) + late)
+            go_on(now, upload, "run", per_turn[first] - 1, until - now + late)
         else:
             seconds[int(now)] += 1
             if run_task.take(now) and launch.take(now):

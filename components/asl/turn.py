@@ -50,7 +50,7 @@ def take_turn(turns: Turns, then: str, *, otherwise: str) -> States:
     """States from `TakeTurn` that go on with `then` when it is this execution's turn.
 
     One that was refused again and again goes on with `otherwise`. What goes wrong with the table
-    fails nothing: it is waited for a while, and tried again.
+    fails nothing: it is waited for a while, and tried again, for as long.
     """
     gap = 1000 / turns.per_second
     update = {
@@ -65,7 +65,7 @@ def take_turn(turns: Turns, then: str, *, otherwise: str) -> States:
     }
     names = {"#next": "next"}
     some_time = catch(
-        "AwaitTurn",
+        "MayTryAgain",
         Assign={"turn": expression(f"$millis() + $random() * {1000 * MOST_SECONDS}")},
     )
     return {
@@ -106,8 +106,11 @@ def take_turn(turns: Turns, then: str, *, otherwise: str) -> States:
             "Assign": {"turn": expression("$millis()")},
             "Catch": [catch("TakeTurn", _REFUSED), some_time],
         },
+        "MayTryAgain": choice("$millis() < $giveUpAt", "AwaitTurn", otherwise),
         "AwaitTurn": {
             "Type": "Wait",
+            # A timestamp counts up to its second, so those of one second go on together:
+            # https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html
             # Not before a second, three, seven ... at most, with full jitter, where turns are
             # refused, too: by a quota that others share, or for want of capacity.
             "Timestamp": expression(f"""$fromMillis($floor($max([

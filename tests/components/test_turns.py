@@ -107,6 +107,14 @@ def test_without_the_table_it_is_tried_again_all_the_same() -> None:
         run.send((None, None))
 
 
+def test_without_the_table_it_is_tried_for_no_longer() -> None:
+    for state in ("TakeTurn", "TakeFirstTurn"):
+        calls: dict[str, Any] = STATES[state]
+        assert calls["Catch"][-1]["Next"] == "MayTryAgain"
+    assert choose(STATES["MayTryAgain"], giveUpAt=1) == ("GiveUp", {})
+    assert choose(STATES["MayTryAgain"], giveUpAt=GIVE_UP_NEVER) == ("AwaitTurn", {})
+
+
 def test_what_is_refused_again_and_again_waits_longer_and_in_the_end_gives_up() -> None:
     now = "$millis()"
     wait = STATES["AwaitTurn"]["Timestamp"].replace(now, "0").replace("$random()", "1")

@@ -362,7 +362,9 @@ class _Visit:
             return float(seconds)
         until = self._field("Timestamp", "string", "")
         try:
-            left = (datetime.fromisoformat(until) - datetime.now(UTC)).total_seconds()
+            # https://docs.aws.amazon.com/step-functions/latest/dg/state-wait.html: up to seconds.
+            moment = datetime.fromisoformat(until).replace(microsecond=0)
+            left = (moment - datetime.now(UTC)).total_seconds()
         except (TypeError, ValueError):
             raise StateError("States.Runtime", f"{until!r} is no timestamp.") from None
         return max(left, 0.0)

@@ -234,6 +234,20 @@ def test_a_retry_waits_longer_each_time_up_to_what_the_definition_caps(
     assert seconds == waits
 
 
+def test_a_timestamp_is_waited_for_up_to_its_second(
+    quick: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds: list[float] = []
+    name = "local.services.stepfunctions.asl._Visit._sleep"
+    monkeypatch.setattr(name, lambda _, waited: seconds.append(waited))
+    wait = {"Type": "Wait", "Timestamp": "2999-12-31T23:59:59.999Z", "End": True}
+    before = datetime.now(UTC)
+    quick.outcome({"Wait": wait})
+    [waited] = [timedelta(seconds=one) for one in seconds]
+    assert before + waited <= datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert datetime.now(UTC) + waited >= datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
 def test_what_ends_an_execution_for_good_is_in_no_all() -> None:
     assert matches(["States.ALL"], "Anything")
     assert matches(["States.ALL"], "States.Timeout")
