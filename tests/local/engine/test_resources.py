@@ -137,7 +137,7 @@ def test_a_security_group_has_its_rules_and_not_the_one_aws_adds(made: Made) -> 
     ] == [("-1", [made.out("group")])]
     assert [
         (p["IpProtocol"], p["FromPort"], p["ToPort"], p["IpRanges"], p["PrefixListIds"])
-        for p in group["IpPermissionsEgress"]
+        for p in sorted(group["IpPermissionsEgress"], key=lambda p: len(p["PrefixListIds"]))
     ] == [
         ("tcp", 443, 443, [{"CidrIp": "0.0.0.0/0"}], []),
         ("tcp", 443, 443, [], [{"PrefixListId": "pl-61a54008", "Description": "S3"}]),
