@@ -24,7 +24,7 @@ _STEPS = {
     "THROTTLING": "AWS throttled it until the retries ran out: raise the quota or start less.",
     "SDK_CLIENT_ERROR": "The target refused what it was sent: read the error.",
 }
-_MEND = "Mend what the error says."
+_FIX = "Fix what the error says."
 _AGAIN = "Then send it again: the runbook says how, section 'Send a dead letter again'."
 
 
@@ -67,8 +67,8 @@ def _empty(owner: str, count: int) -> Message:
     return Message(
         f"queue/{owner}",
         "recovery",
-        f"No dead letters of {owner} are left",
-        [f"The {count} reported have been dealt with, or were older than 14 days."],
+        f"{owner} has no dead letters left",
+        [f"The {count} reported were dealt with, or expired after 14 days."],
     )
 
 
@@ -82,8 +82,8 @@ def _tell(owner: str, fresh: Sequence[Letter], before: int) -> list[Message]:
         letters = "dead letter" if len(some) == 1 else "dead letters"
         lines = [line for error, group in groups.items() for line in _lines(error, group)]
         if before + start:
-            lines.append(f"{before + start} more were told of before.")
-        steps = list(dict.fromkeys(_STEPS.get(code, _MEND) for code, _ in groups))
+            lines.append(f"{before + start} more were reported earlier.")
+        steps = list(dict.fromkeys(_STEPS.get(code, _FIX) for code, _ in groups))
         state = "retry" if before + start else "failure"
         title = f"{len(some)} {letters} of {owner}"
         messages.append(Message(f"queue/{owner}", state, title, lines, [*steps, _AGAIN]))
@@ -111,7 +111,7 @@ def _error(letter: Letter) -> tuple[str, str]:
         failed: dict[str, Any] = answer if isinstance(answer, dict) else {}
         said = f"{failed.get('errorType', '')}: {failed.get('errorMessage', '')}".strip(": ")
         return str(context.get("condition", "unknown")), said
-    return "unknown", "the letter does not say"
+    return "unknown", "the letter does not say why"
 
 
 def _attempts(letter: Letter) -> str:

@@ -153,7 +153,7 @@ def _outage(
                 f"schedule/{schedule.name}",
                 "recovery",
                 f"{name} runs again",
-                [f"{count} of its runs did not happen.", *_times(schedule, waiting, len(waiting))],
+                [f"It missed {_runs(count)}.", *_times(schedule, waiting, len(waiting))],
             )
         for key in ("missed", "count", "told"):
             memory.pop(key, None)
@@ -171,8 +171,8 @@ def _skips(schedule: Schedule, runs: Sequence[Run], memory: Memory) -> Iterable[
                 yield Message(
                     f"overlap/{schedule.name}",
                     "recovery",
-                    f"{_called(schedule)} is not skipped any more",
-                    [f"{skips} of its runs were skipped."],
+                    f"{_called(schedule)} is no longer skipped",
+                    [f"{skips} runs were skipped."],
                 )
             skips = 0
             continue
@@ -265,12 +265,12 @@ def too_long(
     fresh = [one for one in late if one.id not in told]
     messages: list[Message] = []
     if fresh:
-        runs = "A run" if len(fresh) == 1 else f"{len(fresh)} runs"
+        have = "has" if len(fresh) == 1 else "have"
         messages.append(
             Message(
                 subject,
                 "retry" if told else "failure",
-                f"{runs} of {called} {'goes' if len(fresh) == 1 else 'go'} on for too long",
+                f"{_runs(len(fresh))} of {called} {have} not ended in time",
                 [
                     f"More than {why}.",
                     *(
@@ -288,8 +288,8 @@ def too_long(
     still = {id_: started for id_, started in told.items() if id_ in open_ids}
     still |= {one.id: _text(one.started) for one in fresh}
     if ended and not still:
-        title = f"No run of {called} takes too long any more"
-        messages.append(Message(subject, "recovery", title, [f"{len(told)} of them have ended."]))
+        title = f"All overdue runs of {called} have ended"
+        messages.append(Message(subject, "recovery", title, [f"{_runs(len(told))} ended."]))
     return messages, {"told": still} if still else {}
 
 
@@ -302,6 +302,10 @@ def _limit(timeout: timedelta | None, took: Sequence[timedelta]) -> tuple[timede
         most = longest(usually)
         limits.append((most, f"{_span(most)}; it usually takes {_span(usually)}"))
     return min(limits, default=(None, ""))
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _called(schedule: Schedule) -> str:

@@ -53,7 +53,7 @@ def test_a_letter_that_was_told_is_not_told_again_and_a_second_one_is() -> None:
     assert only(told).lines == [
         "Error: NO_PERMISSIONS: refused",
         "- s3://uploads/b; 1 attempt",
-        "1 more were told of before.",
+        "1 more were reported earlier.",
     ]
     assert only(told).state == "retry"
     assert memory["told"] == sorted([short("a"), short("b")])
@@ -105,7 +105,7 @@ def test_an_empty_queue_is_told_once_and_only_when_it_stays_empty() -> None:
     assert see(upload("a"), memory=memory)[0] == []
     told, memory = see(memory=memory)
     assert only(told).state == "recovery"
-    assert only(told).title == "No dead letters of upload-target are left"
+    assert only(told).title == "upload-target has no dead letters left"
     assert memory == {}
     assert see(memory=memory) == ([], {})
 

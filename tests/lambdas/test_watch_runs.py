@@ -94,7 +94,7 @@ def test_each_missed_day_is_told_and_the_recovery_once() -> None:
         "Pipeline nightly runs again",
     ]
     assert [message.state for _, message in told] == ["failure", "retry", "recovery"]
-    assert told[2][1].lines == ["2 of its runs did not happen."]
+    assert told[2][1].lines == ["It missed 2 runs."]
     assert told[2][0] == at("04T01:20")
 
 
@@ -103,7 +103,7 @@ def test_a_frequent_schedule_that_stops_is_told_once_and_counted_when_it_runs_ag
     ran = [Run(start + timedelta(minutes=n, seconds=9)) for n in [*range(30), *range(60, 90)]]
     told, memory = watched(MINUTE, ran, start, at("01T01:40"))
     assert titles(told) == ["Schedule hello did not run, 4 times", "Schedule hello runs again"]
-    assert told[-1][1].lines[0] == "30 of its runs did not happen."
+    assert told[-1][1].lines[0] == "It missed 30 runs."
     assert "told" not in memory
 
 
@@ -182,7 +182,7 @@ def test_three_runs_skipped_in_a_row_are_told_once_and_that_it_is_well_again() -
     told, _ = watched(schedule, runs, at("01T00:00"), at("01T08:00"))
     assert titles(told) == [
         "Pipeline hourly was skipped 3 times in a row",
-        "Pipeline hourly is not skipped any more",
+        "Pipeline hourly is no longer skipped",
     ]
     assert [when.hour for when, _ in told] == [6, 7]
 
@@ -242,14 +242,14 @@ def test_a_run_over_its_timeout_is_told_once_and_its_end_once() -> None:
     assert long(running, {}, at("01T11:00"), timeout=limit) == ([], {})
     told, memory = long(running, {}, at("01T11:05"), timeout=limit)
     [message] = told
-    assert message.title == "A run of ingest goes on for too long"
+    assert message.title == "1 run of ingest has not ended in time"
     assert message.lines == [
         "More than its timeout, 1 h.",
         "- arn:1, since 2026-06-01T10:00:00+00:00",
     ]
     assert long(running, memory, at("01T12:05"), timeout=limit) == ([], memory)
     told, memory = long([], memory, at("01T12:10"), timeout=limit)
-    assert [message.title for message in told] == ["No run of ingest takes too long any more"]
+    assert [message.title for message in told] == ["All overdue runs of ingest have ended"]
     assert memory == {}
 
 
@@ -276,7 +276,7 @@ def test_many_long_runs_are_one_message_and_a_later_one_another() -> None:
     running = [Running(f"arn:{number}", at("01T10:00")) for number in range(50)]
     told, memory = long(running, {}, at("01T12:00"), timeout=limit)
     [message] = told
-    assert message.title == "50 runs of ingest go on for too long"
+    assert message.title == "50 runs of ingest have not ended in time"
     assert message.lines[-1] == "and 30 more"
     one_more = [*running[25:], Running("arn:new", at("01T11:30"))]
     [message] = long(one_more, memory, at("01T13:00"), timeout=limit)[0]
