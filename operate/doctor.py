@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from . import job_secrets, letters, prices
 from .aws import code_of
 from .failures import explained
+from .pauses import path_of, pauses
 from .stack import Stack
 
 OK, WARNING, FAILING, UNKNOWN = "ok", "warning", "failing", "unknown"
@@ -359,6 +360,23 @@ def _insights(stack: Stack) -> Iterator[Finding]:
     yield Finding("insights", WARNING if dear else OK, text, way)
 
 
+def _paused(stack: Stack) -> Iterator[Finding]:
+    """Pauses, which outlive their schedule and their stack: nothing of it made them."""
+    path = path_of(stack.project, stack.name)
+    for label, pause in pauses(stack.aws.client("ssm"), path).items():
+        trigger = stack.triggers.get(label)
+        if trigger is None or trigger.schedule_arn is None:
+            text = f"{label} is paused, and the stack has no such schedule"
+            way = f"aws ssm delete-parameter --name {path}{label}"
+            yield Finding("pauses", WARNING, text, way)
+        elif trigger.schedule_arn != pause.schedule_arn:
+            text = f"{label} was paused by {pause.by} before its schedule was made anew"
+            yield Finding("pauses", WARNING, text, f"schedules resume {trigger.name}")
+        else:
+            text = f"{label} was paused by {pause.by}: {pause.reason}"
+            yield Finding("pauses", OK, text)
+
+
 _CHECKS: dict[str, Callable[[Stack], Iterator[Finding]]] = {
     "service-linked role": _service_role,
     "vCPU": _quotas,
@@ -372,4 +390,5 @@ _CHECKS: dict[str, Callable[[Stack], Iterator[Finding]]] = {
     "alerts": _alerts,
     "insights": _insights,
     "dead letters": _letters,
+    "pauses": _paused,
 }

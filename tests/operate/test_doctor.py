@@ -1,12 +1,14 @@
 """`doctor`: what would fail, each with the way out."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from operate import doctor
 from operate.doctor import Finding
 from operate.job_secrets import lets_decrypt
+from operate.pauses import Pause
 from operate.stack import Stack
 from tests.operate.conftest import CommandLine, Deployed, changed, with_tasks
 
@@ -230,3 +232,30 @@ def test_alerts_that_nobody_has_confirmed_reach_nobody(
         Finding("alerts", "warning", text, "open the link of AWS's mail to it"),
         Finding("alerts", status, "nobody gets messages of failures", way),
     ]
+
+
+def test_a_pause_that_outlived_its_schedule_is_named(deployed: Deployed) -> None:
+    stack, ssm = deployed.stack(), deployed.client("ssm")
+    arns = {
+        "schedule-hello": stack.schedules["hello"].schedule_arn or "",
+        "pipeline-nightly": "arn:aws:scheduler:::schedule/earlier/nightly",
+        "schedule-gone": "arn:aws:scheduler:::schedule/earlier/gone",
+    }
+    path = "/fargate-batch/dev/paused/"
+    for label, arn in arns.items():
+        pause = Pause(arn, "ana", "the source is down", datetime.now(UTC))
+        ssm.put_parameter(Name=f"{path}{label}", Value=pause.text, Type="String")
+    try:
+        assert {one.text: (one.status, one.way_out) for one in found(stack, "pauses")} == {
+            "schedule-hello was paused by ana: the source is down": ("ok", ""),
+            "pipeline-nightly was paused by ana before its schedule was made anew": (
+                "warning",
+                "schedules resume nightly",
+            ),
+            "schedule-gone is paused, and the stack has no such schedule": (
+                "warning",
+                f"aws ssm delete-parameter --name {path}schedule-gone",
+            ),
+        }
+    finally:
+        ssm.delete_parameters(Names=[f"{path}{label}" for label in arns])

@@ -1,4 +1,4 @@
-"""`--json` prints what docs/operations.md says."""
+"""`--json` prints what docs/commands.md says."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from tests.operate.conftest import CommandLine, Deployed
 from tests.recorder import ROOT
 
 _ROW = re.compile(r"^\| (`[^|]+`) \| `\[?([^`\]]+)\]?`", re.MULTILINE)
-_TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8").partition("## What `--json` prints")[2]
+_TEXT = (ROOT / "docs" / "commands.md").read_text("utf-8").partition("## What `--json` prints")[2]
 SAID = {
     command: found[2].split(", ")
     for found in _ROW.finditer(_TEXT.partition("\n## ")[0])
