@@ -146,7 +146,7 @@ def test_dead_letters_are_read_to_the_last_told_and_remembered(
 ) -> None:
     batches = iter([letters(1, 2), letters(2, 3), letters(4)])
     aws = Aws(
-        scan=remembered(),
+        scan=remembered(**{"queue/upload-in": {"told": ["of one that is gone"]}}),
         get_queue_attributes=counts(1, 1, 2),
         receive_message=lambda **_: next(batches),
     )
@@ -263,6 +263,27 @@ def test_a_schedule_of_a_pipeline_is_held_against_its_executions_since_the_last_
     assert kept(aws)["schedule/nightly"] == {
         "definition": "rate(1 hour) UTC ",
         "from": "2026-06-01T12:00:00+00:00",
+    }
+
+
+def test_an_execution_says_itself_when_it_was_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    due = "2026-06-01T11:54:00+00:00"
+    by_hand = {"startDate": NOW, "input": "{}"}
+    scheduled = {"startDate": LAST, "input": json.dumps({"scheduledTime": due})}
+    described = iter([by_hand, scheduled])
+    memory = {"definition": "rate(1 hour) UTC ", "from": "2026-06-01T10:54:00+00:00"}
+    executions = [{"executionArn": f"e{n}", "startDate": NOW} for n in range(2)]
+    aws = Aws(
+        scan=remembered(schedule__nightly=memory),
+        list_executions=[{"executions": executions}],
+        describe_execution=lambda **_: next(described),
+    )
+    nightly = HOURLY | {"machine": f"{MACHINE}pipeline-nightly"}
+    assert look(monkeypatch, aws, schedules={"nightly": nightly}) == 0
+    assert kept(aws)["schedule/nightly"] == memory | {
+        "from": due,
+        "run": "2026-06-01T11:55:00+00:00",
+        "runs": {"2026-06-01T11:55:00+00:00": due},
     }
 
 
