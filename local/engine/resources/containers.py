@@ -176,11 +176,12 @@ def _volumes(context: Context, registration: Registration) -> list[dict[str, Any
     if any(set(volume) - {"name", "efsVolumeConfiguration"} for volume in volumes):
         context.not_honoured("Volumes other than of Amazon EFS are not mounted", registration)
     if any(volume.get("efsVolumeConfiguration") for volume in volumes):
-        context.not_honoured(
-            "File systems are folders of this machine until the cloud stops, writable, and at their"
-            " path in commands and variables alone",
-            registration,
-        )
+        limit = "File systems are folders of this machine until the cloud stops"
+        containers: list[Properties] = json.loads(registration.inputs["containerDefinitions"])
+        mounting = [one["image"] for one in containers if one.get("mountPoints")]
+        if not all(map(context.in_engine, mounting)):
+            limit += ", writable, and at their path in commands and variables alone"
+        context.not_honoured(limit, registration)
     return [
         given(name=volume["name"], efsVolumeConfiguration=volume.get("efsVolumeConfiguration"))
         for volume in volumes
