@@ -568,6 +568,7 @@ def pipeline(
         else None,
         "steps": [[_step(step, machines) for step in members] for members in pipeline.steps],
         "overlap": pipeline.overlap,
+        "tags": pipeline.tags,
         "exclusions": config.exclusions(pipeline=name),
         "timezone": pipeline.timezone,
         "role_arn": roles.pipeline_role_arn,

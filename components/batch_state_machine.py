@@ -67,7 +67,8 @@ class BatchStateMachine(Component):
     Input: an S3 "Object Created" event as EventBridge delivers it, whose key becomes the task's
     command, and of which its environment's BUCKET, OBJECT_KEY, OBJECT_VERSION (empty in a bucket
     that keeps none), OBJECT_SIZE (bytes), OBJECT_ETAG and OBJECT_SEQUENCER tell; or
-    `{"commands": [text, ...], "environment": {name: text, ...}}`, both optional.
+    `{"commands": [text, ...], "environment": {name: text, ...}, "tags": {name: text, ...}}`, each
+    optional. The tags are those of the task, beside its job's.
 
     Output: `{"job", "taskArn", "exitCode", "attempts", "logGroup", "logStream"}`, and `"warning"`,
     a text, after an exit code of `warning_exit_codes`.

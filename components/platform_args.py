@@ -351,6 +351,8 @@ class PlatformPipelineArgs(TypedDict):
     overlap: NotRequired[str]
     """`skip`: not while an earlier run goes on; or `allow`. To be said where uploads start it.
     Default: skip."""
+    tags: NotRequired[Mapping[str, str]]
+    """Tags of the steps' tasks, beside their jobs': name to text. Default: none."""
 
 
 class PlatformScheduleArgs(TypedDict):

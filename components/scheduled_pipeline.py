@@ -50,6 +50,8 @@ class ScheduledPipelineArgs(TypedDict):
     Default: skip."""
     timezone: NotRequired[str]
     """The IANA time zone of the dates in what steps are given. Default: UTC."""
+    tags: NotRequired[Mapping[str, str]]
+    """Tags of the steps' tasks, beside their jobs': name to text. Default: none."""
     exclusions: NotRequired[Mapping[str, Sequence[str]]]
     """Keys, with * for any characters, that are not to be run, by the name of the `UploadTrigger`
     whose `exclude` they are. Default: none."""
@@ -107,7 +109,7 @@ class ScheduledPipeline(Component):
             definition=pulumi.Output.from_input(args["steps"]).apply(
                 lambda steps: run_pipeline(
                     name,
-                    [[_step(member) for member in step] for step in steps],
+                    [[_step(member, args.get("tags", {})) for member in step] for step in steps],
                     skip_overlap=skip_overlap,
                     timezone=args.get("timezone", defaults.TIMEZONE),
                     exclusions=args.get("exclusions"),
@@ -154,7 +156,7 @@ class ScheduledPipeline(Component):
         )
 
 
-def _step(args: StepArgs) -> Step:
+def _step(args: StepArgs, tags: Mapping[str, str]) -> Step:
     return Step(
         job=args["job"],
         state_machine_arn=cast("str", args["state_machine_arn"]),
@@ -162,6 +164,7 @@ def _step(args: StepArgs) -> Step:
         environment=args.get("environment"),
         on_failure=args.get("on_failure", defaults.ON_FAILURE),
         on_warning=args.get("on_warning", defaults.ON_WARNING),
+        tags=tags,
     )
 
 

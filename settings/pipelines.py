@@ -99,6 +99,7 @@ class PipelineSettings(WhenSettings):
         Field(min_length=1, max_length=100),
     ]
     overlap: Literal["skip", "allow"] = defaults.OVERLAP
+    tags: Tags = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_when_it_has_a_schedule(self) -> Self:

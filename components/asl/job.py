@@ -147,12 +147,13 @@ def run_job(
 def _read_input(task: Task, then: str, exclusions: Exclusions, fresh: Mapping[str, int]) -> States:
     name = json.dumps(task.name)
 
-    def read(condition: str, override: str) -> dict[str, Any]:
+    def read(condition: str, override: str, tags: object) -> dict[str, Any]:
         return {
             "Condition": expression(f"{condition} and {_fits(override)}"),
             "Assign": {
                 "override": expression(override),
                 "trigger": expression(_TRIGGER),
+                "tags": tags,
                 "attempt": 0,
                 "interruptions": 0,
                 **fresh,
@@ -165,8 +166,8 @@ def _read_input(task: Task, then: str, exclusions: Exclusions, fresh: Mapping[st
             "Type": "Choice",
             "Choices": [
                 *is_excluded(exclusions, "Excluded"),
-                read(IS_UPLOAD, _upload_override(name)),
-                read(_IS_REQUEST, _request_override(name)),
+                read(IS_UPLOAD, _upload_override(name), []),
+                read(_IS_REQUEST, _request_override(name), expression(_TAGS)),
             ],
             "Default": "RefuseInput",
         },
@@ -176,8 +177,9 @@ def _read_input(task: Task, then: str, exclusions: Exclusions, fresh: Mapping[st
             "Error": "Input.Invalid",
             "Cause": (
                 "Expected an S3 'Object Created' event from EventBridge, or "
-                '{"commands": ["text", ...], "environment": {"NAME": "text", ...}} '
-                "with both keys optional. As overrides of the task they must fit into "
+                '{"commands": ["text", ...], "environment": {"NAME": "text", ...}, '
+                '"tags": {"NAME": "text", ...}} with each key optional. As overrides of the task '
+                "the commands and the environment must fit into "
                 f"{OVERRIDES_LIMIT} characters of JSON; no text may hold NUL, and no NAME may be "
                 "empty or hold '='."
             ),
@@ -194,10 +196,21 @@ _TRIGGER = f"""(
 )"""
 
 
+_TAGS = """
+    $exists($states.input.tags) ? [$each($states.input.tags, function($value, $key) {
+        {"Key": $key, "Value": $value} })] : []
+"""
+
+
 _IS_REQUEST = f"""
     $type($states.input) = "object"
     and $count($filter($keys($states.input), function($key) {{
-        $not($key in ["commands", "environment", "{PARENT_EXECUTION}"]) }})) = 0
+        $not($key in ["commands", "environment", "tags", "{PARENT_EXECUTION}"]) }})) = 0
+    and ($not($exists($states.input.tags)) or (
+        $type($states.input.tags) = "object"
+        and $count($keys($states.input.tags)) = $count($filter(
+            $each($states.input.tags, function($value) {{ $type($value) = "string" }}),
+            function($valid) {{ $valid }}))))
     and ($not($exists($states.input.commands)) or (
         $type($states.input.commands) = "array"
         and $count($states.input.commands) = $count($filter($states.input.commands,
@@ -275,7 +288,9 @@ def _run_task(
             "NetworkConfiguration": {"AwsvpcConfiguration": network_of(place)},
             "Overrides": {"ContainerOverrides": expression("[$override]")},
             "PropagateTags": "TASK_DEFINITION",
-            "Tags": [{"Key": TRIGGER_TAG, "Value": expression("$trigger")}],
+            "Tags": expression(
+                f'[$append([{{"Key": "{TRIGGER_TAG}", "Value": $trigger}}], $tags)]'
+            ),
         },
         "TimeoutSeconds": timeout_seconds,
         "Retry": [

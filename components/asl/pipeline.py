@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..placeholders import Placeholder, offsets, parts, pictures
@@ -33,6 +33,8 @@ class Step:
     """stop, continue or finish."""
     on_warning: str = "continue"
     """stop or continue."""
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Tags of its task, beside its job's."""
 
 
 def run_pipeline(
@@ -286,6 +288,8 @@ def _start_execution(step: Step) -> dict[str, Any]:
     input_: dict[str, Any] = {PARENT_EXECUTION: expression("$states.context.Execution.Id")}
     if step.commands is not None:
         input_["commands"] = [_said(text) for text in step.commands]
+    if step.tags:
+        input_["tags"] = dict(step.tags)
     # Of a run that an upload started, each step is told of it.
     own = ", ".join(
         f"{quoted(name)}: {_text(text)}" for name, text in (step.environment or {}).items()

@@ -102,6 +102,7 @@ def test_the_key_of_an_upload_becomes_the_command_byte_for_byte(key: str) -> Non
                 ],
             },
             "trigger": "upload",
+            "tags": [],
             "attempt": 0,
             "interruptions": 0,
         },
@@ -201,6 +202,28 @@ def test_a_request_overrides_what_it_gives_and_nothing_else(
 
 
 @pytest.mark.parametrize(
+    ("given", "tags"),
+    [
+        ({}, []),
+        ({"tags": {}}, []),
+        ({"tags": {"部門": "経理"}}, [{"Key": "部門", "Value": "経理"}]),
+        (
+            {"tags": {"a": "1", "b": ""}},
+            [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": ""}],
+        ),
+    ],
+    ids=str,
+)
+def test_a_requests_tags_come_after_the_triggers(
+    given: dict[str, Any], tags: list[dict[str, str]]
+) -> None:
+    _, assigned = choose(STATES["ReadInput"], input=given)
+    assert assigned["tags"] == tags
+    made = evaluate(STATES["RunTask"]["Arguments"]["Tags"], **assigned)
+    assert made == [{"Key": "batch-trigger", "Value": "hand"}, *tags]
+
+
+@pytest.mark.parametrize(
     "given",
     [
         None,
@@ -221,6 +244,10 @@ def test_a_request_overrides_what_it_gives_and_nothing_else(
         {"environment": {"A": 1}},
         {"environment": {"A": "x", "B": None}},
         {"environment": {"A": ["x"]}},
+        {"tags": []},
+        {"tags": None},
+        {"tags": {"team": 1}},
+        {"tags": {"team": "a", "cost": None}},
         {"commands": ["a"], "more": 1},
         {"commands": ["x" * 8200]},
         # Small as an input, too long as the overrides that it becomes.
@@ -243,8 +270,9 @@ def test_a_refusal_says_what_was_expected() -> None:
         "Error": "Input.Invalid",
         "Cause": (
             "Expected an S3 'Object Created' event from EventBridge, or "
-            '{"commands": ["text", ...], "environment": {"NAME": "text", ...}} with both '
-            "keys optional. As overrides of the task they must fit into 8192 characters of JSON; "
+            '{"commands": ["text", ...], "environment": {"NAME": "text", ...}, '
+            '"tags": {"NAME": "text", ...}} with each key optional. As overrides of the task the '
+            "commands and the environment must fit into 8192 characters of JSON; "
             "no text may hold NUL, and no NAME may be empty or hold '='."
         ),
     }

@@ -18,6 +18,13 @@ CONFIG: Mapping[str, Any] = {
     "uploads": {
         "straight": {"job": "load", "prefix": "in/", "via": "task", "tags": {"feed": "orders"}}
     },
+    "pipelines": {
+        "series": {
+            "schedule": "cron(0 0 L 2 ? *)",
+            "steps": [{"job": "load"}],
+            "tags": {"部門": "経理"},
+        }
+    },
     "schedules": {
         "hourly": {"job": "load", "schedule": "cron(0 0 L 2 ? *)", "tags": {"team": "batch"}}
     },
@@ -28,9 +35,12 @@ def test_a_task_has_the_tags_of_its_job_and_of_what_started_it(tmp_path: Path) -
     write_image(tmp_path / "probe")
     with stacks.deployed(CONFIG, tmp_path / "probe", wait_scale=0.01) as (cloud, made):
         outputs = made.outputs
-        cloud.client("stepfunctions").start_execution(
-            stateMachineArn=outputs["jobs"]["load"]["stateMachineArn"]
+        machines = cloud.client("stepfunctions")
+        machines.start_execution(
+            stateMachineArn=outputs["jobs"]["load"]["stateMachineArn"],
+            input='{"tags": {"asked-by": "hand"}}',
         )
+        machines.start_execution(stateMachineArn=outputs["pipelines"]["series"]["stateMachineArn"])
         cloud.client("s3").put_object(Bucket=outputs["uploadBucket"], Key="in/a", Body=b"a")
         schedules.fire(outputs["schedules"]["hourly"])
         tags = eventually(lambda: _tags(cloud, outputs["clusterArn"]), 30)
@@ -40,14 +50,16 @@ def test_a_task_has_the_tags_of_its_job_and_of_what_started_it(tmp_path: Path) -
         "team": "sales",
         "cost-center": "42",
     }
-    triggers = {found.pop("batch-trigger"): found for found in tags.values()}
-    assert triggers["schedule-hourly"] == of_job | {"team": "batch"}
-    assert triggers["upload-straight"] == of_job | {"feed": "orders"}
-    assert tags["execution"] == of_job
+    assert tags == {
+        "schedule-hourly": of_job | {"team": "batch"},
+        "upload-straight": of_job | {"feed": "orders"},
+        "fargate-batch-dev-pipeline-series": of_job | {"部門": "経理"},
+        "hand": of_job | {"asked-by": "hand"},
+    }
 
 
 def _tags(cloud: Cloud, cluster: str) -> dict[str, dict[str, str]] | None:
-    """The tags of the three tasks, by the kind of their group; None before all are there."""
+    """The other tags of the four tasks, by their trigger's; None before all are there."""
     ecs = cloud.client("ecs")
     arns = [
         arn
@@ -57,8 +69,5 @@ def _tags(cloud: Cloud, cluster: str) -> dict[str, dict[str, str]] | None:
     if not arns:
         return None
     tasks = ecs.describe_tasks(cluster=cluster, tasks=arns, include=["TAGS"])["tasks"]
-    found = {
-        task["group"].partition(":")[0]: {tag["key"]: tag["value"] for tag in task["tags"]}
-        for task in tasks
-    }
-    return found if len(found) == 3 else None
+    found = [{tag["key"]: tag["value"] for tag in task["tags"]} for task in tasks]
+    return {one.pop("batch-trigger"): one for one in found} if len(found) == 4 else None
