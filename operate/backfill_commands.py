@@ -14,7 +14,7 @@ from . import backfills
 from .backfills import Backfill, Estimate, Order
 from .errors import FAILED, STILL_RUNNING, OperateError
 from .objects import Selection, select
-from .output import Column, Output, Progress, duration
+from .output import Column, Output, Progress, duration, money
 from .stack import Stack
 
 Connect = Callable[[argparse.Namespace], Stack]
@@ -120,7 +120,7 @@ def _planned(order: Order, told: Estimate, *, would: bool) -> str:
     begin = "would run" if would else "Running"
     known = "how long it takes and costs is not known: the job has not succeeded yet"
     if told.seconds is not None:
-        cost = "" if told.dollars is None else f" and {told.dollars:.2f} USD"
+        cost = "" if told.dollars is None else f" and {money(told.dollars)} USD"
         known = f"about {duration(told.seconds)}{cost}, as its last runs went"
     return (
         f"{begin} {order.job} for {objects}, {order.max_concurrency} at once: {known};"

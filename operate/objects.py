@@ -71,7 +71,7 @@ def select(stack: Stack, job: str, want: Selection) -> list[Object]:
         and (want.until is None or one.modified <= want.until)
     ]
     if want.only == "missing":
-        found = _without_result(stack, job, found)
+        found = without_result(stack, job, found)
     elif want.only == "failed":
         failed = _failed(stack, job)
         found = [one for one in found if (one.bucket, one.key) in failed]
@@ -251,7 +251,7 @@ def _object(bucket: str, found: Mapping[str, Any]) -> Object:
     return Object(bucket, found["Key"], found["Size"], etag, modified.astimezone(UTC))
 
 
-def _without_result(stack: Stack, job: str, found: Sequence[Object]) -> list[Object]:
+def without_result(stack: Stack, job: str, found: Sequence[Object]) -> list[Object]:
     """Those of which the job's folder of the results bucket has nothing that is newer.
 
     A result's name begins with the object's key, as far as that is safe in a name, after which it

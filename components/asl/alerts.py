@@ -59,7 +59,7 @@ def alert(
                     "Assign": known,
                     "Next": "ReadTask",
                 },
-                {"Condition": expression(_IS_OF_BACKFILL), "Next": "NothingToReport"},
+                {"Condition": expression(_FAILED_IN_BACKFILL), "Next": "NothingToReport"},
                 {
                     "Condition": expression(_has_pipeline(prefix)),
                     "Assign": known,
@@ -156,9 +156,9 @@ _RETRY = retry(["States.ALL"], 6)
 _PARENT = f"$parse($states.input.detail.input).{PARENT_EXECUTION}"
 
 
-# Whether a backfill runs the execution: its own end reports what failed in it.
-_IS_OF_BACKFILL = """
-    $states.input.source = "aws.states"
+# Whether a backfill ran what failed: its own end reports it.
+_FAILED_IN_BACKFILL = """
+    $states.input.source = "aws.states" and $states.input.detail.status != "SUCCEEDED"
     and $contains($states.input.detail.name, /_backfill_[0-9a-f]+$/)
 """
 

@@ -321,6 +321,9 @@ def test_a_step_is_left_to_its_pipeline_unless_that_had_ended_before() -> None:
 def test_an_object_is_left_to_its_backfill_which_says_how_it_goes_on() -> None:
     of_backfill = execution(error="E", name="0c1_backfill_1a2b3c4d5e6f")
     assert choose(STATES["Read"], input=of_backfill)[0] == "NothingToReport"
+    warned = execution("job-ingest", "SUCCEEDED", name=of_backfill["detail"]["name"])
+    warned["detail"]["output"] = '{"job": "ingest", "warning": "exit code 3"}'
+    assert choose(STATES["Read"], input=warned)[0] == "ReadExecution"
     again = execution(error="E", name="0c1_retry_0c1-backfill-1a2b3c4d5e6f")
     assert choose(STATES["Read"], input=again)[0] == "ReadExecution"
     machine = f"{MACHINES}backfill-backfills"

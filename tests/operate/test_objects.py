@@ -1,6 +1,7 @@
 """Which objects an upload's rule takes, and which of them have a result."""
 
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -8,6 +9,7 @@ from batch.results import result_keys
 from components.upload_trigger import UploadFilterArgs, event_pattern
 from operate import objects
 from operate.errors import OperateError
+from operate.stack import Stack
 
 
 def taken(filter_: UploadFilterArgs, *given: tuple[str, int], exclude: tuple[str, ...] = ()) -> str:
@@ -94,3 +96,62 @@ def test_a_result_is_of_the_longest_key_that_its_name_begins_with(
     name: str, stem: str | None
 ) -> None:
     assert objects.result_of(name, {"a", "a.csv"}) == stem
+
+
+class Bucket:
+    """A results bucket as `list_objects_v2` has it."""
+
+    def __init__(self, *found: tuple[str, datetime]) -> None:
+        self.found = found
+        self.asked: list[tuple[str, str]] = []
+
+    def client(self, _service: str) -> "Bucket":
+        return self
+
+    def get_paginator(self, _operation: str) -> "Bucket":
+        return self
+
+    def paginate(self, *, Bucket: str, Prefix: str) -> list[dict[str, Any]]:  # noqa: N803 -- S3's
+        self.asked.append((Bucket, Prefix))
+        return [
+            {},
+            {
+                "Contents": [
+                    {"Key": key, "Size": 1, "ETag": '"e"', "LastModified": modified}
+                    for key, modified in self.found
+                    if key.startswith(Prefix)
+                ]
+            },
+        ]
+
+
+NOW = datetime(2030, 1, 31, tzinfo=UTC)
+BEFORE = NOW - timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("results", "missing"),
+    [
+        ([], ["in/a.csv", "in/b.csv"]),
+        ([("out/ingest/in/a.csv-1.parquet", NOW)], ["in/b.csv"]),
+        # Of what was there before.
+        ([("out/ingest/in/a.csv-1.parquet", BEFORE)], ["in/a.csv", "in/b.csv"]),
+        (
+            [("out/ingest/in/a.csv-1.parquet", BEFORE), ("out/ingest/in/a.csv-2.parquet", NOW)],
+            ["in/b.csv"],
+        ),
+        # Of another job, or of nothing that is there.
+        ([("out/load/in/a.csv-1.parquet", NOW)], ["in/a.csv", "in/b.csv"]),
+        ([("out/ingest/in/c.csv-1.parquet", NOW)], ["in/a.csv", "in/b.csv"]),
+    ],
+)
+def test_an_object_is_missing_its_result_unless_there_is_one_that_is_not_older(
+    results: list[tuple[str, datetime]], missing: list[str]
+) -> None:
+    bucket = Bucket(*results)
+    index = {"resultsBucket": "results", "backfills": {"resultsPrefix": "out/"}}
+    stack = Stack(cast("Any", bucket), "p", "dev", index)
+    found = [objects.Object("uploads", key, 1, "e", NOW) for key in ("in/a.csv", "in/b.csv")]
+    assert [one.key for one in objects.without_result(stack, "ingest", found)] == missing
+    # No more is listed than the keys have in common.
+    assert bucket.asked == [("results", "out/ingest/in/")]
