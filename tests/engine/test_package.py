@@ -148,7 +148,10 @@ def test_another_provider_and_its_region_hold_for_all_that_a_platform_makes(
     assert [urn for urn, it in others.items() if "ap-northeast-1" in str(it)] == []
     [task_role] = [it for urn, it in taken.items() if urn.endswith("Role::ingest-task")]
     assert ":us-east-1:" in task_role["assumeRolePolicy"]
-    # The provider's tags are put on by itself.
+    # The provider's tags are put on by itself, whatever a component makes.
+    tagged = [it["tags"] for it in taken.values() if "tags" in it]
+    assert len(tagged) > 30
+    assert [tags for tags in tagged if tags.get("team") != "orders"] == []
     events = [json.loads(line) for line in preview.text.splitlines() if line.startswith("{")]
     made = [it["resourcePreEvent"]["metadata"] for it in events if "resourcePreEvent" in it]
     by = {it["provider"].split("::")[-2] for it in made if it["urn"] in taken}
