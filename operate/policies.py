@@ -90,7 +90,7 @@ def _here(stack: Stack, *, every_queue: bool) -> _Here:
     queues = sorted(one.queue for one in stack.triggers.values() if one.queue)
     return _Here(
         scope=(partition, region, account),
-        prefix=f"{stack.project}-{stack.name}",
+        prefix=stack.prefix.removesuffix("-"),
         path=f"{stack.project}/{stack.name}",
         cluster=cluster.rpartition("/")[2],
         topic=stack.index["alertsTopicArn"],

@@ -54,7 +54,12 @@ class Stack:
 
     @property
     def prefix(self) -> str:
-        """What the names of its state machines begin with."""
+        """What the names of its state machines and task definitions begin with.
+
+        Where PROJECT-STACK- could be read as another stack's, it is not quite that.
+        """
+        for name, one in self.jobs.items():
+            return one.machine_arn.rpartition(":")[2].removesuffix(f"job-{name}")
         return f"{self.project}-{self.name}-"
 
     @property
