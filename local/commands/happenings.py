@@ -1,6 +1,7 @@
 """What happens in a cloud, a line each: uploads, runs and how they end, dead letters, messages."""
 
 import contextlib
+import json
 import threading
 from collections import deque
 from collections.abc import Generator, Mapping
@@ -84,7 +85,7 @@ class Happenings:
             self._say("started", called)
             return
         why = [detail.get("error"), (detail.get("cause") or "").partition(WHAT_TO_DO)[0]]
-        said = ": ".join(text for text in why if text)
+        said = ": ".join(text for text in why if text) or _why_skipped(detail.get("output"))
         self._say("ended", f"{called}: {detail['status'].lower()}{f', {said}' if said else ''}")
 
     def _task(self, detail: Mapping[str, Any]) -> None:
@@ -112,3 +113,13 @@ class Happenings:
         # Who reads no more is no reason to deliver no more.
         with contextlib.suppress(OSError, ValueError):
             self._screen.event(what, text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
+
+
+def _why_skipped(output: str | None) -> str:
+    """What an execution says that did nothing on purpose; empty of any other."""
+    if '"skipped"' not in (output or ""):
+        return ""
+    said: Mapping[str, Any] = json.loads(output or "{}")
+    if "running" in said:
+        return "skipped: an earlier run goes on"
+    return "skipped: its key is excluded" if said.get("skipped") is True else ""

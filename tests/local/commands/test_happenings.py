@@ -1,8 +1,13 @@
 """What `up` tells of what happens."""
 
+import json
 from typing import Any, cast
+from unittest.mock import Mock
+
+import pytest
 
 from local.commands.happenings import Happenings
+from local.services.events.events import Delivery
 from tests.local.probe import eventually
 from tests.operate.conftest import Deployed, deployed
 from tests.operate.test_letters import without
@@ -53,6 +58,31 @@ def test_an_upload_what_it_started_how_that_ended_a_letter_and_a_message_are_tol
     count = len(heard.lines)
     deployed.ended(deployed.start())
     assert len(heard.lines) == count
+
+
+@pytest.mark.parametrize(
+    ("output", "how"),
+    [
+        ({"skipped": True}, "succeeded, skipped: its key is excluded"),
+        ({"skipped": True, "running": "arn"}, "succeeded, skipped: an earlier run goes on"),
+        ({"steps": [{"job": "a", "status": "SKIPPED"}]}, "succeeded"),
+        ({"steps": [{"output": {"skipped": 1}}]}, "succeeded"),
+        (None, "succeeded"),
+    ],
+    ids=str,
+)
+def test_a_run_that_did_nothing_on_purpose_says_why(output: object, how: str) -> None:
+    heard: Any = Heard()
+    stack: Any = Mock(uploads={}, triggers={})
+    stack.named.return_value = ("pipeline", "nightly")
+    detail = {"stateMachineArn": "a:b", "name": "x", "status": "SUCCEEDED"}
+    event = {
+        "id": "1",
+        "source": "aws.states",
+        "detail": detail | ({} if output is None else {"output": json.dumps(output)}),
+    }
+    Happenings(stack, heard).delivery(Delivery("rule", "name", "target", event, "matched"))
+    assert heard.lines == [("ended", f"pipeline nightly, x: {how}")]
 
 
 def test_who_reads_no_more_ends_no_delivery(deployed: Deployed) -> None:
