@@ -116,7 +116,8 @@ def _keys(path: str) -> Iterator[str]:
 
 def _planned(order: Order, told: Estimate, *, would: bool) -> str:
     size = sum(one.size for one in order.objects)
-    objects = f"{len(order.objects)} objects ({_bytes(size)})"
+    count = len(order.objects)
+    objects = f"{count} object{'' if count == 1 else 's'} ({_bytes(size)})"
     begin = "would run" if would else "Running"
     known = "how long it takes and costs is not known: the job has not succeeded yet"
     if told.seconds is not None:

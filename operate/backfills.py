@@ -303,7 +303,9 @@ class Plan:
         if self.how == "redrive":
             left = self.found.objects - self.found.succeeded
             return f"redrive it: {left} of {self.found.objects} objects have not succeeded"
-        return f"run the {len(self.details)} objects that failed again, in a backfill of their own"
+        count = len(self.details)
+        which = "the object" if count == 1 else f"the {count} objects"
+        return f"run {which} that failed again, in another backfill"
 
 
 def plan(stack: Stack, found: Backfill) -> Plan:
@@ -323,8 +325,8 @@ def plan(stack: Stack, found: Backfill) -> Plan:
     if described.get("redriveStatus") == "REDRIVABLE":
         return Plan(found, "redrive")
     raise OperateError(
-        f"AWS redrives {found.short} no more: `backfill {found.job} {found.selection}` starts"
-        " another",
+        f"AWS redrives {found.short} no more: `backfill {found.job} --only missing` runs what it"
+        " left, with the options that chose its objects",
         FAILED,
     )
 

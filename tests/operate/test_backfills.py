@@ -163,9 +163,7 @@ def test_what_failed_is_run_again_by_a_backfill_of_its_own_once(
     failed = fargate_batch(*fill, "--only", "failed", "--dry-run").json
     assert failed["objects"] == 2
     dry = fargate_batch("backfills", "continue", first["id"], "--dry-run")
-    assert dry.out.endswith(
-        "would run the 2 objects that failed again, in a backfill of their own\n"
-    )
+    assert dry.out.endswith("would run the 2 objects that failed again, in another backfill\n")
     second = fargate_batch("backfills", "continue", first["id"][:12], "--json").json
     assert (second["status"], second["succeeded"]) == ("succeeded", 2)
     assert second["startedBy"] == {"kind": "retry", "name": first["id"][:12]}
