@@ -379,8 +379,9 @@ def simulate(
                 burst.exhausted += 1
     burst.busiest_second = max(seconds.values())
     burst.minimum_launch = max(_earliest_launches(arrivals, limits))
-    longest = max((e - s for e, s in zip(burst.ends, burst.launches, strict=True)), default=0.0)
-    burst.minimum_end = burst.minimum_launch + longest
+    burst.minimum_end = burst.minimum_launch + max(
+        (end - start for start, end in zip(burst.launches, burst.ends, strict=True)), default=0.0
+    )
     return burst
 
 
