@@ -155,7 +155,8 @@ def test_a_subnet_without_a_way_out_takes_an_endpoint_for_all_that_a_task_takes(
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24")["Subnet"]["SubnetId"]
     table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
     ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
-    jobs = with_tasks(deployed, ROLE, f"{ACCOUNT}.dkr.ecr.ap-northeast-1.amazonaws.com/x:1", {})
+    role = deployed.outputs["jobs"]["ingest"]["executionRoleArn"]
+    jobs = with_tasks(deployed, role, f"{ACCOUNT}.dkr.ecr.ap-northeast-1.amazonaws.com/x:1", {})
     stack = changed(deployed, jobs=jobs, subnetIds=[subnet])
     # The network's own endpoint is that of S3.
     missing = "ecr.api, ecr.dkr, logs"
@@ -172,7 +173,7 @@ def test_a_subnet_without_a_way_out_takes_an_endpoint_for_all_that_a_task_takes(
     assert found(stack, "route") == [Finding("route", "ok", text)]
     # Public registries have no endpoint.
     public = changed(
-        deployed, jobs=with_tasks(deployed, ROLE, "r.example.com/x", {}), subnetIds=[subnet]
+        deployed, jobs=with_tasks(deployed, role, "r.example.com/x", {}), subnetIds=[subnet]
     )
     [only] = found(public, "route")
     assert (only.status, only.text) == ("failing", f"{subnet} has no way to r.example.com")
