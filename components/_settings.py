@@ -4,6 +4,7 @@ try:
     from ..settings import (
         HealthCheckSettings,
         Settings,
+        SettingsError,
         SidecarSettings,
         StepSettings,
         VolumeSettings,
@@ -15,6 +16,7 @@ except ImportError:
     from settings import (
         HealthCheckSettings,
         Settings,
+        SettingsError,
         SidecarSettings,
         StepSettings,
         VolumeSettings,
@@ -26,6 +28,7 @@ except ImportError:
 __all__ = [
     "HealthCheckSettings",
     "Settings",
+    "SettingsError",
     "SidecarSettings",
     "StepSettings",
     "VolumeSettings",

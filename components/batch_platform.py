@@ -11,9 +11,9 @@ from . import arguments as args
 from . import outputs as out
 from . import parts as c
 from ._here import Component
-from ._keys import as_configured
+from ._keys import NOT_PLAIN, as_configured, outputs_in
 from ._machine import execution_log
-from ._settings import Settings, advice, validated
+from ._settings import Settings, SettingsError, advice, validated
 from .iam_path import bounded, place_roles
 from .pauses import paused_schedules
 from .platform_args import BatchPlatformArgs, JobOutputs, PipelineOutputs, UploadOutputs
@@ -60,7 +60,10 @@ class BatchPlatform(Component):
     def __init__(
         self, name: str, args: BatchPlatformArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        config = validated(as_configured(args, BatchPlatformArgs))
+        given = as_configured(args, BatchPlatformArgs)
+        if found := [f"{pulumi.get_project()}:{path}: {NOT_PLAIN}" for path in outputs_in(given)]:
+            raise SettingsError("\n".join(found))
+        config = validated(given)
         opts = bounded(opts, config.permissions_boundary)
         super().__init__("fargate-batch:index:BatchPlatform", name, args, opts)
         for line in advice(config):

@@ -11,6 +11,7 @@ from pulumi.provider.experimental.analyzer import ComponentDefinition, PropertyD
 from pulumi.provider.experimental.component import ComponentProvider
 
 from . import components
+from .components._keys import NOT_PLAIN
 
 NAME = "fargate-batch"
 
@@ -55,6 +56,9 @@ class Package(ComponentProvider):
     def _value(self, value: Any, of: PropertyDefinition | None, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - JSON
         match value:
             case pulumi.Output():
+                if of and of.plain:
+                    where = ".".join(path)
+                    raise InputPropertyError(where, f"{where}: {NOT_PLAIN}")
                 return value.apply(lambda known: self._value(known, of, path))
             case float():
                 return int(value) if value.is_integer() else value

@@ -8,7 +8,7 @@ import pytest
 from pulumi_aws import Provider
 
 from components import BatchPlatform, BatchPlatformArgs, ExecutionRole, FargateJob
-from components._keys import as_configured
+from components._keys import NOT_PLAIN, as_configured
 from fargate_batch import wire
 from settings import SettingsError
 from tests.recorder import UNKNOWN, Recording, deploy, every, one, the_stack
@@ -146,6 +146,25 @@ def test_what_is_refused_is_told_in_the_lines_of_a_stacks_file_and_nothing_is_ma
         "fargate-batch:jobs.ingest.stopTimeout: must be at least 2 (is: 1)",
         "fargate-batch:uploads.orders.prefx: unknown key; the README lists what there is",
     ]
+
+
+def test_a_secret_or_an_output_is_refused_by_its_place_and_not_shown() -> None:
+    lines: list[str] = []
+
+    def program() -> None:
+        token = pulumi.Output.secret("s3cret")
+        wrong: Any = {
+            "jobs": {"ingest": {"environment": {"TOKEN": token}, "cpu": token}},
+            "network": {"subnet_ids": [token]},
+        }
+        with pytest.raises(SettingsError) as refused:
+            BatchPlatform("batches", wrong)
+        lines.extend(str(refused.value).splitlines())
+
+    assert deploy(program, config={"aws:region": "ap-northeast-1"}).resources == ()
+    places = ("jobs.ingest.environment.TOKEN", "jobs.ingest.cpu", "network.subnetIds[0]")
+    assert lines == [f"fargate-batch:{place}: {NOT_PLAIN}" for place in places]
+    assert "s3cret" not in str(lines)
 
 
 def test_roles_are_placed_and_bounded_in_the_platform_alone() -> None:

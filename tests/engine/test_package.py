@@ -111,6 +111,17 @@ def test_what_a_platform_refuses_is_told_in_the_lines_of_a_stacks_file(engine: E
     assert [kind for _, kind, _ in refused.steps if kind.startswith("aws:")] == []
 
 
+def test_a_secret_given_to_a_platform_is_refused_and_not_shown(engine: Engine) -> None:
+    folder = example(engine, "platform-yaml", "secret")
+    edit(folder, "timeout: 1h", "environment: {TOKEN: {fn::secret: s3cret}}")
+    refused = engine.preview("secret", root=folder)
+    assert refused.status != 0
+    told = "\n".join(refused.errors)
+    assert "jobs.ingest.environment.TOKEN: must be a plain value (is: an output" in told
+    assert "Traceback" not in told
+    assert "s3cret" not in refused.text
+
+
 ELSEWHERE = """\
 import pulumi
 import pulumi_aws
