@@ -5,11 +5,12 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
-import pulumi_awsx as awsx
 import pulumi_docker_build as docker_build
 
 from . import defaults
 from ._here import Component
+from ._iam import arn
+from ._remote import Repository
 
 # How many images stay: what the revisions of as many deploys run, and may still start.
 IMAGES = 50
@@ -48,19 +49,15 @@ class BatchImage(Component):
         child = pulumi.ResourceOptions(parent=self)
 
         arm = args.get("architecture", defaults.ARCHITECTURE) == "ARM64"
-        repository = awsx.ecr.Repository(
+        rule = {"maximumNumberOfImages": IMAGES, "tagStatus": "untagged"}
+        repository = Repository(
             name,
-            image_tag_mutability="IMMUTABLE",
-            force_delete=not args.get("protect", defaults.PROTECT),
-            lifecycle_policy=awsx.ecr.LifecyclePolicyArgs(
-                rules=[
-                    awsx.ecr.LifecyclePolicyRuleArgs(
-                        maximum_number_of_images=IMAGES,
-                        tag_status=awsx.ecr.LifecycleTagStatus.UNTAGGED,
-                    )
-                ]
-            ),
-            opts=child,
+            {
+                "imageTagMutability": "IMMUTABLE",
+                "forceDelete": not args.get("protect", defaults.PROTECT),
+                "lifecyclePolicy": {"rules": [rule]},
+            },
+            child,
         )
         # An awsx.ecr.Image made it before, without a platform around it: deleting that would take
         # its image away.
@@ -100,7 +97,9 @@ class BatchImage(Component):
             ),
         )
         self.image_uri = pulumi.Output.concat(repository.url, "@", image.digest)
-        self.repository_arn = repository.repository.apply(lambda made: made.arn)
+        # ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME
+        repository_name = repository.url.apply(lambda url: url.partition("/")[2])
+        self.repository_arn = arn("ecr", pulumi.Output.concat("repository/", repository_name))
         self.register_outputs({"image_uri": self.image_uri, "repository_arn": self.repository_arn})
 
 

@@ -5,10 +5,10 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
-import pulumi_awsx as awsx
 
 from . import defaults
 from ._here import Component, known_region
+from ._remote import SecurityGroup, Vpc
 from .zones import FARGATE_ZONES
 
 ZONES = 2
@@ -91,7 +91,7 @@ def _tasks_group(
     name: str, vpc_id: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> pulumi.Output[str]:
     """The id of a group that lets nothing in but from itself, and everything out."""
-    group = aws.ec2.SecurityGroup(
+    group = SecurityGroup(
         f"{name}-tasks",
         description="Tasks of fargate-batch: in from each other only, out to anywhere",
         vpc_id=vpc_id,
@@ -144,29 +144,29 @@ def _new_vpc(
     args: NetworkArgs,
     zones: Sequence[str] | None,
     opts: pulumi.ResourceOptions,
-) -> awsx.ec2.Vpc:
+) -> Vpc:
     nat = args.get("nat", defaults.NAT)
-    subnets = [awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.PUBLIC)]
-    if nat:
-        subnets.append(awsx.ec2.SubnetSpecArgs(type=awsx.ec2.SubnetType.PRIVATE))
-    return awsx.ec2.Vpc(
+    given = (
+        {"numberOfAvailabilityZones": ZONES} if zones is None else {"availabilityZoneNames": zones}
+    )
+    return Vpc(
         name,
-        cidr_block=args.get("cidr", defaults.CIDR),
-        enable_dns_hostnames=True,
-        number_of_availability_zones=ZONES if zones is None else None,
-        availability_zone_names=zones,
-        subnet_strategy=awsx.ec2.SubnetAllocationStrategy.AUTO,
-        subnet_specs=subnets,
-        nat_gateways=awsx.ec2.NatGatewayConfigurationArgs(
-            strategy=awsx.ec2.NatGatewayStrategy.SINGLE if nat else awsx.ec2.NatGatewayStrategy.NONE
-        ),
-        # "Auto" adds the endpoint to every route table: S3 traffic passes neither NAT nor internet.
-        vpc_endpoint_strategy=awsx.ec2.VpcEndpointStrategy.AUTO,
-        vpc_endpoint_specs=[
-            awsx.ec2.VpcEndpointSpecArgs(
-                service_name=f"com.amazonaws.{region}.s3",
-                vpc_endpoint_type="Gateway",
-            )
-        ],
-        opts=opts,
+        {
+            "cidrBlock": args.get("cidr", defaults.CIDR),
+            "enableDnsHostnames": True,
+            **given,
+            "subnetStrategy": "Auto",
+            "subnetSpecs": [{"type": "Public"}, *([{"type": "Private"}] if nat else [])],
+            "natGateways": {"strategy": "Single" if nat else "None"},
+            # "Auto" adds the endpoint to every route table: S3 traffic passes neither NAT nor
+            # internet.
+            "vpcEndpointStrategy": "Auto",
+            "vpcEndpointSpecs": [
+                {
+                    "serviceName": f"com.amazonaws.{region}.s3",
+                    "vpcEndpointType": "Gateway",
+                }
+            ],
+        },
+        opts,
     )

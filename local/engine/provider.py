@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import sys
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from concurrent import futures
 from functools import cache
@@ -45,13 +46,16 @@ class _Cloud:
 
     def __init__(self, region: str) -> None:
         self.images = Images()
-        self._region = region
+        self._session = boto3.Session("test", "test", region_name=region)
         self._endpoint = os.environ[ENDPOINT]
+        self._making = threading.Lock()
 
     def client(self, service: str, /) -> Any:  # noqa: ANN401 -- each service has a type of its own
-        session: Any = boto3.Session("test", "test", region_name=self._region)
+        session: Any = self._session
         config = Config(proxies={}, s3={"addressing_style": "path"}, max_pool_connections=32)
-        return session.client(service, endpoint_url=self._endpoint, config=config)
+        # Clients may be used by many threads, but made by one at a time.
+        with self._making:
+            return session.client(service, endpoint_url=self._endpoint, config=config)
 
 
 def _register_image(uri: str, folder: Path) -> None:

@@ -1,13 +1,18 @@
 """The network: a new VPC or an existing one, and who reaches the tasks."""
 
+import subprocess
+import sys
+from importlib.metadata import version
 from typing import Any
 
 import pulumi
+import pulumi_aws
+import pulumi_awsx
 import pytest
 
 from components import Network
 from tests.components.parts import names, outputs
-from tests.recorder import REGION, Recording, deploy, every, one
+from tests.recorder import REGION, ROOT, Recording, deploy, every, one
 
 GROUP = {
     ("SecurityGroup", "network-tasks"),
@@ -113,6 +118,26 @@ def test_given_security_groups_are_used_and_none_is_made() -> None:
     assert [it.type for it in recording.resources] == ["fargate-batch:index:Network"]
     found = outputs(recording, "Network")
     assert (found["security_group_id"], found["security_group_ids"]) == ("sg-1", groups)
+
+
+def test_what_has_no_class_of_the_sdk_has_the_same_provider_as_what_has_one() -> None:
+    for package, sdk in (("pulumi-aws", pulumi_aws), ("pulumi-awsx", pulumi_awsx)):
+        assert version(package) == sdk._utilities.get_version()
+
+
+# Much of an evaluation's time and memory was the reading of these.
+@pytest.mark.slow
+def test_evaluating_the_dev_stack_reads_neither_all_of_ec2_nor_docker() -> None:
+    program = (
+        "import sys, pathlib; from local.engine.monitor import evaluate_dry\n"
+        "from local.engine.project import load\n"
+        "assert evaluate_dry(load(pathlib.Path.cwd(), 'dev')).resources\n"
+        "print({'pulumi_aws.ec2.instance', 'pulumi_docker.image'} & sys.modules.keys())"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == "set()\n"
 
 
 def test_a_new_network_is_in_the_region_of_its_provider_where_none_is_said() -> None:
