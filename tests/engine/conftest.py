@@ -27,7 +27,7 @@ from tests.local.programs import copy_program
 ROOT = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-SECONDS = 240
+SECONDS = 900
 PULUMI = shutil.which("pulumi") or "pulumi"
 Step = tuple[str, str, str]
 """What is done, the type without its package's module, the name."""

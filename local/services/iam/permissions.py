@@ -153,12 +153,14 @@ def encryption(arn: str) -> list[str]:
 ENCRYPTING = ("kms:GenerateDataKey", "kms:Decrypt")
 
 
+def encrypting(arn: str) -> list[Permission]:
+    """What the encryption of a queue or topic takes of who sends to it."""
+    return [Permission(action, key) for key in encryption(arn) for action in ENCRYPTING]
+
+
 def send(action: str, arn: str) -> list[Permission]:
     """Sending to a queue or publishing to a topic, and what its encryption takes."""
-    return [
-        Permission(action, arn),
-        *(Permission(encrypting, key) for key in encryption(arn) for encrypting in ENCRYPTING),
-    ]
+    return [Permission(action, arn), *encrypting(arn)]
 
 
 def log_delivery() -> list[Permission]:

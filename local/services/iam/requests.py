@@ -16,7 +16,13 @@ from local.ministack import front, internals
 from local.ministack.models import model
 from local.services.iam import keys
 from local.services.iam.objects import key_permissions
-from local.services.iam.permissions import Permission, cluster_arn, on_task, run_task
+from local.services.iam.permissions import (
+    Permission,
+    cluster_arn,
+    encrypting,
+    on_task,
+    run_task,
+)
 from local.services.iam.policies import Context, Decision, keep, matches
 from local.services.stepfunctions.tokens import machine_of
 
@@ -267,7 +273,8 @@ def _enforce(
     first = Permission(iam_action, resource_arn, {**(service_context or {}), **asked.context})
     missing = _missing_object(resource_arn) if iam_action == "s3:GetObject" else []
     of_any = asked.unknown and _names_a_resource(service, iam_action)
-    for need in (first, *missing, *asked.further):
+    sent = encrypting(resource_arn) if iam_action in {"sns:Publish", "sqs:SendMessage"} else []
+    for need in (first, *missing, *asked.further, *sent):
         # By its own service a key's policy is found, which must allow it as well.
         its = "kms" if need.action.startswith("kms:") else service
         with matches(of_any=of_any and need is first) as found:

@@ -810,6 +810,20 @@ def dead_letters_are_told_once_and_their_end(on: Deployed) -> None:
     assert on.look() == len(queues)
 
 
+def the_watcher_looks_when_its_rule_says_so(on: Deployed) -> None:
+    """As at its rate, which takes minutes, by an event that its rule matches as well."""
+    dynamodb, table, events = on.client("dynamodb"), on.table("watcher"), on.client("events")
+    [rule] = events.list_rules(NamePrefix="watcher-")["Rules"]
+    kept = {name: rule[name] for name in ("Name", "Description", "ScheduleExpression")}
+    events.put_rule(**kept, EventPattern='{"source": ["a.test"]}')
+    on.forget_told()
+    try:
+        events.put_events(Entries=[{"Source": "a.test", "DetailType": "look", "Detail": "{}"}])
+        on.eventually(lambda: dynamodb.scan(TableName=table)["Items"] or None, "it does not look")
+    finally:
+        events.put_rule(**kept)
+
+
 def _written(on: Deployed) -> int:
     group = "/fargate-batch/dev/function/watcher"
     return len(on.client("logs").filter_log_events(logGroupName=group)["events"])
@@ -989,6 +1003,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     every_state_machine_can_be_deployed_again,
     nothing_is_taken_without_tls,
     dead_letters_are_told_once_and_their_end,
+    the_watcher_looks_when_its_rule_says_so,
     a_run_that_did_not_happen_is_told,
     a_scheduled_run_is_seen_and_one_that_goes_on_is_looked_at,
     what_is_paused_does_not_fire_until_its_time,

@@ -13,13 +13,6 @@ DEMANDED_BY_AWS = {
     ("/ingest-job-", "ecs:ListTasks"): (
         "https://docs.aws.amazon.com/step-functions/latest/dg/connect-to-resource.html#connect-sync"
     ),
-    # A function that publishes is not asked for the topic's key here; a state machine is.
-    ("/watcher-", "kms:GenerateDataKey"): (
-        "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html"
-    ),
-    ("/watcher-", "kms:Decrypt"): (
-        "https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html"
-    ),
     # A large list of what became of objects is written in parts there.
     **{
         ("/backfills-backfill-", f"s3:{action}"): (
@@ -30,10 +23,6 @@ DEMANDED_BY_AWS = {
     # Who may mount a file system is asked here, and who writes to one is not.
     ("/ingest-task-", "elasticfilesystem:ClientWrite"): (
         "https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html"
-    ),
-    # The watcher is invoked at its rate, which no scenario waits for; the log's function is proved.
-    (":function:watcher-", "lambda:InvokeFunction"): (
-        "https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html"
     ),
 }
 

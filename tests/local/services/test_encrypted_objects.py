@@ -1,4 +1,4 @@
-"""What S3 asks of a bucket's key, for whoever reads and writes: each right both ways, over HTTP."""
+"""What is asked of the key of a bucket, topic or queue: each right both ways, over HTTP."""
 
 import contextlib
 import json
@@ -89,8 +89,8 @@ USES: dict[str, tuple[Use, set[str]]] = {
 
 
 @contextlib.contextmanager
-def acting(cloud: Cloud, *statements: object) -> Generator[Any]:
-    """A client of S3 whose role may do this."""
+def acting(cloud: Cloud, *statements: object, service: str = "s3") -> Generator[Any]:
+    """A client whose role may do this."""
     roles, name = cloud.client("iam"), f"acting-{uuid.uuid4().hex[:8]}"
     trust = {
         "Effect": "Allow",
@@ -103,7 +103,7 @@ def acting(cloud: Cloud, *statements: object) -> Generator[Any]:
         session = iam.start_session(role["Arn"], "ecs-tasks.amazonaws.com", "acting")
     make: Callable[..., Any] = boto3.Session().client
     client = make(
-        "s3",
+        service,
         region_name=REGION,
         endpoint_url=cloud.endpoint,
         aws_access_key_id=session.access_key_id,
@@ -163,3 +163,26 @@ def test_the_keys_own_policy_must_let_the_account_decide(cloud: Cloud, key: str)
             s3.get_object(Bucket=BUCKET, Key="there")
     finally:
         kms.put_key_policy(KeyId=key, PolicyName="default", Policy=before)
+
+
+def test_sending_to_a_topic_or_queue_takes_both_rights_to_its_key(cloud: Cloud, key: str) -> None:
+    sealed = {"Attributes": {"KmsMasterKeyId": key}}
+    topic = cloud.client("sns").create_topic(Name="sealed", **sealed)["TopicArn"]
+    queue = cloud.client("sqs").create_queue(QueueName="sealed", **sealed)["QueueUrl"]
+    uses: dict[str, Use] = {
+        "sns": lambda sns: sns.publish(TopicArn=topic, Message="x"),
+        "sqs": lambda sqs: sqs.send_message(QueueUrl=queue, MessageBody="x"),
+    }
+    both = {"Decrypt", "GenerateDataKey"}
+    for service, use in uses.items():
+        send = {"Effect": "Allow", "Action": f"{service}:*", "Resource": "*"}
+        with acting(cloud, send, _key_statement(key, both), service=service) as client:
+            use(client)
+        for missing in sorted(both):
+            with (
+                acting(
+                    cloud, send, _key_statement(key, both - {missing}), service=service
+                ) as client,
+                pytest.raises(ClientError, match=f"kms:{missing}"),
+            ):
+                use(client)
