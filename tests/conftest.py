@@ -1,5 +1,6 @@
 """What this machine is set to is nothing to a test: one that is about it sets it for itself."""
 
+import gc
 import os
 
 # A profile that is not there, a Region, a bundle of certificates.
@@ -9,3 +10,12 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
 LOOPBACK = "127.0.0.1,localhost,::1"
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOOPBACK)))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what the tests import out of what the garbage collector goes through, and call it less.
+
+    It took a third of their time.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
