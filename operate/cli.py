@@ -248,14 +248,16 @@ def _add_schedules(
         return made
 
     action("list", commands.schedules, "list them: next times, last run, late ones; the default")
+    show = action("show", commands.schedules_show, "show them whole, with their next five times")
     pause = action("pause", commands.schedules_pause, "keep them from firing, deployments included")
     pause.add_argument(
         "--until", type=later_of, metavar="TIME", help="2h, or a time; to within five minutes"
     )
     pause.add_argument("--reason", required=True, metavar="TEXT", help="why: it is kept")
     resume = action("resume", commands.schedules_resume, "have them fire again")
-    for one in (pause, resume):
+    for one in (show, pause, resume):
         one.add_argument("names", nargs="+", metavar="SCHEDULE", help="a schedule or a pipeline")
+    for one in (pause, resume):
         one.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
 

@@ -403,23 +403,7 @@ def schedules(options: Options, connect: Connect, out: Output) -> int:
     stack = connect(options)
     found = schedules_of.every(stack)
     if options.json:
-        out.json(
-            [
-                {
-                    "name": one.name,
-                    "kind": one.kind,
-                    "arn": one.arn,
-                    "enabled": one.enabled,
-                    "paused": one.pause and pause_document(one.pause),
-                    "expression": one.expression,
-                    "timezone": one.timezone,
-                    "next": list(one.next),
-                    "late": one.late,
-                    "last": None if one.last is None else run_document(one.last),
-                }
-                for one in found
-            ]
-        )
+        out.json([schedule_document(one) for one in found])
         return 0
     if not found:
         out.say("The stack has no schedule.")
@@ -443,6 +427,51 @@ def schedules(options: Options, connect: Connect, out: Output) -> int:
             for one in found
         ],
     )
+    return 0
+
+
+def schedule_document(schedule: schedules_of.Schedule) -> dict[str, Any]:
+    """A schedule as `--json` prints it."""
+    return {
+        "name": schedule.name,
+        "kind": schedule.kind,
+        "arn": schedule.arn,
+        "enabled": schedule.enabled,
+        "paused": schedule.pause and pause_document(schedule.pause),
+        "expression": schedule.expression,
+        "timezone": schedule.timezone,
+        "next": list(schedule.next),
+        "late": schedule.late,
+        "last": None if schedule.last is None else run_document(schedule.last),
+    }
+
+
+def schedules_show(options: Options, connect: Connect, out: Output) -> int:
+    """Show schedules whole, with their next times here and there."""
+    stack = connect(options)
+    for name in options.names:
+        check("schedule", name, stack.schedules)
+    for one in schedules_of.every(stack):
+        if one.name not in options.names:
+            continue
+        if options.json:
+            out.json(schedule_document(one))
+            continue
+        out.line(f"{one.kind} {one.name}  {one.state}", "bold")
+        last = one.last
+        facts = {
+            "expression": f"{one.expression} {one.timezone}",
+            "paused": _why_paused(one.pause, out),
+            "late": out.time(one.late),
+            "last run": f"{last.id} {last.status}, began {out.time(last.began)}" if last else "",
+        }
+        for name, value in facts.items():
+            if value:
+                out.line(f"  {name:<14} {value}")
+        zone = ZoneInfo(one.timezone)
+        for moment in one.next:
+            there = f"{moment.astimezone(zone):%Y-%m-%d %H:%M} {one.timezone}"
+            out.line(f"  {'next':<14} {out.time(moment)}  ({there})")
     return 0
 
 

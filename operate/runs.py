@@ -64,6 +64,8 @@ class Started:
     name: str | None = None
 
     def __str__(self) -> str:
+        if self.kind == "by" and self.name:
+            return f"{self.name}, by hand"
         return f"{self.kind} {self.name}" if self.name else self.kind
 
 

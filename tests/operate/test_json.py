@@ -22,7 +22,7 @@ def test_every_command_is_in_the_reference() -> None:
     assert set(SAID) == {
         *("runs", "show", "logs", "start", "fire", "stop", "retry", "schedules", "doctor", "cost"),
         *("letters list", "letters show", "letters send", "letters drop", "web"),
-        *("schedules pause", "schedules resume"),
+        *("schedules show", "schedules pause", "schedules resume"),
         # See test_backfills.py.
         *("backfill", "backfills", "backfills show", "backfills rate", "backfills stop"),
         "backfills continue",
@@ -69,6 +69,7 @@ def members(answer: Any) -> list[str]:  # noqa: ANN401 -- JSON
         ("letters", "send", "--all"),
         ("letters", "drop", "--all"),
         ("schedules",),
+        ("schedules", "show", "nightly"),
         ("schedules", "pause", "nightly", "--reason", "x", "--dry-run"),
         ("doctor",),
         ("cost",),

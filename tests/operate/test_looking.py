@@ -45,6 +45,13 @@ def test_schedules_tell_their_next_times_their_last_run_and_a_missing_one(
         }
         assert all(b - a == timedelta(days=1) for a, b in itertools.pairwise(times))
         assert (nightly["late"], nightly["last"]) == (None, None)
+        heading, *facts = fargate_batch("schedules", "show", "nightly").out.splitlines()
+        assert heading == "pipeline nightly  enabled"
+        assert facts[0] == "  expression     cron(0 10 * * ? *) Asia/Tokyo"
+        assert [one.split()[1] for one in facts[1:]] == [
+            f"{one:%Y-%m-%dT%H:%M:%SZ}" for one in times
+        ]
+        assert all(one.endswith(" 10:00 Asia/Tokyo)") for one in facts[1:])
 
         # Two days from now nothing will have run.
         later = datetime.now(UTC) + timedelta(days=2)
