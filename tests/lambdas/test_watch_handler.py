@@ -14,6 +14,7 @@ import pytest
 
 from lambdas.watch import handler as program
 from lambdas.watch.handler import Watch
+from lambdas.watch.letters import Letter
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LAST = NOW - timedelta(minutes=5)
@@ -171,6 +172,14 @@ def test_dead_letters_are_read_to_the_last_told_and_remembered(
     assert chat["TopicArn"] == "chat"
     assert json.loads(chat["Message"])["metadata"]["threadId"] == "p/dev/queue/upload-in"
     assert len(kept(aws)["queue/upload-in"]["told"]) == 4
+
+
+def test_a_letter_is_what_its_message_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    aws = Aws(receive_message=letters(1) | {"x": "y"})
+    watch = Watch(STACK)
+    monkeypatch.setattr(watch, "_client", lambda _: aws)
+    attributes = {"ERROR_CODE": "NO_RESOURCE", "x": ""}
+    assert watch._receive("q") == [Letter("m1", "{}", attributes, 1780315200.0)]  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize(
