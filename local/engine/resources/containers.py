@@ -13,7 +13,7 @@ from local.engine.resources.context import (
     lower_pairs,
     pairs,
 )
-from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.resources.handler import Handler, Name, put, retag
 from local.engine.state import Created, Make, Properties, Registration, State
 
 
@@ -41,11 +41,7 @@ def _update_cluster(context: Context, registration: Registration, before: State)
     context.ecs.update_cluster(
         cluster=before.id, settings=settings or [{"name": "containerInsights", "value": "disabled"}]
     )
-    added, gone = retagged(registration, before)
-    if added:
-        context.ecs.tag_resource(resourceArn=before.id, tags=lower_pairs(added))
-    if gone:
-        context.ecs.untag_resource(resourceArn=before.id, tagKeys=gone)
+    retag(registration, before, context.ecs, lower_pairs, resourceArn=before.id)
 
 
 def _cluster_exists(context: Context, state: State) -> None:
@@ -124,12 +120,7 @@ _EVERYTHING_BUT_TAGS = frozenset(
 
 
 def _tag_task_definition(context: Context, registration: Registration, before: State) -> None:
-    added, gone = retagged(registration, before)
-    arn = before.outputs["arn"]
-    if added:
-        context.ecs.tag_resource(resourceArn=arn, tags=lower_pairs(added))
-    if gone:
-        context.ecs.untag_resource(resourceArn=arn, tagKeys=gone)
+    retag(registration, before, context.ecs, lower_pairs, resourceArn=before.outputs["arn"])
 
 
 def _deregister(context: Context, state: State) -> None:
@@ -213,11 +204,7 @@ def _update_repository(context: Context, registration: Registration, before: Sta
         repositoryName=before.id,
         imageTagMutability=registration.inputs.get("imageTagMutability") or "MUTABLE",
     )
-    added, gone = retagged(registration, before)
-    if added:
-        context.ecr.tag_resource(resourceArn=before.outputs["arn"], tags=pairs(added))
-    if gone:
-        context.ecr.untag_resource(resourceArn=before.outputs["arn"], tagKeys=gone)
+    retag(registration, before, context.ecr, pairs, resourceArn=before.outputs["arn"])
 
 
 def lifecycle_policy(context: Context, registration: Registration) -> Created:

@@ -11,7 +11,7 @@ from local.engine.resources.context import (
     lower_pairs,
     pairs,
 )
-from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.resources.handler import Handler, Name, put, retag
 from local.engine.state import Created, Properties, Registration, State
 from local.services.stepfunctions import map_runs
 
@@ -42,11 +42,7 @@ def _update_rule(context: Context, registration: Registration, before: State) ->
     event_rule(context, registration)
     # PutRule ignores the tags of a rule that exists:
     # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutRule.html
-    added, gone = retagged(registration, before)
-    if added:
-        context.events.tag_resource(ResourceARN=before.outputs["arn"], Tags=pairs(added))
-    if gone:
-        context.events.untag_resource(ResourceARN=before.outputs["arn"], TagKeys=gone)
+    retag(registration, before, context.events, pairs, ResourceARN=before.outputs["arn"])
 
 
 def _which_rule(state: State, key: str) -> dict[str, Any]:
@@ -165,12 +161,7 @@ def schedule_group(context: Context, registration: Registration) -> Created:
 
 
 def _tag_group(context: Context, registration: Registration, before: State) -> None:
-    added, gone = retagged(registration, before)
-    arn = before.outputs["arn"]
-    if added:
-        context.scheduler.tag_resource(ResourceArn=arn, Tags=pairs(added))
-    if gone:
-        context.scheduler.untag_resource(ResourceArn=arn, TagKeys=gone)
+    retag(registration, before, context.scheduler, pairs, ResourceArn=before.outputs["arn"])
 
 
 def schedule(context: Context, registration: Registration) -> Created:
@@ -285,11 +276,7 @@ def _update_machine(
     states, arn = context.stepfunctions, before.id
     off: dict[str, Any] = {"loggingConfiguration": {"level": "OFF"}}
     answer = states.update_state_machine(stateMachineArn=arn, **off | _machine(registration.inputs))
-    added, gone = retagged(registration, before)
-    if added:
-        states.tag_resource(resourceArn=arn, tags=lower_pairs(added))
-    if gone:
-        states.untag_resource(resourceArn=arn, tagKeys=gone)
+    retag(registration, before, states, lower_pairs, resourceArn=arn)
     return given(stateMachineVersionArn=answer.get("stateMachineVersionArn"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pulumi
 
 from local.engine.resources.context import Context, given, pascal
-from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.resources.handler import Handler, Name, put, retag
 from local.engine.state import Created, Properties, Registration, State
 
 
@@ -103,11 +103,7 @@ def _update_function(
     _reserve(context, name, inputs)
     if inputs.get("reservedConcurrentExecutions", -1) < 0:
         functions.delete_function_concurrency(FunctionName=name)
-    added, gone = retagged(registration, before)
-    if added:
-        functions.tag_resource(Resource=before.outputs["arn"], Tags=added)
-    if gone:
-        functions.untag_resource(Resource=before.outputs["arn"], TagKeys=gone)
+    retag(registration, before, functions, dict, Resource=before.outputs["arn"])
     keys = ("sourceCodeHash", "architectures")
     if all(inputs.get(key) == before.inputs.get(key) for key in keys):
         return None

@@ -154,3 +154,19 @@ def retagged(registration: Registration, before: State) -> tuple[dict[str, str],
     new: dict[str, str] = registration.inputs.get("tags") or {}
     added = {key: value for key, value in new.items() if old.get(key) != value}
     return added, sorted(old.keys() - new.keys())
+
+
+def retag(
+    registration: Registration,
+    before: State,
+    client: Any,  # noqa: ANN401 -- of any service that has both operations
+    form: Callable[[dict[str, str]], object],
+    **of: str,
+) -> None:
+    """Have TagResource and UntagResource change what has changed; `of` is the one resource."""
+    added, gone = retagged(registration, before)
+    tags, keys = ("tags", "tagKeys") if "resourceArn" in of else ("Tags", "TagKeys")
+    if added:
+        client.tag_resource(**of, **{tags: form(added)})
+    if gone:
+        client.untag_resource(**of, **{keys: gone})

@@ -1,9 +1,10 @@
 """Roles and their policies, and keys → AWS IAM and KMS."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from local.engine.resources.context import Context, document, given, pairs
-from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.resources.handler import Handler, Name, put, retag, retagged
 from local.engine.state import Created, Properties, Registration, State
 
 
@@ -92,11 +93,16 @@ def role_policy_attachment(context: Context, registration: Registration) -> Crea
     return Created(f"{role_name}/{arn}", {})
 
 
+def _key_pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """As KMS spells them."""
+    return [{"TagKey": name, "TagValue": value} for name, value in tags.items()]
+
+
 def key(context: Context, registration: Registration) -> Created:
     """A key that encrypts."""
     inputs = registration.inputs
     policy = inputs.get("policy")
-    tags = [{"TagKey": name, "TagValue": value} for name, value in inputs["tags"].items()]
+    tags = _key_pairs(inputs["tags"])
     made = context.kms.create_key(
         **given(
             Description=inputs.get("description"),
@@ -129,12 +135,7 @@ def _update_key(context: Context, registration: Registration, before: State) -> 
         kms.enable_key_rotation if inputs.get("enableKeyRotation") else kms.disable_key_rotation
     )
     rotate(KeyId=key_id)
-    added, gone = retagged(registration, before)
-    if added:
-        tags = [{"TagKey": name, "TagValue": value} for name, value in added.items()]
-        kms.tag_resource(KeyId=key_id, Tags=tags)
-    if gone:
-        kms.untag_resource(KeyId=key_id, TagKeys=gone)
+    retag(registration, before, kms, _key_pairs, KeyId=key_id)
 
 
 def _delete_key(context: Context, state: State) -> None:

@@ -1,7 +1,7 @@
 """Queues and topics with their policies → Amazon SQS and SNS."""
 
 from local.engine.resources.context import Context, document, given, pairs
-from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.resources.handler import Handler, Name, put, retag, retagged
 from local.engine.state import Created, Properties, Registration, State
 
 _QUEUE_ATTRIBUTES = {
@@ -104,11 +104,7 @@ def _update_topic(context: Context, registration: Registration, before: State) -
         context.sns.set_topic_attributes(
             TopicArn=before.id, AttributeName=member, AttributeValue=value
         )
-    added, gone = retagged(registration, before)
-    if added:
-        context.sns.tag_resource(ResourceArn=before.id, Tags=pairs(added))
-    if gone:
-        context.sns.untag_resource(ResourceArn=before.id, TagKeys=gone)
+    retag(registration, before, context.sns, pairs, ResourceArn=before.id)
 
 
 def topic_policy(context: Context, registration: Registration) -> Created:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from local.engine.resources.context import Context, given, pairs
-from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.resources.handler import Handler, Name, put, retag
 from local.engine.state import Created, Properties, Registration, State
 
 
@@ -32,11 +32,7 @@ def _retain(context: Context, registration: Registration) -> None:
 
 def _update_log_group(context: Context, registration: Registration, before: State) -> None:
     _retain(context, registration)
-    added, gone = retagged(registration, before)
-    if added:
-        context.logs.tag_resource(resourceArn=before.outputs["arn"], tags=added)
-    if gone:
-        context.logs.untag_resource(resourceArn=before.outputs["arn"], tagKeys=gone)
+    retag(registration, before, context.logs, dict, resourceArn=before.outputs["arn"])
 
 
 def _delete_log_group(context: Context, state: State) -> None:
@@ -152,12 +148,7 @@ def _update_alarm(context: Context, registration: Registration, before: State) -
     # Tags that are given to PutMetricAlarm count only for a new alarm.
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
     metric_alarm(context, registration)
-    added, gone = retagged(registration, before)
-    arn = before.outputs["arn"]
-    if added:
-        context.cloudwatch.tag_resource(ResourceARN=arn, Tags=pairs(added))
-    if gone:
-        context.cloudwatch.untag_resource(ResourceARN=arn, TagKeys=gone)
+    retag(registration, before, context.cloudwatch, pairs, ResourceARN=before.outputs["arn"])
 
 
 def _alarm_exists(context: Context, state: State) -> None:

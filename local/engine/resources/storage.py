@@ -3,7 +3,7 @@
 from typing import Any
 
 from local.engine.resources.context import Context, document, given, pairs, pascal
-from local.engine.resources.handler import Handler, Name, put, retagged
+from local.engine.resources.handler import Handler, Name, put, retag
 from local.engine.state import Created, Properties, Registration, State
 
 
@@ -278,11 +278,7 @@ def _update_table(context: Context, registration: Registration, before: State) -
             **given(ProvisionedThroughput=None if on_demand else _throughput(inputs)),
         )
     _expire(context, before.id, inputs.get("ttl"))
-    added, gone = retagged(registration, before)
-    if added:
-        context.dynamodb.tag_resource(ResourceArn=arn, Tags=pairs(added))
-    if gone:
-        context.dynamodb.untag_resource(ResourceArn=arn, TagKeys=gone)
+    retag(registration, before, context.dynamodb, pairs, ResourceArn=arn)
 
 
 def _side(create: Any, delete: Any, exists: Any) -> Handler:  # noqa: ANN401 -- as Handler has them
