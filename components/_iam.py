@@ -110,12 +110,15 @@ def service_role(
 
 
 _BEFORE = "Before"
+# White space is not counted: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+_POLICY_CHARACTERS = 10_240
 
 
 def still_granting(policy: str, before: Mapping[str, Any] | None) -> str:
     """A policy, and what the one before it, whose state it is, granted beside that.
 
-    Of what it took over itself only the last is kept, so it does not grow from change to change.
+    Of what it took over itself only the last is kept, so it does not grow from change to change;
+    and no more than IAM has room for.
     """
     if before is None:
         return policy
@@ -126,10 +129,28 @@ def still_granting(policy: str, before: Mapping[str, Any] | None) -> str:
         for one in known
         if one not in own
     ]
-    gone = [one for one in own if one not in after["Statement"]]
-    gone = gone or [one for one in earlier if one not in after["Statement"]]
+    gone = _beyond(own, after["Statement"]) or _beyond(earlier, after["Statement"])
     kept = [{"Sid": f"{_BEFORE}{number}", **one} for number, one in enumerate(gone)]
-    return json.dumps({**after, "Statement": [*after["Statement"], *kept]})
+
+    def whole() -> dict[str, Any]:
+        return {**after, "Statement": [*after["Statement"], *kept]}
+
+    while kept and len(json.dumps(whole(), separators=(",", ":"))) > _POLICY_CHARACTERS:
+        kept.pop()
+    return json.dumps(whole())
+
+
+def _beyond(statements: Sequence[Statement], granted: Sequence[Statement]) -> list[Statement]:
+    """What statements grant that others do not; of a list of resources those that are in none."""
+    found: list[Statement] = []
+    for statement in statements:
+        resources = left = statement.get("Resource")
+        for one in granted:
+            if isinstance(left, list) and {**one, "Resource": resources} == statement:
+                left = [arn for arn in left if arn not in one["Resource"]]
+        if left != [] and statement not in granted:
+            found.append({**statement, "Resource": left} if left else statement)
+    return found
 
 
 def own_or_shared(

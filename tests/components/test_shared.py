@@ -1,6 +1,7 @@
 """What the components share: JSON texts of documents with outputs, and where the program runs."""
 
 import json
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -91,3 +92,20 @@ def test_a_state_machines_policy_still_grants_what_the_one_before_it_did_and_no_
     assert _granting(third) == ["run:3", "log", "Beforerun:2", "Beforemore"]
     assert _granting(next_one(third, "run:2", "log")) == ["run:2", "log", "Beforerun:3"]
     assert still_granting(first, None) == first
+
+
+def test_of_a_list_a_policy_still_grants_what_is_gone_if_there_is_room() -> None:
+    def policy(*resources: str, action: str = "start") -> str:
+        return json.dumps({"Statement": [{"Action": action, "Resource": resources}]})
+
+    def next_one(before: str, after: str) -> list[dict[str, Any]]:
+        statements = json.loads(still_granting(after, {"inputs": {"policy": before}}))["Statement"]
+        return statements[1:]
+
+    gone = {"Sid": "Before0", "Action": "start", "Resource": ["a"]}
+    assert next_one(policy("a", "b"), policy("b", "c")) == [gone]
+    assert next_one(policy("a"), policy("b", "a")) == []
+    assert next_one(policy("a"), policy("a", action="stop")) == [gone]
+    # IAM allows 10,240 characters.
+    assert next_one(policy("a" * 5000), policy("b" * 5000)) != []
+    assert next_one(policy("a" * 5200), policy("b" * 5200)) == []
