@@ -107,6 +107,7 @@ def test_a_result_without_its_report_is_made_again(buckets: Buckets) -> None:
     assert (again.last["event"], buckets.written()) == ("result", made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key",
     [

@@ -55,6 +55,7 @@ def test_a_benchmark_that_fails_says_why_where_it_is_read(tmp_path: Path) -> Non
     assert err.splitlines()[-1] == "RuntimeError: broken"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["handler"])
 def test_a_benchmark_with_nothing_to_say_leaves_no_file(tmp_path: Path, name: str) -> None:
     done = subprocess.run(

@@ -21,12 +21,14 @@ import boto3
 import psutil
 import pytest
 
+from local.commands import main
 from local.commands.errors import CommandError
 from local.commands.hints import DEFAULT_PORT, command_line
 from local.commands.screen import PlainScreen, Screen
 from local.commands.stack import Stack
 from local.commands.terminal import RichScreen
 from local.instance import read_token
+from operate import guarded
 from tests.local.command import READY_SECONDS, ended, environment, free_port, read_line, run, start
 from tests.local.probe import eventually
 from tests.local.programs import REGION, ROOT, STACK_FILE, write_files
@@ -325,16 +327,27 @@ def test_a_bad_stack_file_is_one_line(tmp_path: Path, stack_file: str, message: 
     assert re.fullmatch(message + r"\n", err)
 
 
+def wrong(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """A command that is refused before anything is done, in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guarded, "install", lambda: None)
+        status = main(arguments)
+    written = capsys.readouterr()
+    return status, written.out, written.err
+
+
 @pytest.mark.parametrize("name", ["../x", "", "a/b", "a\n"])
-def test_a_stack_name_is_no_path(name: str) -> None:
-    status, out, err = run("up", "--stack", name)
+def test_a_stack_name_is_no_path(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = wrong(capsys, "up", "--stack", name)
     assert (status, out) == (2, "")
     assert err.endswith("up: argument --stack: a stack's name is letters, digits, - _ .\n")
 
 
 @pytest.mark.parametrize("last", ["0", "10001", "many"])
-def test_a_number_of_runs_that_cannot_be_is_a_wrong_use(last: str) -> None:
-    status, out, err = run("runs", "--last", last)
+def test_a_number_of_runs_that_cannot_be_is_a_wrong_use(
+    last: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = wrong(capsys, "runs", "--last", last)
     assert (status, out) == (2, "")
     assert err.endswith(f"argument --last: {last} is no number from 1 to 10000\n")
 
@@ -431,8 +444,8 @@ def test_docker_without_an_engine_is_one_line(
     )
 
 
-def test_no_command_shows_the_usage() -> None:
-    status, out, err = run()
+def test_no_command_shows_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = wrong(capsys)
     assert (status, out) == (2, "")
     assert err == "python -m local: the following arguments are required: COMMAND\n"
 

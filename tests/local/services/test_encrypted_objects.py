@@ -123,6 +123,7 @@ def _key_statement(key: str, actions: set[str], **more: object) -> dict[str, obj
     return {"Effect": "Allow", "Action": named, "Resource": key, **more}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", USES)
 def test_a_use_takes_just_these_rights_to_the_key(cloud: Cloud, key: str, name: str) -> None:
     use, needed = USES[name]
