@@ -292,7 +292,7 @@ def test_a_container_that_ends_at_once_is_seen_to_end() -> None:
     )
     client.wait()
     engine.ask.side_effect = ["id", *['{"Status": "exited", "ExitCode": 4}'] * 2]
-    engine.start.return_value, engine.removal.return_value = client, ["true"]
+    engine.start.return_value, engine.removal.return_value = client, ["/bin/sh", "-c", ":"]
     container = InEngine(EngineImage(engine, "image"), "name", {}, [], {}, {}, None, Mock())
     process = Process(container, Mock(), Mock(), lambda _: ended.set())
     assert (ended.wait(10), process.exit_code) == (True, 4)
