@@ -134,8 +134,8 @@ def test_an_object_starts_its_job_as_its_upload_would() -> None:
     }
     assert evaluate("{% " + IS_UPLOAD + " %}", arguments["Input"]) is True
     # A name is used once: https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
-    again = evaluate(RUN["Arguments"], given, **own, RedriveCount=2)
-    assert again["Name"] == "0c1d-2_backfill_1a2b3c4d5e6f"
+    again = [evaluate(RUN["Arguments"], given, **own, RedriveCount=n)["Name"] for n in (0, 1, 2)]
+    assert again == [f"0c1d{n}_backfill_1a2b3c4d5e6f" for n in ("", "-1", "-2")]
     # A redrive of what was caught would go on after it.
     assert "Catch" not in RUN
 

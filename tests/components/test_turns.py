@@ -154,6 +154,8 @@ def test_run_task_is_not_retried_but_takes_turns_at_the_pace_it_is_given() -> No
         (NOT_NOW, "TakeTurn"),
         (["States.ALL"], "Diagnose"),
     ]
+    # What it says in the end is why it was refused.
+    assert set(run_task["Catch"][0]["Assign"]) == {"failure", "refusals", "giveUpAt"}
     values = made["States"]["TakeTurn"]["Arguments"]["ExpressionAttributeValues"]
     assert values[":gap"] == {"N": "125"}
     assert made["States"]["AwaitTurn"]["Next"] == "RunTask"
