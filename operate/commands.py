@@ -583,9 +583,20 @@ def doctor(options: Options, connect: Connect, out: Output) -> int:
     found = doctor_of.look(stack)
     if options.json:
         out.json([dataclasses.asdict(one) for one in found])
+    elif out.terminal:
+        out.table(
+            (Column("check"), Column("status"), Column("what", cut=True)),
+            [(one.check, one.status, one.text) for one in found],
+        )
+        # Whole, however narrow the terminal is: they are to be copied.
+        for one in found:
+            if one.way_out:
+                out.line()
+                out.line(f"{one.check}: {one.text}", one.status)
+                out.line(f"  {one.way_out}")
     else:
         out.table(
-            (Column("check"), Column("status"), Column("what", cut=True), Column("way out")),
+            (Column("check"), Column("status"), Column("what"), Column("way out")),
             [(one.check, one.status, one.text, one.way_out) for one in found],
         )
     return FAILED if any(one.status == doctor_of.FAILING for one in found) else 0

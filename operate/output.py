@@ -22,6 +22,8 @@ _COLOURS = {
     "dim": "2",
     "bold": "1",
     "warning": "33",
+    "failing": "31",
+    "unknown": "33",
     "ok": "32",
 }
 _BAR = 30

@@ -1,16 +1,19 @@
 """On a terminal columns go in a fixed order, ids are never cut, colours only where they show."""
 
+import argparse
 import io
 import json
 import os
 import re
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from operate import guarded
+from operate import commands, doctor, guarded
 from operate.output import Column, Output, Progress, duration
+from operate.stack import Stack
 from operate.text import cut, printable, width
 
 COLUMNS = (
@@ -170,3 +173,27 @@ def test_half_a_character_is_an_escape_of_json_in_a_pipe(monkeypatch: pytest.Mon
     Output().json({"cause": "\ud800 日本"})
     pipe.seek(0)
     assert json.loads(pipe.buffer.read()) == {"cause": "\ud800 日本"}
+
+
+def test_the_ways_out_are_whole_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    way = "aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com"
+    findings = [
+        doctor.Finding("roles", "ok", "14 of 1000"),
+        doctor.Finding("service-linked role", "failing", "ECS has none", way),
+    ]
+    monkeypatch.setattr(doctor, "look", lambda _stack: findings)
+    monkeypatch.setenv("COLUMNS", "40")
+    terminal = Terminal()
+    nothing: Any = None
+    stack = Stack(nothing, "p", "s", {})
+    options = argparse.Namespace(json=False)
+    status = commands.doctor(options, lambda _options: stack, Output(stdout=terminal))
+    assert status == 1
+    assert [plain(line) for line in terminal.getvalue().splitlines()] == [
+        "CHECK                STATUS   WHAT",
+        "roles                ok       14 of 1000",
+        "service-linked role  failing  ECS has none",
+        "",
+        "service-linked role: ECS has none",
+        f"  {way}",
+    ]
