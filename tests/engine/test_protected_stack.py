@@ -77,3 +77,32 @@ def test_it_is_destroyed_only_without_protect_and_leaves_what_it_was_told_to_kee
     assert now not in log_groups(prod)
     # What was removed under protect is no longer Pulumi's to delete.
     assert set(prod.left()) == {"log groups", "queues", "task definitions"}
+
+
+def test_destroyed_without_its_preview_it_keeps_its_objects_and_the_next_update_mends_it(
+    engine: Engine,
+) -> None:
+    file = engine.root / "Pulumi.kept.yaml"
+    file.write_text(
+        "config:\n  aws:region: ap-northeast-1\n  fargate-batch:protect: true\n"
+        "  fargate-batch:jobs: {only: {image: public.example/none:1}}\n",
+        encoding="utf-8",
+    )
+    engine.create("kept")
+    names = [engine.outputs("kept")[key] for key in ("uploadBucket", "resultsBucket")]
+    s3 = engine.api("s3")
+    for name in names:
+        s3.put_object(Bucket=name, Key="kept", Body=b"x")
+
+    refused = engine.destroy("kept", "--skip-preview")
+    assert refused.status != 0
+    assert "protect" in refused.text
+    assert {kind for kind, _ in engine.up("kept").must().of("same")} >= {"aws:s3:Bucket"}
+    assert [engine.outputs("kept")[key] for key in ("uploadBucket", "resultsBucket")] == names
+    assert [s3.get_object(Bucket=name, Key="kept")["Body"].read() for name in names] == [b"x"] * 2
+
+    engine.edit('protect: "true"', 'protect: "false"', file.name)
+    engine.up("kept").must()
+    engine.destroy("kept").must()
+    there = {one["Name"] for one in s3.list_buckets()["Buckets"]}
+    assert there.isdisjoint(names)
