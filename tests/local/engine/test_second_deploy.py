@@ -166,7 +166,7 @@ def test_what_was_edited_reads_back_as_edited(laptop: Laptop) -> None:
     [alarm] = api("cloudwatch").describe_alarms(AlarmNames=[out["alarm"]])["MetricAlarms"]
     assert alarm["EvaluationPeriods"] == 3
     security = api("ec2").describe_security_groups(GroupIds=[out["group"]])["SecurityGroups"][0]
-    assert [p["FromPort"] for p in security["IpPermissionsEgress"]] == [80]
+    assert [p["FromPort"] for p in security["IpPermissionsEgress"]] == [80, 80]
 
 
 def test_a_container_image_whose_tag_is_made_of_its_path_is_refused_again(laptop: Laptop) -> None:
