@@ -4,8 +4,10 @@ Every key is written here once, as an attribute of the settings: what is misspel
 does not pass the type checker.
 """
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 
 import pulumi
 from pulumi_aws.scheduler import ScheduleGroup
@@ -84,6 +86,18 @@ def own_image(config: Settings, name: str) -> c.BatchImageArgs:
         "architecture": config.architecture,
         "protect": config.protect,
     }
+
+
+def own_image_name(context: str, dockerfile: str | None) -> str:
+    """What the image of a folder and Dockerfile is called, whichever jobs there are to share it.
+
+    By the name of one it would be replaced with that job, and its repository deleted.
+    """
+    folder = PurePath(context)
+    file = PurePath(dockerfile or folder / "Dockerfile")
+    digest = hashlib.sha256(f"{folder.as_posix()}\0{file.as_posix()}".encode()).hexdigest()
+    readable = re.sub(r"[^a-z0-9]+", "-", folder.as_posix().lower())[-60:].strip("-")
+    return "-".join(filter(None, (readable, "image", digest[:7])))
 
 
 def task_events(config: Settings, cluster: c.BatchCluster) -> c.TaskEventLoggerArgs:

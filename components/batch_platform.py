@@ -1,7 +1,6 @@
 """A whole platform: what its arguments name becomes components, what others read outputs."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 from typing import Any
 
 import pulumi
@@ -135,15 +134,14 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
     group = ScheduleGroup("schedules", opts=child)
     image = c.BatchImage("batch", args.image(config), child) if config.builds_image else None
 
-    built: dict[tuple[PurePath, PurePath], c.BatchImage] = {}
+    built: dict[str, c.BatchImage] = {}
     own: dict[str, c.BatchImage] = {}
     for name, job in config.jobs.items():
         if job.context is not None:
-            folder = PurePath(job.context)
-            by = folder, PurePath(job.dockerfile or folder / "Dockerfile")
-            if by not in built:
-                built[by] = c.BatchImage(f"{name}-image", args.own_image(config, name), child)
-            own[name] = built[by]
+            of = args.own_image_name(job.context, job.dockerfile)
+            if of not in built:
+                built[of] = c.BatchImage(of, args.own_image(config, name), child)
+            own[name] = built[of]
     log_group_arn = execution_log(
         "executions",
         "executions",

@@ -61,11 +61,13 @@ def test_each_job_with_a_folder_of_its_own_runs_and_may_pull_the_image_built_fro
     }
     assert images == {
         "ours": "team/batch:1",
-        "etl": "etl-image-1a2b3c4",
-        "load": "load-image-1a2b3c4",
+        "etl": "etl-image-6cc6df0-1a2b3c4",
+        "load": "image-436f065-1a2b3c4",
     }
     pulls = one(recording.resources, type="aws:iam/rolePolicy:RolePolicy", name="etl-execution")
-    assert pulls.document("policy")["Statement"][2]["Resource"].endswith("/etl-image-1a2b3c4")
+    assert pulls.document("policy")["Statement"][2]["Resource"].endswith(
+        "/etl-image-6cc6df0-1a2b3c4"
+    )
 
 
 def test_a_configured_image_of_ecr_may_be_pulled_by_its_own_job_only() -> None:

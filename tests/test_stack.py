@@ -246,13 +246,17 @@ def test_jobs_of_one_folder_and_dockerfile_share_the_image_that_is_built() -> No
     }
     recording = deploy_stack("dev", jobs=jobs, uploads={}, pipelines={}, schedules={})
     images = {image.name for image in every(recording.resources, type="Image")}
-    assert images == {"batch", "a-image", "d-image"}
+    assert images == {"batch", "batch-image-4eec6a9", "batch-image-4da4259"}
     used = {
         definition.name: definition.document("containerDefinitions")[0]["image"]
         for definition in every(recording.resources, type="TaskDefinition")
     }
     assert used["a"] == used["b"] == used["c"]
     assert len(set(used.values())) == 3
+    # Whoever goes, the others' stays.
+    del jobs["a"]
+    without = deploy_stack("dev", jobs=jobs, uploads={}, pipelines={}, schedules={})
+    assert {image.name for image in every(without.resources, type="Image")} == images
 
 
 def large(**more: Any) -> Recording:  # noqa: ANN401 any configuration
