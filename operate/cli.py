@@ -114,7 +114,9 @@ class Parser(argparse.ArgumentParser):
         for one in rest:
             if one.startswith("-"):
                 name = one.partition("=")[0]
-                near = difflib.get_close_matches(name, self._option_string_actions, n=1)
+                shown = (it for it in self._actions if it.help is not argparse.SUPPRESS)
+                known = [option for it in shown for option in it.option_strings]
+                near = difflib.get_close_matches(name, known, n=1)
                 hint = f" (did you mean {near[0]}?)" if near else ""
                 self.error(f"no such option: {name}{hint}")
         return options, rest

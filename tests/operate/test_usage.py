@@ -48,6 +48,14 @@ def test_wrong_use_is_said_in_one_line(
     assert written.err.count("\n") == 1
 
 
+def test_an_option_that_is_not_shown_is_not_hinted_at(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = cli.Parser(prog="x")
+    parser.add_argument("--root", help=argparse.SUPPRESS)
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--rot", "y"])
+    assert capsys.readouterr().err == "x: no such option: --rot\n"
+
+
 def test_an_endpoint_is_an_address(capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--stack", "x", "--region", "eu-west-1", "--endpoint-url", "ftp:x"]
     assert cli.main(["runs", *options]) == 2
