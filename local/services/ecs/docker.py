@@ -114,7 +114,11 @@ class Docker:
     def removal(self, container: str) -> list[str]:
         """The whole command, with what it needs of the environment, that removes a container."""
         kept = [f"{name}={value}" for name, value in _environment().items() if _READ.match(name)]
-        return ["/usr/bin/env", "-i", *kept, self.program, "rm", "--force", "--volumes", container]
+        # Docker kills at once; Podman asks first, and waits:
+        # https://docs.podman.io/en/latest/markdown/podman-rm.1.html
+        at_once = ["--time", "0"] if Path(self.program).name == "podman" else []
+        remove = ["rm", "--force", *at_once, "--volumes", container]
+        return ["/usr/bin/env", "-i", *kept, self.program, *remove]
 
 
 def find() -> Docker:

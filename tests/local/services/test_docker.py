@@ -20,6 +20,7 @@ from local.cloud import Cloud
 from local.commands.screen import PlainScreen
 from local.commands.up import Running, show
 from local.services.ecs import docker
+from local.services.ecs.build import ImageError
 from local.services.ecs.docker import EngineError, EngineImage, InEngine
 from local.services.ecs.images import Images, UnknownImage
 from local.services.ecs.processes import Process
@@ -79,10 +80,28 @@ def stack(
             engine = docker.find()
         except EngineError as error:
             pytest.skip(str(error))
+        if request.param == "real":
+            skip_unless_it_runs(engine, context)
         images = Images(docker=engine)
         images.add(IMAGE, context)
         with Cloud(0, REGION, images=images) as cloud:
             yield make_stack(cloud)
+
+
+def skip_unless_it_runs(engine: docker.Docker, context: Path) -> None:
+    """In a sandbox an engine may answer, build and yet start nothing."""
+    try:
+        image = engine.build(context, "Dockerfile")
+    except ImageError:
+        pytest.skip(f"{engine} builds no image here")
+    tried = subprocess.run(
+        [engine.program, "run", "--rm", "--network", "host", image, "/bin/sh", "-c", "exit 0"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if tried.returncode:
+        pytest.skip(f"{engine} starts no container here: {tried.stderr.strip()}")
 
 
 def folder_of(stack: Stack) -> Path:
@@ -314,6 +333,10 @@ def test_the_engine_that_answers_is_taken(
     fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert (str(docker.find()), docker.find().limit) == ("docker 99.0", None)
+    assert docker.find().removal("c")[-5:] == [
+        str(fake / "docker"),
+        *("rm", "--force", "--volumes", "c"),
+    ]
     (fake / "info").write_text("Operating System: Docker Desktop")
     assert docker.find().limit == (
         "Containers reach this cloud only with host networking enabled in Docker Desktop"
@@ -329,4 +352,6 @@ def test_the_engine_that_answers_is_taken(
     with pytest.raises(EngineError, match="neither docker nor podman in the PATH"):
         docker.find()
     install(tmp_path / "other", "podman", monkeypatch)
-    assert str(docker.find()) == "podman 99.0"
+    podman = docker.find()
+    assert str(podman) == "podman 99.0"
+    assert podman.removal("c")[-6:] == ["rm", "--force", "--time", "0", "--volumes", "c"]
