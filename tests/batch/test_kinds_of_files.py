@@ -133,6 +133,13 @@ def test_few_characters_are_read_exactly_or_not_at_all(
         assert not any(str(word) in words for _, word in done.rows)
 
 
+@pytest.mark.parametrize("header", ["列0,列1", "No,数量,単価", "コード,値", "商品,借方,貸方"])
+def test_a_header_alone_can_tell_the_encoding(ingest: Ingest, header: str) -> None:
+    width = header.count(",") + 1
+    done = ingest(f"{header}\n{','.join('1' * width)}\n".encode("cp932"))
+    assert (done.encoding, list(done.types)) == ("cp932", header.split(","))
+
+
 @pytest.mark.parametrize("name", ["値", "列", "学", "園", "院"])
 @pytest.mark.parametrize("encoding", ["cp932", "euc-jp"])
 def test_the_only_character_of_a_file_is_none_of_another_language(
