@@ -163,6 +163,32 @@ def test_what_a_person_stopped_is_redriven(deployed: Deployed, fargate_batch: Co
     assert "redriven" in told
 
 
+def test_a_pipeline_that_was_stopped_is_redriven_from_the_step_that_it_was_in(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    known = {one["id"] for one in fargate_batch.runs("--pipeline", "nightly")}
+
+    def at_work() -> dict[str, Any] | None:
+        steps = [one for one in fargate_batch.runs("--pipeline", "nightly") if one["tasks"]]
+        return next((one for one in steps if one["id"] not in known), None)
+
+    deployed.held.touch()
+    try:
+        begun: str = fargate_batch("start", "nightly", "--no-wait", "--json").json["started"]
+        identity = begun.rpartition(":")[2]
+        eventually(at_work)
+        assert fargate_batch("stop", identity, "--reason", "too early").status == 0
+        fargate_batch.run(identity, "stopped")
+    finally:
+        deployed.held.unlink()
+    told = fargate_batch("retry", identity, "--json").json
+    assert (told["how"], told["started"]) == ("redrive", begun)
+    described = deployed.ended(begun)
+    assert described["redriveCount"] == 1
+    ended = json.loads(described["output"])["steps"]
+    assert [one["status"] for one in ended] == ["SUCCEEDED", "SUCCEEDED"]
+
+
 @pytest.mark.parametrize("trigger", ["upload", "schedule"])
 def test_a_task_is_started_as_its_trigger_started_it(
     deployed: Deployed, fargate_batch: CommandLine, trigger: str
