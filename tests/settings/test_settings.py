@@ -1010,13 +1010,25 @@ def test_a_stack_without_what_it_cannot_do_without_is_refused(
     assert str(refused.value) == reason
 
 
-def test_a_stack_name_that_makes_a_state_machine_name_too_long_is_refused() -> None:
-    config = {"aws:region": "ap-northeast-1", "fargate-batch:jobs": '{"ingest": {}}'}
+@pytest.mark.parametrize(
+    ("more", "ending", "characters"),
+    [({}, "job-ingest", 85), ({"fargate-batch:backfills": "true"}, "backfill-backfills", 93)],
+)
+def test_a_stack_name_that_makes_a_state_machine_name_too_long_is_refused(
+    more: dict[str, str], ending: str, characters: int
+) -> None:
+    uploads = '{"in": {"job": "ingest", "prefix": "in/"}}'
+    config = {
+        "aws:region": "ap-northeast-1",
+        "fargate-batch:jobs": '{"ingest": {}}',
+        "fargate-batch:uploads": uploads,
+        **more,
+    }
     with pytest.raises(SettingsError) as refused:
         deploy(settings.load, config=config, stack="s" * 60)
     assert str(refused.value) == (
         f"fargate-batch:jobs, pipelines: the state machine's name fargate-batch-{'s' * 60}"
-        "-job-ingest has 85 characters, AWS allows 80; shorten either"
+        f"-{ending} has {characters} characters, AWS allows 80; shorten either"
     )
 
 
@@ -1105,6 +1117,11 @@ def test_what_exit_codes_are_silent_on_is_retried_as_the_contract_says(
     given: dict[str, Any], retried: tuple[int, ...]
 ) -> None:
     assert load(job(**given)).jobs["ingest"].retried_exit_codes == retried
+
+
+def test_that_zero_is_success_may_be_said() -> None:
+    ingest = load(job(exitCodes={"success": [0, "2-3"]})).jobs["ingest"]
+    assert ingest.exit_codes.codes("success") == (2, 3)
 
 
 @pytest.mark.parametrize("section", ["pipelines", "schedules"])
