@@ -164,7 +164,7 @@ def test_one_update_makes_it_this_version_and_loses_and_doubles_no_upload(
     with uploads(first, before["uploadBucket"]) as keys:
         while len(keys) < 4:
             time.sleep(0.1)
-        updated = first.up().must()
+        updated = first.up("dev", "--policy-pack", "policy").must()
         sent = len(keys)
         while len(keys) < sent + 4:
             time.sleep(0.1)
