@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
 from itertools import pairwise
@@ -154,8 +154,8 @@ def offsets(timezone: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """
     zone = ZoneInfo(timezone)
 
-    def offset(second: int) -> str:
-        return datetime.fromtimestamp(second, zone).strftime("%z")
+    def offset(second: int) -> timedelta | None:
+        return datetime.fromtimestamp(second, zone).utcoffset()
 
     def change(day: int, after: int) -> int:
         while after - day > 1:
@@ -169,9 +169,9 @@ def offsets(timezone: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     # From a day before, for a year begins earlier in the east.
     first = int(datetime(FIRST_YEAR - 1, 12, 31, tzinfo=UTC).timestamp())
     last = int(datetime(LAST_YEAR + 1, 1, 2, tzinfo=UTC).timestamp())
+    days = [(second, offset(second)) for second in range(first, last, 86_400)]
     changes = [
-        change(day, after)
-        for day, after in pairwise(range(first, last, 86_400))
-        if offset(day) != offset(after)
+        change(day, after) for (day, before), (after, since) in pairwise(days) if before != since
     ]
-    return tuple(offset(second) for second in (first, *changes)), tuple(changes)
+    texts = (datetime.fromtimestamp(at, zone).strftime("%z") for at in (first, *changes))
+    return tuple(texts), tuple(changes)
