@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.recorder import ROOT
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = ROOT / "examples"
 

@@ -19,6 +19,8 @@ from tests.operate.conftest import IMAGE, CommandLine, Deployed
 from tests.operate.test_policies import User, user
 from tests.recorder import ROOT
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["user"]
 CRON = "cron(0 10 1 1 ? 2190)"
 
@@ -92,7 +94,6 @@ def nightly(fargate_batch: CommandLine) -> dict[str, Any]:
     return one
 
 
-@pytest.mark.slow
 def test_a_later_deployment_does_not_start_what_a_person_paused(
     deployed: Firing, fargate_batch: CommandLine
 ) -> None:

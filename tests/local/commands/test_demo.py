@@ -27,6 +27,7 @@ def demo(*arguments: str, seconds: float = 100) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_the_tour_of_the_dev_stack_shows_every_way_a_batch_starts() -> None:
     status, out, err = demo()
     assert (status, err) == (0, ""), out

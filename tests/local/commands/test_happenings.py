@@ -12,6 +12,8 @@ from tests.local.probe import eventually
 from tests.operate.conftest import Deployed, deployed
 from tests.operate.test_letters import without
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["deployed"]
 
 

@@ -14,6 +14,8 @@ from local.cloud import Cloud
 from tests.local import stacks
 from tests.local.probe import REGION, eventually
 
+pytestmark = pytest.mark.slow
+
 MACHINES = f"arn:aws:states:{REGION}:111122223333:stateMachine:fargate-batch-dev-"
 SLEEPER = "import os, time\ntime.sleep(float(os.environ.get('SECONDS', '0.3')))\n"
 LIMIT = 2
@@ -219,7 +221,6 @@ def test_a_slot_whose_end_nobody_told_is_found_by_looking(jobs: dict[str, Job]) 
     assert job.slots() == ({waiting}, 0, 0)
 
 
-@pytest.mark.slow
 def test_ends_told_many_times_at_once_let_nobody_in_too_early(jobs: dict[str, Job]) -> None:
     job = jobs["doubled"]
     runs = [job.start(0.2) for _ in range(8)]

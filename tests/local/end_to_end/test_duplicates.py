@@ -14,6 +14,8 @@ from tests.local import stacks
 from tests.local.probe import eventually
 from tests.local.programs import ROOT
 
+pytestmark = pytest.mark.slow
+
 CONFIG: Mapping[str, Any] = {
     "image": stacks.IMAGE,
     "protect": False,

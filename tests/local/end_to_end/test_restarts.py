@@ -6,12 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from local.cloud import Cloud
 from local.faults import Faults
 from local.services.scheduler import schedules
 from tests.local import stacks
 from tests.local.machines import Machines
 from tests.local.probe import REGION, eventually, write_image
+
+pytestmark = pytest.mark.slow
 
 CONFIG: Mapping[str, Any] = {
     "image": stacks.IMAGE,

@@ -12,6 +12,8 @@ from local.faults import Faults
 from tests.local import stacks
 from tests.local.probe import eventually, write_image
 
+pytestmark = pytest.mark.slow
+
 CONFIG: Mapping[str, Any] = {
     "image": stacks.IMAGE,
     "protect": False,

@@ -20,6 +20,8 @@ from local.services.iam import iam
 from tests.local.probe import REGION, ended, eventually, subscriber
 from tests.local.programs import ROOT
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "registry.example.com/holder:1"
 SECONDS = 30
 

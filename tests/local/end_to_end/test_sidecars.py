@@ -11,6 +11,8 @@ from local.cloud import Cloud
 from tests.local import stacks
 from tests.local.probe import IMAGE, eventually, write_image
 
+pytestmark = pytest.mark.slow
+
 AGENT = "public.ecr.aws/agent/agent:1"
 ROUTER = "public.ecr.aws/router/router:1"
 CONFIG: dict[str, Any] = {

@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from local.cloud import Cloud
 from local.engine.project import load
 from local.services.scheduler import schedules
 from tests.local import stacks
 from tests.local.probe import IMAGE, eventually, write_image
 from tests.local.programs import ROOT
+
+pytestmark = pytest.mark.slow
 
 CONFIG: Mapping[str, Any] = {
     "protect": False,

@@ -16,6 +16,8 @@ from tests.local.everything import PROGRAM
 from tests.local.inventory import inventory
 from tests.local.programs import REGION, STACK_FILE, write_project
 
+pytestmark = pytest.mark.slow
+
 TAGGED = STACK_FILE + "  aws:defaultTags: {tags: {owner: batch, stack: dev}}\n"
 TAGGED_ANEW = STACK_FILE + "  aws:defaultTags: {tags: {owner: data, cost: low}}\n"
 
