@@ -19,3 +19,8 @@ def pytest_collection_finish() -> None:
     """
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_unconfigure() -> None:
+    """Let go of everything at the end: DuckDB tells what is still there as leaked."""
+    gc.unfreeze()
