@@ -61,15 +61,15 @@ def backfill(options: Options, connect: Connect, out: Output) -> int:
         options.max_failures,
     )
     told = backfills.estimate(stack, order)
-    if options.dry_run and options.json:
-        out.json(order_document(order, told))
-        return 0
-    if options.dry_run or order.objects:
-        (out.line if options.dry_run else out.say)(_planned(order, told, would=options.dry_run))
-    else:
-        out.say(f"Nothing to do: no such object{_unless(options.only)}.")
     if options.dry_run or not order.objects:
+        if not order.objects:
+            out.say(f"Nothing to do: no such object{_unless(options.only)}.")
+        if options.json:
+            out.json(order_document(order, told))
+        elif order.objects:
+            out.line(_planned(order, told, begin="would run"))
         return 0
+    out.say(_planned(order, told, begin="Running"))
     made = backfills.start(stack, order)
     if options.wait:
         out.say(f"{made.id} (Ctrl-C leaves it running: `backfills show {made.short} --follow`)")
@@ -114,11 +114,10 @@ def _keys(path: str) -> Iterator[str]:
             yield line
 
 
-def _planned(order: Order, told: Estimate, *, would: bool) -> str:
+def _planned(order: Order, told: Estimate, *, begin: str) -> str:
     size = sum(one.size for one in order.objects)
     count = len(order.objects)
     objects = f"{count} object{'' if count == 1 else 's'} ({_bytes(size)})"
-    begin = "would run" if would else "Running"
     known = "how long it takes and costs is not known: the job has not succeeded yet"
     if told.seconds is not None:
         cost = "" if told.dollars is None else f" and {money(told.dollars)} USD"
