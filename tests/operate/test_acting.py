@@ -148,11 +148,15 @@ def test_a_retry_that_runs_is_not_doubled(deployed: Deployed, fargate_batch: Com
 
 
 def test_what_a_person_stopped_is_redriven(deployed: Deployed, fargate_batch: CommandLine) -> None:
-    execution = deployed.start(environment={"SLEEP": "1"})
-    identity = execution.rpartition(":")[2]
-    fargate_batch.run(identity, "running")
-    assert fargate_batch("stop", identity, "--reason", "too early").status == 0
-    stopped = fargate_batch.run(identity, "stopped")
+    deployed.held.touch()
+    try:
+        execution = deployed.start()
+        identity = execution.rpartition(":")[2]
+        fargate_batch.run(identity, "running")
+        assert fargate_batch("stop", identity, "--reason", "too early").status == 0
+        stopped = fargate_batch.run(identity, "stopped")
+    finally:
+        deployed.held.unlink()
     answer = fargate_batch("retry", identity, "--json").json
     assert (answer["how"], answer["started"]) == ("redrive", stopped["arn"])
     assert "still runs" in fargate_batch("retry", identity).out or fargate_batch.run(identity)
