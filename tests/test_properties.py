@@ -26,7 +26,7 @@ from tests.recorder import ROOT
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 IMAGE = "registry.example.com/tell:1"
-SECONDS = 30
+SECONDS = 120
 
 # Prints its arguments and its environment, in hexadecimal.
 PROGRAM = """

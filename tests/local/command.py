@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from tests.local.programs import ROOT
 
-READY_SECONDS = 45
+READY_SECONDS = 120
 
 
 def environment() -> dict[str, str]:

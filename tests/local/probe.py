@@ -177,7 +177,7 @@ class Stack:
         return [event["message"] for event in answer["events"]]
 
 
-def eventually(look: Callable[[], T | None], seconds: float = 60) -> T:
+def eventually(look: Callable[[], T | None], seconds: float = 120) -> T:
     """What `look` finds once it finds something, or a failure at the deadline."""
     began = time.monotonic()
     while (waited := time.monotonic() - began) < seconds:

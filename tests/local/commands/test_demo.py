@@ -13,7 +13,7 @@ from operate.logs import readable
 from tests.local.programs import ROOT
 
 
-def demo(*arguments: str, seconds: float = 100) -> tuple[int, str, str]:
+def demo(*arguments: str, seconds: float = 250) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "local", "demo", *arguments],
         cwd=ROOT,
@@ -88,7 +88,7 @@ def test_a_tour_whose_batch_fails_says_what_was_not_seen(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("given", ["absent.csv", "."])
 def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
-    assert demo(given, seconds=100) == (
+    assert demo(given) == (
         2,
         "",
         f"There is no file {given}: give a CSV, JSON Lines or Excel (.xlsx) file.\n",
@@ -99,7 +99,7 @@ def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
 def test_a_tour_with_an_empty_file_does_not_begin(tmp_path: Path, before: list[str]) -> None:
     empty = tmp_path / "empty.csv"
     empty.touch()
-    assert demo(*before, str(empty), seconds=100) == (
+    assert demo(*before, str(empty)) == (
         2,
         "",
         (
