@@ -150,6 +150,14 @@ def test_results_are_exported_as_the_writer_s_configuration_has_them(
     assert s3.written == {}
 
 
+def test_what_did_not_succeed_is_exported_among_what_failed() -> None:
+    s3 = S3()
+    unsuccessful = [record(0) | {"status": one} for one in ("FAILED", "TIMED_OUT", "ABORTED")]
+    results.Writer(s3, {"Arguments": {"Bucket": "b"}}, "arn:run:id").write(unsuccessful, [])
+    exported = json.loads(s3.written["id/FAILED_0.json"])
+    assert [one["Status"] for one in exported] == ["FAILED", "TIMED_OUT", "ABORTED"]
+
+
 def test_results_that_cannot_be_written_are_an_error_of_the_writer() -> None:
     class Full(S3):
         def put_object(self, **_: Json) -> None:

@@ -333,7 +333,7 @@ def test_more_failures_than_tolerated_fail_the_run_and_a_redrive_runs_just_those
             waiting.states,
             Items="{% [1..4] %}",
             MaxConcurrency=1,
-            ToleratedFailurePercentage="{% 49 %}",
+            ToleratedFailurePercentage="{% 25 %}",
             ResultWriter=writer,
         ),
     )
