@@ -121,7 +121,8 @@ def record(output: Json) -> dict[str, Any]:
     day = "2030-01-01T00:00:00Z"
     arns = {"executionArn": "arn:e", "stateMachineArn": "arn:m", "mapRunArn": "arn:r"}
     dates = {"startDate": day, "stopDate": day}
-    return arns | dates | {"name": "n", "status": "SUCCEEDED", "output": json.dumps(output)}
+    ended = {"status": "SUCCEEDED", "output": json.dumps(output), "events": []}
+    return arns | dates | {"name": "n"} | ended
 
 
 @pytest.mark.parametrize(
