@@ -102,7 +102,9 @@ def _keys(path: str) -> Iterator[str]:
     """The keys of a file, one a line; a line in quotation marks is a JSON string."""
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8")
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise OperateError(f"--keys {path}: {error.strerror}") from None
+    except ValueError as error:
         raise OperateError(f"--keys {path}: {error}") from None
     for number, line in enumerate(text.split("\n"), start=1):
         if line.startswith('"'):

@@ -275,7 +275,7 @@ def test_one_that_runs_is_made_faster_stopped_and_continued(
         (("ingest", "--prefix", "a", "--keys", "x"), "give --keys or --prefix, not both"),
         (("ingst", "--prefix", "a"), "no such job: ingst (did you mean ingest?)"),
         (("straight", "--prefix", ""), "no upload starts the state machine of straight: only a "),
-        (("ingest", "--keys", "/nowhere"), "--keys /nowhere: "),
+        (("ingest", "--keys", "/nowhere"), "--keys /nowhere: No such file or directory\n"),
     ],
 )
 def test_what_cannot_be_run_so_is_refused(
