@@ -211,7 +211,7 @@ def test_a_container_is_made_as_its_definition_says(stack: Stack) -> None:
         "entryPoint": ["/bin/sh", "-e"],
         "environment": [{"name": "GREETING", "value": "hello"}],
         "linuxParameters": {"initProcessEnabled": True},
-        "mountPoints": [point],
+        "mountPoints": [point, {**point, "containerPath": "/mnt/own", "readOnly": False}],
         "readonlyRootFilesystem": True,
         "stopTimeout": 7,
         "ulimits": [{"name": "nofile", "softLimit": 1024, "hardLimit": 2048}],
@@ -224,17 +224,18 @@ def test_a_container_is_made_as_its_definition_says(stack: Stack) -> None:
     task = stack.stopped(stack.run(definition)["taskArn"])
     created = commands(folder_of(stack), "create")[-1]
     named = f"fargate-batch-{task['taskArn'].rpartition('/')[2][:12]}-probe"
-    volume = next(word for word in created if word.startswith("--mount="))
+    volume, writable = (word for word in created if word.startswith("--mount="))
     [[_, _, image, *_]] = commands(folder_of(stack), "build")
     variables = sorted(word for word in created if word.startswith("--env="))
     assert [word for word in created if word not in variables] == [
         *("create", "--name", named, "--label", "fargate-batch", "--network", "host"),
         *("--stop-timeout", "7", "--memory", "512m", "--memory-swap", "512m"),
         *("--user", "1000:1000", "--read-only", "--init", "--ulimit=nofile=1024:2048"),
-        *(volume, "--entrypoint", "/bin/sh", image, "-e", "-c", "exit 99"),
+        *(volume, writable, "--entrypoint", "/bin/sh", image, "-e", "-c", "exit 99"),
     ]
     assert image.startswith("fargate-batch/job-one-")
     assert volume.endswith("/fs-12345678/root,target=/mnt/shared,readonly")
+    assert writable.endswith("/fs-12345678/root,target=/mnt/own")
     # No value is on the command line, which others can read.
     assert variables == [
         f"--env={name}"
