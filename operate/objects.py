@@ -90,35 +90,56 @@ class Source:
 
 def _sources(stack: Stack, job: str) -> list[Source]:
     machine = stack.job(job).machine_arn
-    events = stack.aws.client("events")
-    ours = {one.rule: one.name for one in stack.uploads.values() if one.rule is not None}
-
-    def starts_it(rule: str) -> bool:
-        found = events.list_targets_by_rule(Rule=rule)["Targets"]
-        return any(target["Arn"] == machine for target in found)
-
-    rules = [
-        rule
-        for page in events.get_paginator("list_rules").paginate()
-        for rule in page["Rules"]
-        if rule["Name"] in ours
-    ]
+    rules = _rules(stack)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        starting = pool.map(lambda rule: starts_it(rule["Name"]), rules)
-        rules = [rule for rule, starts in zip(rules, starting, strict=True) if starts]
-    if not rules:
+        starting = pool.map(lambda rule: _starts(stack, rule, machine), rules)
+        started_by = [rule for rule, starts in zip(rules, starting, strict=True) if starts]
+    if not started_by:
         raise OperateError(
             f"no upload starts the state machine of {job}: only a job of an upload with"
             " `via: stateMachine` can be run for objects that are there already"
         )
     found: list[Source] = []
-    for rule in rules:
-        excluded = stack.exclusions.get(ours[rule["Name"]], ())
-        found += sources_of(json.loads(rule["EventPattern"])["detail"], excluded)
+    for rule in started_by:
+        excluded = stack.exclusions.get(rule.upload, ())
+        found += sources_of(rule.detail, excluded)
     return found
 
 
-def sources_of(detail: Mapping[str, Any], excluded: Sequence[str]) -> Iterator[Source]:
+def rules_for(stack: Stack, machine: str, bucket: str, key: str, size: int) -> list[str]:
+    """The rules, as they are now, by which an upload of that size starts a state machine."""
+    return [
+        rule.name
+        for rule in _rules(stack)
+        if any(one.bucket == bucket and one.takes(key, size) for one in sources_of(rule.detail))
+        and _starts(stack, rule, machine)
+    ]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    name: str
+    upload: str
+    detail: Mapping[str, Any]
+
+
+def _rules(stack: Stack) -> list[_Rule]:
+    ours = {one.rule: one.name for one in stack.uploads.values() if one.rule is not None}
+    pages = stack.aws.client("events").get_paginator("list_rules").paginate()
+    return [
+        _Rule(rule["Name"], ours[rule["Name"]], json.loads(rule["EventPattern"])["detail"])
+        for page in pages
+        for rule in page["Rules"]
+        if rule["Name"] in ours
+    ]
+
+
+def _starts(stack: Stack, rule: _Rule, machine: str) -> bool:
+    found = stack.aws.client("events").list_targets_by_rule(Rule=rule.name)["Targets"]
+    return any(target["Arn"] == machine for target in found)
+
+
+def sources_of(detail: Mapping[str, Any], excluded: Sequence[str] = ()) -> Iterator[Source]:
     """What an upload takes, of the `detail` of its rule's pattern and the keys it excludes."""
     conditions: Mapping[str, Any] = detail.get("object") or {}
     keys = [_key_test(one) for one in conditions.get("key") or [{"prefix": ""}]]

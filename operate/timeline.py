@@ -9,8 +9,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from . import logs, runs
+from . import logs, objects, runs
 from .aws import code_of
+from .errors import OperateError
 from .events import Line, tasks_of
 from .outcomes import ADVICE, OTHERWISE
 from .runs import Run, moment
@@ -75,7 +76,7 @@ def of(stack: Stack, run: Run) -> Timeline:
         with _gone():
             described = states.describe_execution(executionArn=run.arn)
             moments += _of_history(states, run.arn)
-    moments += _of_trigger(run, described)
+    moments += _of_trigger(stack, run, described)
     moments += [told for line in lines for told in _of_task(line)]
     group, stream, last_line = _last_line(stack, run)
     if last_line is not None:
@@ -106,19 +107,34 @@ def _gone() -> Generator[None]:
             raise
 
 
-def _of_trigger(run: Run, described: Mapping[str, Any]) -> Iterator[Moment]:
+def _of_trigger(stack: Stack, run: Run, described: Mapping[str, Any]) -> Iterator[Moment]:
     given: Any = json.loads(described.get("input") or "null")
     match given:
         case {"source": "aws.s3", "time": str(at), "detail": {"reason": str(reason)}} if run.object:
             told = moment(at)
             if told is not None:
                 yield Moment(told, "upload", f"s3://{'/'.join(run.object)} ({reason})")
+                rules = _rules(stack, described["stateMachineArn"], given["detail"])
+                if rules:
+                    yield Moment(told, "rule", f"{' or '.join(rules)} matched")
         case {"schedule": _, "scheduledTime": str(at)}:
             told = moment(at)
             if told is not None:
                 yield Moment(told, "schedule", f"{run.started} was due")
         case _:
             yield Moment(run.began, "started", f"by {run.started}")
+
+
+def _rules(stack: Stack, machine: str, detail: Mapping[str, Any]) -> list[str]:
+    """The rules that take an upload, which neither the event nor the execution names."""
+    match detail:
+        case {"bucket": {"name": str(bucket)}, "object": {"key": str(key), "size": int(size)}}:
+            # A pattern that somebody made by hand is no reason to tell nothing else of the run.
+            with contextlib.suppress(OperateError):
+                return objects.rules_for(stack, machine, bucket, key, size)
+        case _:
+            pass
+    return []
 
 
 def _of_history(states: Any, arn: str) -> Iterator[Moment]:  # noqa: ANN401 -- boto3

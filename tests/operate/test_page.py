@@ -84,7 +84,7 @@ def test_an_upload_is_seen_to_come_opened_read_and_its_letter_sent(
     page.until("document.body.innerText.includes('target/orders.csv')")
     text = page.until("document.querySelector('.timeline .log') && document.body.innerText")
     assert "began, arguments 1" in text
-    for what in ("upload", "execution", "task", "image"):
+    for what in ("upload", "rule", "execution", "task", "image"):
         assert page.run(f"!!document.querySelector('.timeline .{what}')"), what
     assert page.run("document.querySelector('#input pre').textContent").startswith("{")
 

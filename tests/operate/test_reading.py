@@ -32,6 +32,13 @@ def test_an_upload_is_a_run_with_its_key_task_and_cost(
     assert [task["status"] for task in run["tasks"]] == ["succeeded"]
     # A minute, Fargate's least, of 0.5 vCPU and 1 GB in Tokyo, with an address.
     assert run["costUsd"] == pytest.approx((0.5 * 0.05056 + 0.00553 + 0.005) / 60, abs=1e-6)
+    told = fargate_batch("show", run["id"], "--json").json["timeline"]
+    rule = deployed.outputs["uploads"]["target"]["ruleArn"].rpartition("/")[2]
+    assert [(one["what"], one["text"]) for one in told[:3]] == [
+        ("upload", f"s3://{deployed.outputs['uploadBucket']}/{KEY} (PutObject)"),
+        ("rule", f"{rule} matched"),
+        ("execution", "started"),
+    ]
     assert datetime.fromisoformat(run["began"]) < datetime.fromisoformat(run["ended"])
 
 
