@@ -112,7 +112,7 @@ class Parser(argparse.ArgumentParser):
         """As argparse does; each command knows its own options best."""
         options, rest = super().parse_known_args(args, namespace)
         for one in rest:
-            if one.startswith("-"):
+            if one.startswith("-") and one != "--":
                 name = one.partition("=")[0]
                 shown = (it for it in self._actions if it.help is not argparse.SUPPRESS)
                 known = [option for it in shown for option in it.option_strings]
