@@ -85,14 +85,18 @@ def test_a_secret_that_the_execution_role_cannot_read_is_named_with_the_way_out(
         manager.create_secret(Name=name, SecretString="x", KmsKeyId=key)["ARN"]
         for name, key in (("own", granted), ("foreign", other), ("ungranted", granted))
     )
-    plain = manager.create_secret(Name="plain", SecretString="x")["ARN"]
+    plain, deleted = (
+        manager.create_secret(Name=name, SecretString="x")["ARN"] for name in ("plain", "deleted")
+    )
+    # For 30 days it could be had again.
+    manager.delete_secret(SecretId=deleted)
     ssm.put_parameter(Name="/a/b", Value="x", Type="SecureString", KeyId=granted)
     base = own.rpartition(":secret:")[0].replace("secretsmanager", "ssm")
     parameter, gone = f"{base}:parameter/a/b", f"{base}:parameter/gone"
     statements = [
         {"Effect": "Allow", "Action": action, "Resource": resources}
         for action, resources in {
-            "secretsmanager:GetSecretValue": [own, foreign, plain],
+            "secretsmanager:GetSecretValue": [own, foreign, plain, deleted],
             "ssm:GetParameters": [parameter],
             "kms:Decrypt": [granted],
         }.items()
@@ -102,7 +106,7 @@ def test_a_secret_that_the_execution_role_cannot_read_is_named_with_the_way_out(
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     iam.put_role_policy(RoleName="reader", PolicyName="own", PolicyDocument=document)
     # One field of a secret is read as the whole of it.
-    arns = (f"{own}:field::", foreign, ungranted, parameter, gone, plain)
+    arns = (f"{own}:field::", foreign, ungranted, parameter, gone, plain, deleted)
     jobs = with_tasks(deployed, ROLE, "x", {f"S{n}": arn for n, arn in enumerate(arns)})
     stack = changed(deployed, jobs=jobs)
 
@@ -118,7 +122,10 @@ def test_a_secret_that_the_execution_role_cannot_read_is_named_with_the_way_out(
         ("failing", f"reader may not read {ungranted}"): (
             "a role was changed by hand: `pulumi refresh`, then `pulumi up`"
         ),
-        ("failing", f"{gone} is gone"): "make it again, or take it out of the job's `secrets`",
+        **{
+            ("failing", f"{arn} is gone"): "make it again, or take it out of the job's `secrets`"
+            for arn in (gone, deleted)
+        },
     }
     kms.disable_key(KeyId=granted)
     assert ("failing", f"{granted}, of {own}, is Disabled") in {
