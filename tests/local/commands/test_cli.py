@@ -243,7 +243,7 @@ def test_start_prints_the_log_and_ends_as_the_container_does(
     assert status == 0
     assert titles[1:5] == ["status", "name", "kind", "started by"]
     assert [row[1:4] for row in rows] == [["succeeded", "job", "job"], ["failed", "job", "job"]]
-    assert {row[4].partition(" ")[0] for row in rows} == {"by"}
+    assert [row[4].rpartition(", ")[2] for row in rows] == ["by hand"] * 2
 
 
 def test_a_key_in_the_table_of_runs_is_escaped(
