@@ -197,19 +197,18 @@ def test_a_pipeline_that_was_stopped_is_redriven_from_the_step_that_it_was_in(
 def test_a_task_is_started_as_its_trigger_started_it(
     deployed: Deployed, fargate_batch: CommandLine, trigger: str
 ) -> None:
-    known = {run["id"] for run in fargate_batch.runs()}
+    def failed_tasks() -> dict[str, dict[str, Any]]:
+        runs = fargate_batch.runs("--status", "failed", "--last", "1000")
+        return {one["id"]: one for one in runs if one["kind"] == "task"}
+
+    known = failed_tasks()
     deployed.broken.touch()
     try:
         if trigger == "upload":
             deployed.put("test/aaa/complete.txt")
         else:
             assert fargate_batch("fire", "hello").status == 0
-        [run] = eventually(
-            lambda: (
-                [one for one in fargate_batch.runs("--status", "failed") if one["id"] not in known]
-                or None
-            )
-        )
+        [run] = eventually(lambda: [one for key, one in failed_tasks().items() if key not in known])
     finally:
         deployed.broken.unlink()
     assert (run["kind"], run["exitCode"]) == ("task", 4)
