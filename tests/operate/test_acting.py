@@ -208,7 +208,9 @@ def test_a_task_is_started_as_its_trigger_started_it(
             deployed.put("test/aaa/complete.txt")
         else:
             assert fargate_batch("fire", "hello").status == 0
-        [run] = eventually(lambda: [one for key, one in failed_tasks().items() if key not in known])
+        [run] = eventually(
+            lambda: [one for key, one in failed_tasks().items() if key not in known] or None
+        )
     finally:
         deployed.broken.unlink()
     assert (run["kind"], run["exitCode"]) == ("task", 4)
