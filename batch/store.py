@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
 
-# 10,000 parts at most, so an object of up to 312 GiB; one part at a time is in memory.
+# 10,000 parts at most, so a result of up to 78 GiB, which is more than a text expands to; one part
+# at a time is in memory.
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-_PART = 32 << 20
+_PART = 8 << 20
 _RESUMES = 5
 _TRANSPORT = (
     TransportError,

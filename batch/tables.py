@@ -1,7 +1,8 @@
 """A text → batches of columns of text: what every format has in common for typing and writing."""
 
 import codecs
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
@@ -16,7 +17,7 @@ from batch.dialect import Csv
 from batch.exits import BadDataError
 from batch.kinds import Kind
 from batch.options import Options
-from batch.records import CHUNK, QuotesAreTextError, Records, Shape
+from batch.records import CHUNK, Chunk, QuotesAreTextError, Records, Shape
 from batch.report import Format, Rejects
 from batch.text import Text
 
@@ -119,23 +120,24 @@ class CsvTable:
             strings_can_be_null=True,
             null_values=["", *self.options.null_values],
         )
+
+        def read(chunk: Chunk) -> Batch:
+            table = pa_csv.read_csv(
+                pa.BufferReader(_unmarked(chunk.data)),  # pyright: ignore[reportArgumentType] - a file of Arrow's own
+                read_options=pa_csv.ReadOptions(
+                    column_names=places, use_threads=False, block_size=len(chunk.data) + 1
+                ),
+                parse_options=parse,
+                convert_options=convert,
+            ).combine_chunks()
+            if table.num_rows != chunk.lines.size:
+                raise BadDataError(differ(chunk.lines.size, table.num_rows, int(chunk.lines[0])))
+            return Batch(
+                cast("list[Values]", [column.chunk(0) for column in table.columns]), chunk.lines
+            )
+
         try:
-            for chunk in found:
-                table = pa_csv.read_csv(
-                    pa.BufferReader(_unmarked(chunk.data)),  # pyright: ignore[reportArgumentType] - a file of Arrow's own
-                    read_options=pa_csv.ReadOptions(
-                        column_names=places, use_threads=False, block_size=len(chunk.data) + 1
-                    ),
-                    parse_options=parse,
-                    convert_options=convert,
-                ).combine_chunks()
-                if table.num_rows != chunk.lines.size:
-                    raise BadDataError(
-                        differ(chunk.lines.size, table.num_rows, int(chunk.lines[0]))
-                    )
-                yield Batch(
-                    cast("list[Values]", [column.chunk(0) for column in table.columns]), chunk.lines
-                )
+            yield from _ahead(read, found)
         except QuotesAreTextError:
             self.quoting = False
             raise
@@ -151,6 +153,19 @@ class CsvTable:
                 continue
             yield block[skip:]
             skip = 0
+
+
+def _ahead(read: Callable[[Chunk], Batch], chunks: Iterable[Chunk]) -> Iterator[Batch]:
+    """Read each chunk in another thread, while the records of the next are found."""
+    with ThreadPoolExecutor(1) as pool:
+        pending: Future[Batch] | None = None
+        for chunk in chunks:
+            following = pool.submit(read, chunk)
+            if pending is not None:
+                yield pending.result()
+            pending = following
+        if pending is not None:
+            yield pending.result()
 
 
 def gathered(
