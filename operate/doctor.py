@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -174,17 +175,29 @@ def _keys_in_use(stack: Stack) -> set[tuple[str, str]]:
     return {(arn, what) for arn, what in found if arn and not arn.startswith("alias/aws/")}
 
 
+def _subnets_of(stack: Stack) -> list[dict[str, Any]]:
+    """The subnets of the stack, and of jobs with others, which only their machines name."""
+
+    def of(job: str) -> list[str]:
+        states = stack.aws.client("stepfunctions")
+        machine = states.describe_state_machine(stateMachineArn=stack.job(job).machine_arn)
+        return re.findall(r'"(subnet-[0-9a-f]+)"', machine["definition"])
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        ids = {*stack.index["subnetIds"], *itertools.chain(*pool.map(of, stack.jobs))}
+    return stack.aws.client("ec2").describe_subnets(SubnetIds=sorted(ids))["Subnets"]
+
+
 def _subnets(stack: Stack) -> Iterator[Finding]:
-    ids: list[str] = stack.index["subnetIds"]
-    ec2 = stack.aws.client("ec2")
-    subnets = ec2.describe_subnets(SubnetIds=ids)["Subnets"]
+    subnets = _subnets_of(stack)
     for subnet in subnets:
         free = subnet["AvailableIpAddressCount"]
         text = f"{subnet['SubnetId']} in {subnet['AvailabilityZone']}: {free} addresses free"
         few = free < _LEAST_ADDRESSES
         way = "use larger subnets: each task takes an address" if few else ""
         yield Finding("addresses", WARNING if few else OK, text, way)
-    zones = {subnet["AvailabilityZone"] for subnet in subnets}
+    ids = stack.index["subnetIds"]
+    zones = {one["AvailabilityZone"] for one in subnets if one["SubnetId"] in ids}
     if len(zones) < 2:
         text = f"all tasks run in {', '.join(zones)}"
         yield Finding("zones", WARNING, text, "give subnets of another zone")
@@ -194,16 +207,24 @@ def _subnets(stack: Stack) -> Iterator[Finding]:
 
 def _routes(stack: Stack) -> Iterator[Finding]:
     """Whether what a task takes before it runs can be reached from each subnet."""
+    subnets, reached = _subnets_of(stack), _reached(stack)
+    for vpc in sorted({one["VpcId"] for one in subnets}):
+        ids = [one["SubnetId"] for one in subnets if one["VpcId"] == vpc]
+        yield from _routes_of(stack, vpc, ids, reached)
+
+
+def _routes_of(
+    stack: Stack, vpc: str, subnets: Iterable[str], reached: set[str]
+) -> Iterator[Finding]:
     ec2 = stack.aws.client("ec2")
-    vpc: str = stack.index["vpcId"]
     tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
     endpoints = ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
     there = {
         one["ServiceName"].partition(f".{stack.aws.region}.")[2]
         for one in endpoints["VpcEndpoints"]
     }
-    missing = ", ".join(sorted(_reached(stack) - there))
-    for subnet in stack.index["subnetIds"]:
+    missing = ", ".join(sorted(reached - there))
+    for subnet in subnets:
         out = _way_out(_table_of(tables, subnet))
         if out is not None:
             yield Finding("route", OK, f"{subnet} goes out by {out}")
