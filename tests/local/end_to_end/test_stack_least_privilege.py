@@ -4,7 +4,7 @@ import pytest
 
 from tests.local.end_to_end.privileges import Grant, deployed, prove, use
 
-PARTS = 2
+PARTS = 4
 
 # What AWS demands though nothing here can fail without it, by its owner and action, with the page
 # that says so.
@@ -48,7 +48,7 @@ def test_every_scenario_passes_and_every_grant_is_used_by_one_of_them() -> None:
     assert len({grant.statement for grant in used}) >= 80
 
 
-# Some 300 scenarios a part, most of them a second or less.
+# Some 150 scenarios a part, most of them a second or less.
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("part", range(PARTS))
