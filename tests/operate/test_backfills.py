@@ -1,7 +1,8 @@
 """`backfill` and `backfills`: a job for many objects, changed, stopped and continued."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,49 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Generator[Deployed]:
 def objects(deployed: Deployed, folder: str, *names: str) -> list[str]:
     """Objects that are there already, as if from before there was a trigger."""
     keys = [f"target/{folder}/{name}" for name in names]
+    events = deployed.client("events")
     rule = deployed.outputs["uploads"]["target"]["ruleArn"].rpartition("/")[2]
-    deployed.client("events").disable_rule(Name=rule)
-    for key in keys:
-        deployed.put(key)
-    deployed.client("events").enable_rule(Name=rule)
+    events.disable_rule(Name=rule)
+    with told_of(deployed, f"target/{folder}/") as told:
+        for key in keys:
+            deployed.put(key)
+        # Events come after the answers, and may not find the rule enabled again.
+        eventually(lambda: told() >= len(keys) or None)
+    events.enable_rule(Name=rule)
     return keys
+
+
+@contextmanager
+def told_of(deployed: Deployed, prefix: str) -> Generator[Callable[[], int]]:
+    """How many events of uploads below a prefix have come, for as long as this is open."""
+    events, sqs = deployed.client("events"), deployed.client("sqs")
+    name = prefix.replace("/", "-")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    arn = queue["Attributes"]["QueueArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    pattern = {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": prefix}]}}}
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+
+    def count() -> int:
+        asked = ["ApproximateNumberOfMessages"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=asked)["Attributes"]
+        return int(found["ApproximateNumberOfMessages"])
+
+    try:
+        yield count
+    finally:
+        events.remove_targets(Rule=name, Ids=["queue"])
+        events.delete_rule(Name=name)
+        sqs.delete_queue(QueueUrl=url)
 
 
 def test_a_backfill_runs_the_job_for_each_object_below_a_prefix(
