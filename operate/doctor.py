@@ -45,6 +45,7 @@ def look(stack: Stack) -> list[Finding]:
     with contextlib.suppress(ClientError, BotoCoreError):
         # Several checks look at these; one that cannot says so itself.
         _tasks(stack)
+        _subnets_of(stack)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         found = pool.map(lambda check: list(_guarded(stack, *check)), _CHECKS.items())
         return [finding for findings in found for finding in findings]
@@ -175,6 +176,7 @@ def _keys_in_use(stack: Stack) -> set[tuple[str, str]]:
     return {(arn, what) for arn, what in found if arn and not arn.startswith("alias/aws/")}
 
 
+@functools.lru_cache(maxsize=1)
 def _subnets_of(stack: Stack) -> list[dict[str, Any]]:
     """The subnets of the stack, and of jobs with others, which only their machines name."""
 
