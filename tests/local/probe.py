@@ -188,6 +188,20 @@ def eventually(look: Callable[[], T | None], seconds: float = 120) -> T:
     raise AssertionError(f"nothing within {seconds} seconds")
 
 
+def make_queue(cloud: Cloud, name: str) -> tuple[str, str]:
+    """A queue that everybody may send to: its URL and ARN."""
+    sqs = cloud.client("sqs")
+    arn = f"arn:aws:sqs:{cloud.region}:{cloud.account}:{name}"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"], arn
+
+
 def make_stack(cloud: Cloud) -> Stack:
     ec2, iam = cloud.client("ec2"), cloud.client("iam")
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]

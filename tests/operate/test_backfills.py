@@ -10,7 +10,7 @@ import pytest
 
 from operate import policies
 from tests.chromium import CHROMIUM, Tab
-from tests.local.probe import eventually
+from tests.local.probe import eventually, make_queue
 from tests.operate.conftest import CommandLine, Deployed, deployments
 from tests.operate.served import Client, served
 from tests.operate.test_json import SAID
@@ -56,17 +56,7 @@ def told_of(deployed: Deployed, prefix: str) -> Generator[Callable[[], int]]:
     """How many events of uploads below a prefix have come, for as long as this is open."""
     events, sqs = deployed.client("events"), deployed.client("sqs")
     name = prefix.replace("/", "-")
-    url = sqs.create_queue(QueueName=name)["QueueUrl"]
-    queue = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    arn = queue["Attributes"]["QueueArn"]
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    url, arn = make_queue(deployed.cloud, name)
     pattern = {"source": ["aws.s3"], "detail": {"object": {"key": [{"prefix": prefix}]}}}
     events.put_rule(Name=name, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])

@@ -15,7 +15,7 @@ from local.services.events.events import Delivery, at_path, observe, transformed
 from local.services.events.targets import DeliveryError, run_task_request
 from local.shapes import Json
 from tests.local.machines import ROLE, Machines, make_role
-from tests.local.probe import REGION, Stack, eventually
+from tests.local.probe import REGION, Stack, eventually, make_queue
 
 ACCOUNT = f"{REGION}:111122223333"
 RULE = {"Name": "uploads", "Arn": f"arn:aws:events:{ACCOUNT}:rule/uploads"}
@@ -28,20 +28,6 @@ def quick() -> Generator[Cloud]:
     with Cloud(0, REGION, wait_scale=0.001) as cloud:
         make_role(cloud)
         yield cloud
-
-
-def make_queue(cloud: Cloud, name: str) -> tuple[str, str]:
-    """A queue that everybody may send to: its URL and ARN."""
-    sqs = cloud.client("sqs")
-    arn = f"arn:aws:sqs:{ACCOUNT}:{name}"
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    return sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"], arn
 
 
 def take(cloud: Cloud, url: str) -> dict[str, Any]:

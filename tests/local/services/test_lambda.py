@@ -18,8 +18,8 @@ import pytest
 
 from local.cloud import Cloud
 from tests.local.machines import ROLE, Machines, make_role
-from tests.local.probe import REGION, eventually
-from tests.local.services.test_events import add_rule, attributes, make_queue, put, take
+from tests.local.probe import REGION, eventually, make_queue
+from tests.local.services.test_events import add_rule, attributes, put, take
 
 HANDLER = """
 import json, os, subprocess, time

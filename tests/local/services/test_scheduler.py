@@ -15,8 +15,8 @@ from local.services.scheduler import schedules
 from local.services.scheduler.expressions import next_due, problem
 from local.shapes import Json
 from tests.local.machines import ROLE, Machines, make_role
-from tests.local.probe import REGION, Stack, eventually
-from tests.local.services.test_events import attributes, make_queue, take
+from tests.local.probe import REGION, Stack, eventually, make_queue
+from tests.local.services.test_events import attributes, take
 
 ACCOUNT = f"{REGION}:111122223333"
 NEVER = "rate(365 days)"
