@@ -575,13 +575,6 @@ def test_a_task_outlives_a_container_that_is_not_essential(stack: Stack) -> None
     assert stack.task(task)["lastStatus"] == "RUNNING"
 
 
-def own_log(stack: Stack, name: str, task: str) -> list[str]:
-    answer = stack.cloud.client("logs").get_log_events(
-        logGroupName=LOG_GROUP, logStreamName=f"probe/{name}/{task.rpartition('/')[2]}"
-    )
-    return [event["message"] for event in answer["events"]]
-
-
 def test_a_container_starts_after_what_it_depends_on_has_succeeded(stack: Stack) -> None:
     arn = stack.define(
         containers=[
@@ -595,8 +588,8 @@ def test_a_container_starts_after_what_it_depends_on_has_succeeded(stack: Stack)
     )
     task = stack.stopped(stack.run(arn)["taskArn"])
     assert exit_codes(task) == {"probe": 0, "init": 0}
-    assert own_log(stack, "init", task["taskArn"]) == ["first"]
-    assert own_log(stack, "probe", task["taskArn"]) == ["main"]
+    assert stack.log(task["taskArn"], "init") == ["first"]
+    assert stack.log(task["taskArn"], "probe") == ["main"]
 
 
 def exit_codes(task: Mapping[str, Any]) -> dict[str, int | None]:
@@ -648,7 +641,7 @@ def test_a_container_starts_once_the_other_is_healthy(stack: Stack, tmp_path: Pa
         ]
     )
     task = stack.run(arn)["taskArn"]
-    eventually(lambda: own_log(stack, "proxy", task) or None)
+    eventually(lambda: stack.log(task, "proxy") or None)
     assert stack.task(task)["lastStatus"] == "PENDING"
     ready.touch()
     done = stack.stopped(task)
@@ -680,7 +673,7 @@ def test_a_task_that_is_stopped_while_it_waits_for_a_container_ends(stack: Stack
         ]
     )
     task = stack.run(arn)["taskArn"]
-    eventually(lambda: own_log(stack, "init", task) or None)
+    eventually(lambda: stack.log(task, "init") or None)
     stack.cloud.client("ecs").stop_task(cluster="batch", task=task)
     done = stack.stopped(task)
     assert done["stopCode"] == "UserInitiated"
@@ -728,7 +721,7 @@ def test_what_one_task_writes_to_a_file_system_another_reads(stack: Stack) -> No
     assert exit_codes(written) == {"probe": 0}
     read = stack.stopped(stack.run(definition, "read", file)["taskArn"])
     assert exit_codes(read) == {"probe": 0}
-    assert own_log(stack, "probe", read["taskArn"]) == ["hello"]
+    assert stack.log(read["taskArn"], "probe") == ["hello"]
     # By another access point it is another folder.
     other = mounting(stack, "probe", iam="ENABLED", accessPointId="fsap-2")
     gone = stack.stopped(stack.run(other, "read", file)["taskArn"])
@@ -738,7 +731,7 @@ def test_what_one_task_writes_to_a_file_system_another_reads(stack: Stack) -> No
 def test_a_path_beside_a_file_system_is_not_in_it(stack: Stack) -> None:
     definition = mounting(stack, "probe", iam="DISABLED")
     arn = stack.run(definition, "say", "/mnt/shared", "/mnt/shared2", "s3:///mnt/shared")["taskArn"]
-    first, *others = own_log(stack, "probe", stack.stopped(arn)["taskArn"])
+    first, *others = stack.log(stack.stopped(arn)["taskArn"], "probe")
     assert first.endswith("/volumes/fs-12345678/root")
     assert others == ["/mnt/shared2", "s3:///mnt/shared"]
 
