@@ -27,6 +27,7 @@ from local.services import ec2, servicequotas, sns
 from local.services.cloudwatch import alarms, patterns, queries
 from local.services.ecs import ecs
 from local.services.ecs.images import Images
+from local.services.ecs.metadata import Endpoint
 from local.services.events import events
 from local.services.iam import iam
 from local.services.lambda_ import functions
@@ -106,6 +107,7 @@ class Cloud(AbstractContextManager["Cloud"]):
             _open.append(self)
         self.port = server.port
         self.endpoint = f"http://{HOST}:{self.port}"
+        self.metadata = Endpoint(self.endpoint)
         self._undo.callback(_open.remove, self)
         self._undo.callback(self._close_clients)
         self._undo.callback(server.close)
@@ -126,7 +128,7 @@ class Cloud(AbstractContextManager["Cloud"]):
             raise
 
     def _gate(self, app: App, names: tuple[str, ...]) -> Gate:
-        own = control.Control(self.instance.token)
+        own = control.Control(self.instance.token, self.metadata)
         behind = front.Front(app, self.port, names, iam.key_problem, own, control.PREFIX)
         return Gate(behind, self.port, names, behind.shares)
 

@@ -3,7 +3,8 @@
 `/_fargate-batch/outputs` answers what `up --json` prints; `/_fargate-batch/fire?name=…` fires a
 schedule, by its name or ARN; `/_fargate-batch/apply?stack=…` begins an update, of which
 `/_fargate-batch/applied` tells the result. AWS itself has none of them: there, outputs and updates
-are Pulumi's, and a schedule is only fired by its clock.
+are Pulumi's, and a schedule is only fired by its clock. `GET /_fargate-batch/v4/…` is what
+containers ask about their tasks, each at a URI that nobody else is told.
 """
 
 import hmac
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from local.gate import Message, Receive, Send
+from local.services.ecs import metadata
 from local.services.scheduler import schedules
 
 PREFIX = "/_fargate-batch/"
@@ -48,9 +50,10 @@ def authorization(token: str) -> str:
 
 
 class Control:
-    """The control path as an ASGI application, for whoever knows the token."""
+    """The control path as an ASGI application: for whoever knows the token, and for containers."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, containers: metadata.Endpoint) -> None:
+        self._containers = containers
         self._expected = authorization(token).encode()
 
     async def __call__(self, scope: Message, _receive: Receive, send: Send) -> None:
@@ -65,7 +68,9 @@ class Control:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _answer(self, scope: Message) -> tuple[int, Mapping[str, Any]]:
+    def _answer(self, scope: Message) -> tuple[int, Any]:
+        if scope["path"].startswith(metadata.PREFIX):
+            return self._containers.answer(scope["method"], scope["path"])
         sent = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
         if len(sent) != 1 or not hmac.compare_digest(sent[0], self._expected):
             return 403, {"message": "only a command of this user may ask here"}

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from local.faults import Faults
 from local.instance import Instance
 from local.services.ecs.images import Images
+from local.services.ecs.metadata import Endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Runtime(Protocol):
     @property
     def images(self) -> Images:
         """The container images that tasks can run."""
+        ...
+
+    @property
+    def metadata(self) -> Endpoint:
+        """What containers ask about their tasks."""
         ...
 
     @property

@@ -127,6 +127,8 @@ class Surroundings:
     scratch: Path
     place: Place
     endings: Endings
+    metadata: Callable[[str], str]
+    """The URI of what a container, by its name, may ask about its task."""
 
 
 def prepare(
@@ -163,6 +165,8 @@ def prepare(
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": "/dev/null",
         "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+        "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
+        "ECS_CONTAINER_METADATA_URI_V4": around.metadata(definition["name"]),
         # Credentials of one's own come before the task role's in every SDK.
         **({} if "AWS_ACCESS_KEY_ID" in own else around.credentials),
         **own,

@@ -8,7 +8,6 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-expla
 import asyncio
 import copy
 import functools
-import itertools
 import json
 import logging
 import queue
@@ -24,7 +23,7 @@ from typing import Any, cast
 from local import faults
 from local.ministack import identity, internals, seam
 from local.runtime import Runtime
-from local.services.ecs import containers, dependencies
+from local.services.ecs import containers, dependencies, metadata
 from local.services.ecs.containers import Launch, Place, StartError
 from local.services.ecs.placement import EcsError, Placement, address, check_started_by, place
 from local.services.ecs.processes import CannotStart, Process
@@ -66,6 +65,7 @@ class _Task:
         self.stop_code: str | None = None
         self.stop_reason = ""
         self.processes: dict[str, Process] = {}
+        self.began: dict[str, str] = {}
         self.exited: set[str] = set()
         self.about = faults.of_task(record["taskDefinitionArn"], placement.overrides)
 
@@ -107,7 +107,6 @@ class _Supervisor:
         self._waiting: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._changes: queue.SimpleQueue[tuple[Place, dict[str, Any]] | None] = queue.SimpleQueue()
         self._workers: list[threading.Thread] = []
-        self._interfaces = itertools.count()
         self._closing = False
         self._publisher = threading.Thread(target=self._publish, name="ecs-events", daemon=True)
         self._publisher.start()
@@ -267,6 +266,7 @@ class _Supervisor:
             self._scratch,
             task.place,
             self._cloud.instance,
+            lambda name: self._cloud.metadata.open(task.arn, name, lambda: _known(task)),
         )
         launches: dict[str, Launch] = {}
         for definition in task.definitions:
@@ -344,6 +344,7 @@ class _Supervisor:
         with self._lock, task.changed:
             if self._closing or task.stop_code is not None:
                 return
+            task.began[name] = _iso(_now())
         try:
             process = Process(launch.container, self._cloud.instance, launch.write, exited)
         except CannotStart as error:
@@ -389,6 +390,7 @@ class _Supervisor:
                 process.join(_MOST_STOP_SECONDS)
 
     def _finish(self, task: _Task, code: str, reason: str) -> None:
+        self._cloud.metadata.close(task.arn)
         now = _now()
         with task.changed:
             for container in task.record["containers"]:
@@ -574,6 +576,12 @@ def _event(task: _Task) -> dict[str, Any]:
     for attachment in detail["attachments"]:
         attachment["type"] = "eni"
     return detail | {"updatedAt": _iso(_now())}
+
+
+def _known(task: _Task) -> metadata.Known:
+    placed = task.placement
+    definition, subnet, tags = placed.task_definition, placed.subnet_range, placed.tags
+    return metadata.Known(_event(task), definition, subnet, tags, dict(task.began))
 
 
 def _iso(seconds: float) -> str:

@@ -100,6 +100,7 @@ PATHS = [
     "/uploads/key",
     "/_fargate-batch/fire?name=nightly",
     "/_fargate-batch/outputs",
+    "/_fargate-batch/v4/of-a-container/task",
     "/_ministack/reset",
     "/_ministack/config",
     "/_ministack/health",

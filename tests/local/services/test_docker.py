@@ -241,9 +241,9 @@ def test_a_container_is_made_as_its_definition_says(stack: Stack) -> None:
         f"--env={name}"
         for name in (
             *("AWS_ACCESS_KEY_ID", "AWS_CONFIG_FILE", "AWS_DEFAULT_REGION"),
-            *("AWS_EC2_METADATA_DISABLED", "AWS_ENDPOINT_URL", "AWS_REGION"),
+            *("AWS_EC2_METADATA_DISABLED", "AWS_ENDPOINT_URL", "AWS_EXECUTION_ENV", "AWS_REGION"),
             *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SHARED_CREDENTIALS_FILE"),
-            "GREETING",
+            *("ECS_CONTAINER_METADATA_URI_V4", "GREETING"),
         )
     ]
     [ended] = task["containers"]
