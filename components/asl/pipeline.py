@@ -289,7 +289,7 @@ def _start_execution(step: Step) -> dict[str, Any]:
     if step.commands is not None:
         input_["commands"] = [_said(text) for text in step.commands]
     if step.tags:
-        input_["tags"] = dict(step.tags)
+        input_["tags"] = literal(step.tags)
     # Of a run that an upload started, each step is told of it.
     own = ", ".join(
         f"{quoted(name)}: {_text(text)}" for name, text in (step.environment or {}).items()

@@ -63,8 +63,9 @@ def test_steps_run_one_after_the_other() -> None:
 
 
 def test_a_step_is_given_exactly_what_the_stack_says() -> None:
-    states = definition([[EXTRACT], [LOAD]])["States"]
-    started_by = {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": ME}
+    tags = {"cost": "{% $states.context %}"}
+    states = definition([[EXTRACT], [LOAD]], tags=tags)["States"]
+    started_by = {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": ME, "tags": tags}
     assert evaluate(states["Step1"]["Arguments"]["Input"], upload={}) == {
         "commands": ["from1", "{% 1 %}"],
         "environment": {"ENV": "{% $x %}"},
