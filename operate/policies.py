@@ -238,6 +238,7 @@ def _looking(here: _Here) -> list[Statement]:
                 "kms:DescribeKey",
                 "kms:GetKeyPolicy",
                 "secretsmanager:DescribeSecret",
+                "servicequotas:GetAWSDefaultServiceQuota",
                 "servicequotas:GetServiceQuota",
                 "ssm:DescribeParameters",
             ],

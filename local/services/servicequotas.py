@@ -15,17 +15,29 @@ _DEFAULTS = {
     ("fargate", "L-36FBB829"): ("Fargate Spot vCPU resource count", 6.0),
     ("events", "L-244521F2"): ("Number of rules", 300.0),
 }
+# Of EventBridge no account's own value is told, be it raised: https://github.com/aws/aws-cli/issues/6629
+_DEFAULTS_ALONE = {"events"}
 
 
 def install(cloud: Runtime) -> None:
-    """Answer GetServiceQuota, until the cloud closes."""
+    """Answer GetServiceQuota and GetAWSDefaultServiceQuota, until the cloud closes."""
     prefixes = internals.iam_prefixes()
     prefixes[_SERVICE] = _SERVICE
     cloud.on_close(lambda: prefixes.pop(_SERVICE))
-    cloud.on_close(seam.serve(_SERVICE, {"GetServiceQuota": _get_service_quota}))
+    operations = {
+        "GetServiceQuota": _handle_get,
+        "GetAWSDefaultServiceQuota": _handle_get_default,
+    }
+    cloud.on_close(seam.serve(_SERVICE, operations))
 
 
-async def _get_service_quota(request: seam.Request) -> dict[str, Any]:
+async def _handle_get(request: seam.Request) -> dict[str, Any]:
+    if request.members.get("ServiceCode") in _DEFAULTS_ALONE:
+        raise seam.Refused("NoSuchResourceException", "The request failed: no value is applied.")
+    return await _handle_get_default(request)
+
+
+async def _handle_get_default(request: seam.Request) -> dict[str, Any]:
     service, code = request.members.get("ServiceCode", ""), request.members.get("QuotaCode", "")
     if (service, code) not in _DEFAULTS:
         raise seam.Refused("NoSuchResourceException", f"The request failed: no quota {code} here.")

@@ -124,7 +124,8 @@ DOCTOR = {
     *("iam:GetAccountSummary", "iam:GetRole", "iam:SimulatePrincipalPolicy"),
     *("kms:DescribeKey", "kms:GetKeyPolicy", "s3:GetEncryptionConfiguration"),
     *("secretsmanager:DescribeSecret", "ssm:DescribeParameters"),
-    *("servicequotas:GetServiceQuota", "cloudwatch:ListMetrics"),
+    *("servicequotas:GetAWSDefaultServiceQuota", "servicequotas:GetServiceQuota"),
+    "cloudwatch:ListMetrics",
     *("sns:GetTopicAttributes", "sns:ListSubscriptionsByTopic"),
 }
 # The laptop's cloud lets anybody see the endpoints of a VPC, and that there is no such image.
