@@ -186,17 +186,34 @@ def _keys_in_use(stack: Stack) -> set[tuple[str, str]]:
     return {(arn, what) for arn, what in found if arn and not arn.startswith("alias/aws/")}
 
 
-@functools.lru_cache(maxsize=1)
-def _subnets_of(stack: Stack) -> list[dict[str, Any]]:
-    """The subnets of the stack, and of jobs with others, which only their machines name."""
+@dataclass(frozen=True)
+class _Network:
+    """Where the tasks of a job run."""
 
-    def of(job: str) -> list[str]:
+    subnets: frozenset[str]
+    public: bool
+    """Whether they have public addresses."""
+
+
+@functools.lru_cache(maxsize=1)
+def _networks(stack: Stack) -> list[_Network]:
+    """Those of all jobs, which only their state machines name: a call for each."""
+
+    def of(job: str) -> _Network:
         states = stack.aws.client("stepfunctions")
         machine = states.describe_state_machine(stateMachineArn=stack.job(job).machine_arn)
-        return re.findall(r'"(subnet-[0-9a-f]+)"', machine["definition"])
+        text: str = machine["definition"]
+        subnets = frozenset(re.findall(r'"(subnet-[0-9a-f]+)"', text))
+        return _Network(subnets, '"AssignPublicIp": "ENABLED"' in text)
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        ids = {*stack.index["subnetIds"], *itertools.chain(*pool.map(of, stack.jobs))}
+        return list(pool.map(of, stack.jobs))
+
+
+@functools.lru_cache(maxsize=1)
+def _subnets_of(stack: Stack) -> list[dict[str, Any]]:
+    """The subnets of the stack, and of jobs with others."""
+    ids = {*stack.index["subnetIds"], *itertools.chain(*(it.subnets for it in _networks(stack)))}
     return stack.aws.client("ec2").describe_subnets(SubnetIds=sorted(ids))["Subnets"]
 
 
@@ -220,13 +237,14 @@ def _subnets(stack: Stack) -> Iterator[Finding]:
 def _routes(stack: Stack) -> Iterator[Finding]:
     """Whether what a task takes before it runs can be reached from each subnet."""
     subnets, reached = _subnets_of(stack), _reached(stack)
+    private = {id_ for one in _networks(stack) if not one.public for id_ in one.subnets}
     for vpc in sorted({one["VpcId"] for one in subnets}):
         ids = [one["SubnetId"] for one in subnets if one["VpcId"] == vpc]
-        yield from _routes_of(stack, vpc, ids, reached)
+        yield from _routes_of(stack, vpc, ids, private, reached)
 
 
 def _routes_of(
-    stack: Stack, vpc: str, subnets: Iterable[str], reached: set[str]
+    stack: Stack, vpc: str, subnets: Iterable[str], private: set[str], reached: set[str]
 ) -> Iterator[Finding]:
     ec2 = stack.aws.client("ec2")
     tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["RouteTables"]
@@ -238,12 +256,15 @@ def _routes_of(
     missing = ", ".join(sorted(reached - there))
     for subnet in subnets:
         out = _way_out(_table_of(tables, subnet))
-        if out is not None:
+        # https://docs.aws.amazon.com/vpc/latest/userguide/VPC_Internet_Gateway.html
+        closed = out is not None and out.startswith("igw-") and subnet in private
+        if out is not None and not closed:
             yield Finding("route", OK, f"{subnet} goes out by {out}")
         elif not missing:
             yield Finding("route", OK, f"{subnet} has endpoints for all that a task takes")
         else:
-            way = f"add a NAT gateway, or endpoints for {missing}"
+            address = "`assignPublicIp: true`, or " if closed else ""
+            way = f"{address}add a NAT gateway, or endpoints for {missing}"
             yield Finding("route", FAILING, f"{subnet} has no way to {missing}", way)
 
 

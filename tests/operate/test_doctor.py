@@ -196,6 +196,32 @@ def test_a_subnet_without_a_way_out_takes_an_endpoint_for_all_that_a_task_takes(
     assert (only.status, only.text) == ("failing", f"{subnet} has no way to r.example.com")
 
 
+def test_an_internet_gateway_is_no_way_out_for_tasks_without_public_addresses(
+    deployed: Deployed,
+) -> None:
+    role = deployed.outputs["jobs"]["ingest"]["executionRoleArn"]
+    jobs = with_tasks(deployed, role, "r.example.com/x", {})
+    stack = changed(deployed, jobs=jobs)
+    events = stack.aws.client("stepfunctions").meta.events
+
+    def without_addresses(parsed: dict[str, str], **_: object) -> None:
+        told, instead = (f'"AssignPublicIp": "{it}"' for it in ("ENABLED", "DISABLED"))
+        assert told in parsed["definition"]
+        parsed["definition"] = parsed["definition"].replace(told, instead)
+
+    assert {one.status for one in found(stack, "route")} == {"ok"}
+    events.register("after-call.sfn.DescribeStateMachine", without_addresses)
+    try:
+        told = found(changed(deployed, stack.aws, jobs=jobs), "route")
+    finally:
+        events.unregister("after-call.sfn.DescribeStateMachine", without_addresses)
+    assert {(one.status, one.text.partition(" ")[0]) for one in told} == {
+        ("failing", subnet) for subnet in deployed.outputs["subnetIds"]
+    }
+    way = "`assignPublicIp: true`, or add a NAT gateway, or endpoints for "
+    assert all(one.way_out.startswith(way) for one in told)
+
+
 @pytest.mark.parametrize(
     ("value", "status", "dollars", "way"),
     [
