@@ -308,7 +308,9 @@ def _add_backfills(
             name, help=text, description=text, parents=[common, shared]
         )
         made.set_defaults(run=run)
-        made.add_argument("wanted", metavar="ID", help="the beginning of its id, or @latest")
+        made.add_argument(
+            "wanted", type=text_of, metavar="ID", help="the beginning of its id, or @latest"
+        )
         return made
 
     show = action("show", backfill_commands.show, "show one")

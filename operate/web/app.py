@@ -235,7 +235,9 @@ class Page:
 
         def view(_request: Request) -> Context:
             action, sure = given.pop("action", ""), given.pop("sure", "") == "yes"
-            found = backfills.find(self._stack, given.get("backfill") or "@latest")
+            if "backfill" not in given:
+                raise OperateError("which backfill?")
+            found = backfills.find(self._stack, given["backfill"])
             text = self._change(found, action, given, sure=sure)
             if sure:
                 self._views.forget()

@@ -351,6 +351,7 @@ def test_the_page_shows_how_far_they_are_and_changes_them_once_that_is_sure(
             answer = client.post("/backfills", form)
             return f"{answer.status} {answer.text}"
 
+        assert "which backfill?" in post("continue", "")
         assert "run the 2 objects that failed again" in post("continue", failed["id"])
         assert len(fargate_batch("backfills", "--json").json) >= 1
         deployed.held.touch()

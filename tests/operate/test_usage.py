@@ -32,6 +32,7 @@ def no_stack(_options: argparse.Namespace) -> Stack:
         ("runs --last 0", "0 is no number from 1 to 10000"),
         ("show EMPTY", "argument RUN: it is empty"),
         ("stop a EMPTY --reason x", "argument RUN: it is empty"),
+        ("backfills stop EMPTY --reason x", "argument ID: it is empty"),
         ("letters drop EMPTY", "argument LETTER: it is empty"),
         ("letters send EMPTY --trigger x", "argument LETTER: it is empty"),
     ],
