@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -131,7 +132,8 @@ class Update:
         self.done: list[str] = []
         self._deployment = deployment
         self._provider = provider
-        self._registered: list[str] = []
+        self._registered: dict[str, None] = {}
+        """Their URNs, in order."""
         self._renamed: dict[str, str] = {}
         self._lock = threading.Lock()
         self._number = deployment.updates
@@ -163,8 +165,10 @@ class Update:
         if before is not None:
             with self._lock:
                 below = self._below(self.was(registration.urn))
-            for urn in migrate(below):
-                del self._deployment.states[urn]
+            forgotten = migrate(below)
+            with self._lock:
+                for urn in forgotten:
+                    del self._deployment.states[urn]
         self._keep(registration, Created("", {}), options)
         self._count("created" if before is None else "same", registration)
 
@@ -239,7 +243,7 @@ class Update:
                 could not be deleted, and is tried again with the next update.
         """
         deployment = self._deployment
-        gone = [s for urn, s in deployment.states.items() if urn not in set(self._registered)]
+        gone = [s for urn, s in deployment.states.items() if urn not in self._registered]
         if protected := [state.urn for state in gone if state.protect]:
             raise EvaluationError(
                 "\n".join(f"{urn}: it is no longer declared, and is protected" for urn in protected)
@@ -257,14 +261,20 @@ class Update:
                 self._count("deleted", state)
 
     def _below(self, urn: str) -> list[State]:
-        children = [one for one in self._deployment.states.values() if one.parent == urn]
-        return [*children, *(one for child in children for one in self._below(child.urn))]
+        children: dict[str, list[State]] = defaultdict(list)
+        for state in self._deployment.states.values():
+            children[state.parent].append(state)
+        found = list(children[urn])
+        for state in found:
+            # It grows as it is gone through, down to the leaves.
+            found += children[state.urn]
+        return found
 
     def _before(self, urn: str, options: Options) -> State | None:
         with self._lock:
             if urn in self._registered:
                 raise EvaluationError(f"{urn}: two resources have this name: rename one.")
-            self._registered.append(urn)
+            self._registered[urn] = None
             states = self._deployment.states
             known = next((one for one in (urn, *options.aliases) if one in states), None)
             if known is None:

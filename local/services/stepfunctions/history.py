@@ -55,7 +55,7 @@ class History:
         stamp = datetime.now(UTC).strftime("%Y-%m-%d-%H-%M")
         self._stream = f"states/{machine['name']}/{stamp}/{uuid.uuid4().hex[:8]}"
 
-    def add(self, kind: str, details: Details | None, previous: int) -> int:
+    def add(self, kind: str, details: Details | None, previous: int, *, last: bool = False) -> int:
         """Add one event after the event with the id `previous`, and return its id.
 
         The name of the details' member follows from the kind, as in the API. After the last event
@@ -64,6 +64,7 @@ class History:
         with self._lock:
             if self._ended:
                 return previous
+            self._ended = last
             event: Details = {
                 "timestamp": now(),
                 "type": kind,
@@ -84,8 +85,7 @@ class History:
 
     def end(self, kind: str, details: Details) -> None:
         """Add the last event."""
-        self.add(kind, details, len(self._events))
-        self._ended = True
+        self.add(kind, details, len(self._events), last=True)
 
     def _logs(self, kind: str) -> bool:
         match self._level:

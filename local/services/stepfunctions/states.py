@@ -247,7 +247,7 @@ class _Executions:
         """DeleteStateMachine: at once, or when each execution has left the state that it is in."""
         arn = str(request.members.get("stateMachineArn"))
         with self._starting:
-            if any(one.record["stateMachineArn"] == arn for one in self._running.values()):
+            if self._runs(arn):
                 internals.state_machines()[arn]["status"] = _DELETING
                 return {}
         answer = await request.pass_on()
@@ -257,10 +257,13 @@ class _Executions:
     def _finish_deletion(self, arn: str) -> None:
         with self._starting:
             machine: dict[str, Any] = internals.state_machines().get(arn) or {}
-            others = any(one.record["stateMachineArn"] == arn for one in self._running.values())
-            if machine.get("status") == _DELETING and not others:
+            if machine.get("status") == _DELETING and not self._runs(arn):
                 internals.delete_state_machine({"stateMachineArn": arn})
                 self.map_runs.forget(arn)
+
+    def _runs(self, machine_arn: str) -> bool:
+        """Whether an execution of a state machine does."""
+        return any(one.record["stateMachineArn"] == machine_arn for one in self._running.values())
 
     async def handle_describe(self, request: Request) -> Response:
         """DescribeExecution: MiniStack's answer, and whether it can be redriven."""
