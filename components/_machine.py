@@ -106,7 +106,8 @@ def machine_role(
     )
 
 
-# What the names of state machines and task definitions have after the stack's name.
+# What the names of state machines and task definitions have after the stack's name. Of backfills
+# there is one, which no pattern matches: a stack may be called so.
 KINDS = ("job", "pipeline", "limit", "reaper", "alerts")
 
 

@@ -324,6 +324,7 @@ def _execution(prefix: str, project: str, stack: str) -> str:
 _WHAT_TO_DO = f"""
     $known := $lookup({json.dumps(ADVICE)}, $string($error));
     $do := $exists($known) ? $known
+        : $kind = "backfill" ? {json.dumps(ADVICE["Backfill.ObjectsFailed"])}
         : $log = "" ? {json.dumps(ADVICE["Batch.NeverStarted"])} : {json.dumps(OTHERWISE)};
 """
 

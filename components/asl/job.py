@@ -187,12 +187,13 @@ def _read_input(task: Task, then: str, exclusions: Exclusions, fresh: Mapping[st
     }
 
 
-# What a bill has of who started a task: the name of the pipeline's machine, if one did.
+# What a bill has of who started a task: the name of the pipeline's or backfills' machine, if one
+# did. A child of a map run has the label of its state behind it.
 TRIGGER_TAG = "batch-trigger"
 _TRIGGER = f"""(
     $parent := $states.input.{PARENT_EXECUTION};
-    $name := $type($parent) = "string" ? $split($parent, ":")[6] : "";
-    ({IS_UPLOAD}) ? "upload" : $contains($name, /^[A-Za-z0-9_-]+$/) ? $name : "hand"
+    $name := $type($parent) = "string" ? $split($split($parent, ":")[6], "/")[0] : "";
+    $contains($name, /^[A-Za-z0-9_-]+$/) ? $name : ({IS_UPLOAD}) ? "upload" : "hand"
 )"""
 
 

@@ -123,6 +123,15 @@ def test_the_key_of_an_upload_becomes_the_command_byte_for_byte(key: str) -> Non
             },
             "fargate-batch-dev-pipeline-nightly",
         ),
+        (
+            {
+                "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": (
+                    "arn:aws:states:r:a:execution:fargate-batch-dev-backfill-backfills/objects:1"
+                ),
+                **event("a.csv"),
+            },
+            "fargate-batch-dev-backfill-backfills",
+        ),
     ],
 )
 def test_a_task_is_tagged_with_what_started_it(given: dict[str, Any], trigger: str) -> None:

@@ -341,6 +341,9 @@ def test_an_object_is_left_to_its_backfill_which_says_how_it_goes_on() -> None:
     assert subject == "Backfill 1a2b3c4d5e6f failed: Backfill.ObjectsFailed (fargate-batch dev)"
     assert "\nWhy: 2 of 9 objects failed.\n" in message
     assert "fargate-batch backfills continue 1a2b3c4d5e6f000000000000_by_me\n" in message
+    for error in ("Backfill.ObjectsFailed", "States.ExceedToleratedFailureThreshold"):
+        whole["detail"]["error"] = error
+        assert f"\nWhat to do: {ADVICE['Backfill.ObjectsFailed']}\n" in told(whole)[1]
 
 
 def test_it_may_publish_keep_and_ask_about_pipelines_only() -> None:
