@@ -18,9 +18,11 @@ from ._settings import (
     Settings,
     SidecarSettings,
     StepSettings,
+    UploadSettings,
     VolumeSettings,
     WhenSettings,
 )
+from .upload_trigger import event_pattern
 
 Jobs = Mapping[str, c.FargateJob]
 Machines = Mapping[str, c.BatchStateMachine]
@@ -279,6 +281,7 @@ def stack_index(
     watched: c.FailureAlertsArgs,
     alerts: c.FailureAlerts,
     events: c.TaskEventLogger,
+    buckets: Buckets,
 ) -> c.StackIndexArgs:
     """What an operator's tools find of the stack."""
     return {
@@ -292,12 +295,30 @@ def stack_index(
             *(f"pipeline-{name}" for name, it in config.pipelines.items() if not it.enabled),
             *(f"schedule-{name}" for name, it in config.schedules.items() if not it.enabled),
         ],
-        # What the rules of the uploads let pass, and their state machines do not.
-        "exclusions": {
-            upload: patterns
-            for job in (config.jobs if config.backfills else ())
-            for upload, patterns in config.exclusions(job=job).items()
+        "filters": {
+            name: _filter_of(it, buckets)
+            for name, it in config.uploads.items()
+            if it.via == "stateMachine"
         },
+        "max_concurrency": {
+            name: job.max_concurrency
+            for name, job in config.jobs.items()
+            if job.max_concurrency is not None
+        },
+    }
+
+
+def _filter_of(upload: UploadSettings, buckets: Buckets) -> dict[str, object]:
+    """What an upload takes, as the pattern of its rule has it, and what it starts."""
+    bucket = buckets[upload.bucket].bucket_name
+    detail = event_pattern(bucket, _conditions(upload))["detail"]
+    # What the pattern leaves out itself is not said again.
+    exclude = () if upload.pattern_excludes else upload.exclude
+    return {
+        "starts": f"pipeline-{upload.pipeline}" if upload.pipeline else f"job-{upload.job}",
+        "bucket": bucket,
+        **detail.get("object", {}),
+        **({"exclude": list(exclude)} if exclude else {}),
     }
 
 
@@ -529,18 +550,9 @@ def upload(
 ) -> c.UploadTriggerArgs:
     """What the upload `name` starts, and by which objects."""
     upload = config.uploads[name]
-    which: c.UploadFilterArgs = {
-        "prefix": upload.prefix,
-        "suffix": upload.suffix,
-        "key": upload.key,
-        "wildcard": upload.wildcard,
-        "exclude": upload.exclude,
-        "min_size": upload.min_size,
-        "max_size": upload.max_size,
-    }
     args: c.UploadTriggerArgs = {
         "bucket_name": buckets[upload.bucket].bucket_name,
-        "filter": which,
+        "filter": _conditions(upload),
         "protect": config.protect,
     }
     if upload.job is not None and upload.via == "task":
@@ -556,6 +568,18 @@ def upload(
         **args,
         "state_machine_arn": started.state_machine_arn,
         "role_arn": roles.upload_role_arn,
+    }
+
+
+def _conditions(upload: UploadSettings) -> c.UploadFilterArgs:
+    return {
+        "prefix": upload.prefix,
+        "suffix": upload.suffix,
+        "key": upload.key,
+        "wildcard": upload.wildcard,
+        "exclude": upload.exclude,
+        "min_size": upload.min_size,
+        "max_size": upload.max_size,
     }
 
 

@@ -223,5 +223,6 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         "taskEventLogGroup": events.log_group_name,
         "alertsTopicArn": alerts.topic_arn,
     }
-    c.StackIndex("index", args.stack_index(config, outputs, watched, alerts, events), child)
+    indexed = args.stack_index(config, outputs, watched, alerts, events, buckets)
+    c.StackIndex("index", indexed, child)
     return outputs

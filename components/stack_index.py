@@ -1,7 +1,7 @@
 """What a stack made, kept where an operator's tools find it by the stack's project and name."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -29,9 +29,13 @@ class StackIndexArgs(TypedDict):
     """Whether the stack is one to be careful with. Default: True."""
     disabled_schedules: NotRequired[list[str]]
     """The schedules that never fire, by kind and name: `pipeline-NAME`. Default: none."""
-    exclusions: NotRequired[Mapping[str, Sequence[str]]]
-    """Keys that start nothing though the rule of their upload matches them, by its name. Default:
-    none."""
+    filters: NotRequired[dict[str, Any]]
+    """By the name of an upload that starts a state machine: `starts`, `job-NAME` or
+    `pipeline-NAME`; `bucket`; `key` and `size`, the alternatives of its rule's pattern, if it has
+    any; `exclude`, keys that start nothing all the same. Default: none."""
+    max_concurrency: NotRequired[dict[str, int]]
+    """How many of a job's executions run their task at once, by its name. Default: as many as there
+    are."""
 
 
 class StackIndex(Component):
@@ -39,8 +43,8 @@ class StackIndex(Component):
 
     They are `/PROJECT/STACK/index/…`. Each is a JSON object with a part of the whole; together they
     are the outputs by their names, `deadLetters` (trigger → queue name), `protect`, `disabled`
-    (schedule → true) and `exclusions` (upload → keys). Parameters of up to 4 KB are free, larger
-    ones 0.05 USD a month.
+    (schedule → true), `filters` (upload → what it takes and starts) and `maxConcurrency` (job →
+    number). Parameters of up to 4 KB are free, larger ones 0.05 USD a month.
     """
 
     path: pulumi.Output[str]
@@ -56,7 +60,8 @@ class StackIndex(Component):
             "deadLetters": args.get("dead_letter_queue_names", {}),
             "protect": args.get("protect", True),
             "disabled": dict.fromkeys(args.get("disabled_schedules", []), True),
-            "exclusions": dict(args.get("exclusions", {})),
+            "filters": args.get("filters", {}),
+            "maxConcurrency": args.get("max_concurrency", {}),
         }
         for number, part in enumerate(_parts(content)):
             aws.ssm.Parameter(

@@ -124,8 +124,11 @@ def _planned(order: Order, told: Estimate, *, begin: str) -> str:
     if told.seconds is not None:
         cost = "" if told.dollars is None else f" and {money(told.dollars)} USD"
         known = f"about {duration(told.seconds)}{cost}, as its last runs went"
+    at_once = f"{order.max_concurrency} at once"
+    if told.permits is not None and told.permits < order.max_concurrency:
+        at_once += f", {told.permits} of them with a task (maxConcurrency of the job)"
     return (
-        f"{begin} {order.job} for {objects}, {order.max_concurrency} at once: {known};"
+        f"{begin} {order.job} for {objects}, {at_once}: {known};"
         f" no more are begun once more than {order.tolerated} have failed"
     )
 

@@ -19,7 +19,7 @@ from . import prices, runs, starts
 from .aws import code_of
 from .errors import FAILED, OperateError
 from .objects import Object
-from .runs import BACKFILL, Started
+from .runs import BACKFILL, Run, Started
 from .stack import Stack
 
 AT_ONCE = 10
@@ -82,6 +82,8 @@ class Estimate:
 
     seconds: float | None
     dollars: float | None
+    permits: int | None
+    """The job's `maxConcurrency`: how many of those at once run their task; None: all."""
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,20 @@ def estimate(stack: Stack, order: Order) -> Estimate:
     """By the last runs of the job that succeeded, and how fast Fargate launches tasks."""
     want = runs.Filter(job=order.job, statuses=("succeeded",))
     usual = [run for run in runs.recent(stack, want, last=_USUAL_RUNS) if run.kind == "job"]
-    took = [run.seconds for run in usual if run.seconds is not None]
+    took = [seconds for run in usual if (seconds := _took(run)) is not None]
     cost = [run.cost for run in usual if run.cost is not None]
     count = len(order.objects)
-    rounds = math.ceil(count / order.max_concurrency)
+    permits = stack.max_concurrency.get(order.job)
+    rounds = math.ceil(count / min(order.max_concurrency, permits or order.max_concurrency))
     seconds = max(rounds * median(took), count / LAUNCHES_A_SECOND) if took else None
     each = _TRANSITIONS * prices.A_TRANSITION
-    return Estimate(seconds, count * (mean(cost) + each) if cost else None)
+    return Estimate(seconds, count * (mean(cost) + each) if cost else None, permits)
+
+
+def _took(run: Run) -> float | None:
+    """How long a run's tasks took: not how long it waited for a permit before them."""
+    began = [one.began for one in run.attempts if one.began is not None]
+    return (run.ended - min(began)).total_seconds() if run.ended and began else run.seconds
 
 
 def start(stack: Stack, order: Order) -> Backfill:

@@ -1,6 +1,7 @@
 """Objects that start a job as they are uploaded: which there are, which have no result or failed.
 
-What counts is the pattern of the rule that is there, and what the stack's index says is excluded.
+What counts is what the stack's index says of its uploads: the patterns of their rules, and what is
+excluded.
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from . import runs
 from .errors import FAILED, OperateError
-from .stack import Stack
+from .stack import Index, Stack
 
 ONLY = ("missing", "failed", "all")
 _AT_ONCE = 16
@@ -89,61 +90,37 @@ class Source:
 
 
 def _sources(stack: Stack, job: str) -> list[Source]:
-    machine = stack.job(job).machine_arn
-    rules = _rules(stack)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        starting = pool.map(lambda rule: _starts(stack, rule, machine), rules)
-        started_by = [rule for rule, starts in zip(rules, starting, strict=True) if starts]
-    if not started_by:
+    stack.job(job)
+    found = [
+        source_of(one, excluded=one.get("exclude", ()))
+        for one in stack.filters.values()
+        if one["starts"] == f"job-{job}"
+    ]
+    if not found:
         raise OperateError(
             f"no upload starts the state machine of {job}: only a job of an upload with"
             " `via: stateMachine` can be run for objects that are there already"
         )
-    found: list[Source] = []
-    for rule in started_by:
-        excluded = stack.exclusions.get(rule.upload, ())
-        found += sources_of(rule.detail, excluded)
     return found
 
 
-def rules_for(stack: Stack, machine: str, bucket: str, key: str, size: int) -> list[str]:
-    """The rules, as they are now, by which an upload of that size starts a state machine."""
+def rules_for(stack: Stack, started: str, bucket: str, key: str, size: int) -> list[str]:
+    """The rules, as they are now, by which an upload of that size starts `job-NAME`, or so."""
+    uploads = stack.uploads
     return [
-        rule.name
-        for rule in _rules(stack)
-        if any(one.bucket == bucket and one.takes(key, size) for one in sources_of(rule.detail))
-        and _starts(stack, rule, machine)
+        rule
+        for name, one in stack.filters.items()
+        if one["starts"] == started
+        and (source := source_of(one)).bucket == bucket
+        and source.takes(key, size)
+        and (rule := uploads[name].rule) is not None
     ]
 
 
-@dataclass(frozen=True)
-class _Rule:
-    name: str
-    upload: str
-    detail: Mapping[str, Any]
-
-
-def _rules(stack: Stack) -> list[_Rule]:
-    ours = {one.rule: one.name for one in stack.uploads.values() if one.rule is not None}
-    pages = stack.aws.client("events").get_paginator("list_rules").paginate()
-    return [
-        _Rule(rule["Name"], ours[rule["Name"]], json.loads(rule["EventPattern"])["detail"])
-        for page in pages
-        for rule in page["Rules"]
-        if rule["Name"] in ours
-    ]
-
-
-def _starts(stack: Stack, rule: _Rule, machine: str) -> bool:
-    found = stack.aws.client("events").list_targets_by_rule(Rule=rule.name)["Targets"]
-    return any(target["Arn"] == machine for target in found)
-
-
-def sources_of(detail: Mapping[str, Any], excluded: Sequence[str] = ()) -> Iterator[Source]:
-    """What an upload takes, of the `detail` of its rule's pattern and the keys it excludes."""
-    conditions: Mapping[str, Any] = detail.get("object") or {}
-    keys = [_key_test(one) for one in conditions.get("key") or [{"prefix": ""}]]
-    sizes = [_size_test(one) for one in conditions.get("size") or [{"anything-but": []}]]
+def source_of(filter_: Index, excluded: Sequence[str] = ()) -> Source:
+    """What an upload takes: of the stack's `filters`, but for keys that are excluded."""
+    keys = [_key_test(one) for one in filter_.get("key") or [{"prefix": ""}]]
+    sizes = [_size_test(one) for one in filter_.get("size") or [{"anything-but": []}]]
     never = [_wildcard(one) for one in excluded]
 
     def takes(key: str, size: int) -> bool:
@@ -153,8 +130,7 @@ def sources_of(detail: Mapping[str, Any], excluded: Sequence[str] = ()) -> Itera
             and not any(one.fullmatch(key) for one in never)
         )
 
-    for bucket in detail["bucket"]["name"]:
-        yield Source(bucket, tuple(start for start, _ in keys), takes)
+    return Source(filter_["bucket"], tuple(start for start, _ in keys), takes)
 
 
 def _key_test(condition: str | Mapping[str, Any]) -> tuple[str, Callable[[str], bool]]:
@@ -197,8 +173,8 @@ _COMPARED: Mapping[str, Callable[[int, int], bool]] = {
 
 def _unknown(condition: object) -> OperateError:
     return OperateError(
-        f"an upload's rule has the condition {json.dumps(condition)}, which nothing but EventBridge"
-        " knows: deploy it again",
+        f"an upload has the condition {json.dumps(condition)}, which is not known here: the stack"
+        " is of another version than this tool",
         FAILED,
     )
 

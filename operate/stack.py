@@ -43,7 +43,7 @@ class Stack:
     """A deployed stack.
 
     `index` has the stack's outputs by their names, `deadLetters` (trigger → queue name), `protect`,
-    `disabled` and `exclusions`.
+    `disabled`, `filters` and `maxConcurrency`.
     """
 
     def __init__(self, aws: Aws, project: str, name: str, index: Index) -> None:
@@ -124,9 +124,19 @@ class Stack:
         return frozenset(self.index.get("disabled") or ())
 
     @property
-    def exclusions(self) -> dict[str, list[str]]:
-        """The keys, with `*`, that start nothing though the rule of their upload matches them."""
-        return self._mapping("exclusions")
+    def filters(self) -> dict[str, Index]:
+        """What the uploads take that start a state machine, by the upload's name.
+
+        Each has what it `starts` (`job-NAME`, `pipeline-NAME`), its `bucket`, the alternatives of
+        `key` and `size` in its rule's pattern, if there are any, and `exclude`, if keys start
+        nothing all the same.
+        """
+        return self._mapping("filters")
+
+    @property
+    def max_concurrency(self) -> dict[str, int]:
+        """How many executions of a job run their task at once, of the jobs that say so."""
+        return self._mapping("maxConcurrency")
 
     @property
     def backfills(self) -> str | None:

@@ -114,7 +114,7 @@ def _of_trigger(stack: Stack, run: Run, described: Mapping[str, Any]) -> Iterato
             told = moment(at)
             if told is not None:
                 yield Moment(told, "upload", f"s3://{'/'.join(run.object)} ({reason})")
-                rules = _rules(stack, described["stateMachineArn"], given["detail"])
+                rules = _rules(stack, run, given["detail"])
                 if rules:
                     yield Moment(told, "rule", f"{' or '.join(rules)} matched")
         case {"schedule": _, "scheduledTime": str(at)}:
@@ -125,13 +125,13 @@ def _of_trigger(stack: Stack, run: Run, described: Mapping[str, Any]) -> Iterato
             yield Moment(run.began, "started", f"by {run.started}")
 
 
-def _rules(stack: Stack, machine: str, detail: Mapping[str, Any]) -> list[str]:
+def _rules(stack: Stack, run: Run, detail: Mapping[str, Any]) -> list[str]:
     """The rules that take an upload, which neither the event nor the execution names."""
     match detail:
         case {"bucket": {"name": str(bucket)}, "object": {"key": str(key), "size": int(size)}}:
-            # A pattern that somebody made by hand is no reason to tell nothing else of the run.
+            # A filter that is not known here is no reason to tell nothing else of the run.
             with contextlib.suppress(OperateError):
-                return objects.rules_for(stack, machine, bucket, key, size)
+                return objects.rules_for(stack, f"{run.kind}-{run.name}", bucket, key, size)
         case _:
             pass
     return []

@@ -40,23 +40,49 @@ def test_the_index_has_every_output_and_the_queue_of_every_trigger() -> None:
     assert found.pop("protect") is False
     assert found.pop("disabled") == {"pipeline-nightly": True, "schedule-hello": True}
     assert found.pop("taskEventFunction") == "task-events-1a2b3c4"
+    # Of what starts a state machine alone.
+    assert found.pop("filters") == {
+        "target": {
+            "starts": "job-ingest",
+            "bucket": recording.exports["uploadBucket"],
+            "key": [{"prefix": "target/"}],
+            "size": [{"anything-but": [0]}],
+        }
+    }
     assert found == {name: value for name, value in recording.exports.items() if value != {}}
 
 
-def test_the_index_of_a_stack_with_backfills_says_what_uploads_exclude() -> None:
+def test_the_index_says_what_uploads_take_and_exclude_and_how_many_run_at_once() -> None:
     recording = deploy_stack(
         "dev",
         backfills=True,
         resultsBucket={"prefix": "out/"},
-        jobs={"ingest": {}},
+        jobs={"ingest": {"maxConcurrency": 2}, "other": {}},
+        buckets={"more": {}},
+        pipelines={"two": {"overlap": "allow", "steps": [{"job": "other"}]}},
         uploads={
             "some": {"job": "ingest", "prefix": "in/", "exclude": ["in/tmp/*", "*.tmp"]},
-            "all": {"job": "ingest", "wildcard": "*", "exclude": "x/*"},
+            "all": {"pipeline": "two", "bucket": "more", "wildcard": "*", "exclude": "x/*"},
         },
     )
     found = index(recording)
-    # What the pattern of a rule excludes itself is not in it.
-    assert found["exclusions"] == {"some": ["in/tmp/*", "*.tmp"]}
+    assert found["maxConcurrency"] == {"ingest": 2}
+    assert found["filters"] == {
+        "some": {
+            "starts": "job-ingest",
+            "bucket": recording.exports["uploadBucket"],
+            "key": [{"prefix": "in/"}],
+            "size": [{"anything-but": [0]}],
+            "exclude": ["in/tmp/*", "*.tmp"],
+        },
+        # What the pattern excludes itself is not said again.
+        "all": {
+            "starts": "pipeline-two",
+            "bucket": recording.exports["buckets"]["more"],
+            "key": [{"anything-but": {"wildcard": ["x/*"]}}],
+            "size": [{"anything-but": [0]}],
+        },
+    }
     assert found["backfills"] == {
         "stateMachineArn": f"{MACHINES}backfill-backfills",
         "resultsPrefix": "out/",
@@ -92,4 +118,4 @@ def test_no_part_is_larger_than_a_parameter_of_the_longest_names() -> None:
     parameters = every(recording.resources, type="aws:ssm/parameter:Parameter")
     sizes = [len(one.inputs["value"].encode()) for one in parameters]
     assert max(sizes) < 8 * 1024
-    assert len(sizes) == 1 + 4
+    assert len(sizes) == 1 + 5

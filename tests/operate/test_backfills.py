@@ -3,15 +3,21 @@
 import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
-from operate import policies
+from operate import cli, policies, runs
+from operate.backfills import Order, estimate
+from operate.objects import Object
+from operate.runs import Attempt, Run, Started
+from operate.stack import Stack
 from tests.chromium import CHROMIUM, Tab
 from tests.local.probe import eventually, make_queue
-from tests.operate.conftest import CommandLine, Deployed, deployments
+from tests.operate.conftest import CommandLine, Deployed, changed, deployments
 from tests.operate.served import Client, served
 from tests.operate.test_json import SAID
 from tests.operate.test_page import NARROW, UNNAMED, page
@@ -123,6 +129,54 @@ def test_a_dry_run_says_how_many_how_long_and_what_it_costs(
     assert line.startswith("would run ingest for 2 objects (2 B), 10 at once: about ")
     assert line.endswith("no more are begun once more than 10 have failed\n")
     assert fargate_batch("runs", "--upload", "target/dry/").out == ""
+
+
+def run_of(waited: float, ran: float | None, took: float) -> Run:
+    """A run that waited for a permit, and whose task then ran; of None nothing is logged."""
+    began = datetime(2030, 1, 1, tzinfo=UTC)
+    ended = began + timedelta(seconds=took)
+    task = None
+    if ran is not None:
+        times = began + timedelta(seconds=waited), began + timedelta(seconds=waited + ran)
+        task = Attempt("t", "ingest", "succeeded", 0, None, *times, ran, 0.5)
+    return Run(
+        *("r", "arn", "job", "ingest", "succeeded"),
+        *(None, None, Started("other"), None, began, ended),
+        attempts=(task,) if task else (),
+    )
+
+
+@pytest.mark.parametrize(
+    ("permits", "at_once", "expected"),
+    [(None, 10, 40.0), (20, 10, 40.0), (2, 10, 200.0), (2, 1, 400.0), (None, 40, 10.0)],
+)
+def test_an_estimate_knows_how_many_of_a_job_run_at_once(
+    monkeypatch: pytest.MonkeyPatch, permits: int | None, at_once: int, expected: float
+) -> None:
+    # Each takes ten seconds from its task on, however long it waited.
+    usual = [run_of(90, 9, 100), run_of(40, 9, 50), run_of(0, None, 10)]
+    monkeypatch.setattr(runs, "recent", Mock(return_value=usual))
+    index = {"maxConcurrency": {} if permits is None else {"ingest": permits}}
+    one = Object("uploads", "key", 1, "etag", datetime.now(UTC))
+    told = estimate(
+        Stack(cast("Any", None), "project", "stack", index),
+        Order("ingest", [one] * 40, "", at_once),
+    )
+    assert (told.seconds, told.permits) == (expected, permits)
+
+
+def test_a_dry_run_says_that_fewer_run_at_once_than_are_begun(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objects(deployed, "permits", "a.csv")
+    every = ["backfill", "ingest", "--prefix", "target/permits/", "--dry-run"]
+    limited = changed(deployed, maxConcurrency={"ingest": 2})
+    assert cli.main(every, lambda _: limited) == 0
+    assert ", 10 at once, 2 of them with a task (maxConcurrency of the job): " in (
+        capsys.readouterr().out
+    )
+    assert cli.main([*every, "--max-concurrency", "2"], lambda _: limited) == 0
+    assert ", 2 at once: " in capsys.readouterr().out
 
 
 def test_only_what_has_no_newer_result_is_run_unless_more_is_asked_for(

@@ -14,8 +14,8 @@ from operate.stack import Stack
 
 def taken(filter_: UploadFilterArgs, *given: tuple[str, int], exclude: tuple[str, ...] = ()) -> str:
     """Those of the keys and sizes that a rule with this filter takes."""
-    detail = event_pattern("uploads", filter_)["detail"]
-    [source] = objects.sources_of(detail, exclude)
+    conditions = event_pattern("uploads", filter_)["detail"].get("object", {})
+    source = objects.source_of({"bucket": "uploads", **conditions}, exclude)
     assert source.bucket == "uploads"
     for key, size in given:
         if source.takes(key, size):
@@ -50,13 +50,31 @@ def test_what_its_state_machine_excludes_is_not_taken() -> None:
     assert taken({"prefix": ["in/"]}, *given, exclude=("*.tmp", "in/x/*")) == "in/a.csv"
 
 
+def test_the_index_names_the_rules_that_took_an_upload_and_nobody_is_asked() -> None:
+    here = {"starts": "job-ingest", "bucket": "uploads"}
+    index = {
+        "uploads": {name: {"ruleArn": f"arn:aws:events:::rule/{name}-1"} for name in "abcde"},
+        "filters": {
+            # What is excluded has been taken by its rule all the same.
+            "a": {**here, "key": [{"prefix": "in/"}], "exclude": ["*.csv"]},
+            "b": {**here, "key": [{"suffix": ".csv"}], "size": [{"anything-but": [0]}]},
+            "c": {**here, "key": [{"prefix": "out/"}]},
+            "d": {**here, "bucket": "others"},
+            "e": {**here, "starts": "pipeline-ingest"},
+        },
+    }
+    stack = Stack(cast("Any", None), "project", "stack", index)
+    assert objects.rules_for(stack, "job-ingest", "uploads", "in/a.csv", 1) == ["a-1", "b-1"]
+    assert objects.rules_for(stack, "job-ingest", "uploads", "in/a.csv", 0) == ["a-1"]
+    assert objects.rules_for(stack, "pipeline-ingest", "uploads", "x", 0) == ["e-1"]
+
+
 @pytest.mark.parametrize(
-    "object_", [{"key": [{"equals-ignore-case": "a"}]}, {"size": [{"exists": True}]}]
+    "conditions", [{"key": [{"equals-ignore-case": "a"}]}, {"size": [{"exists": True}]}]
 )
-def test_a_pattern_of_somebody_else_s_is_refused(object_: dict[str, Any]) -> None:
-    detail = {"bucket": {"name": ["uploads"]}, "object": object_}
-    with pytest.raises(OperateError, match="nothing but EventBridge knows"):
-        list(objects.sources_of(detail, ()))
+def test_a_condition_that_is_not_known_is_refused(conditions: dict[str, Any]) -> None:
+    with pytest.raises(OperateError, match="is not known here: the stack is of another version"):
+        objects.source_of({"bucket": "uploads", **conditions})
 
 
 @pytest.mark.parametrize(
