@@ -1,7 +1,7 @@
 """A `docker` whose containers are processes of this machine, for machines without an engine.
 
-What it knows is in the folder `DOCKER_CONFIG`, among it every command that it was given. An image
-is the CMD of a Dockerfile; no file of an image is there.
+What it knows is in the folder that `DOCKER_HOST` names, among it every command that it was given.
+An image is the CMD of a Dockerfile; no file of an image is there.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-HOME = Path(os.environ.get("DOCKER_CONFIG", ""))
+HOME = Path(os.environ.get("DOCKER_HOST", "").removeprefix("unix://"))
 _FLAGS = {"--read-only", "--init"}
 
 

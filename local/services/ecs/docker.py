@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,13 +39,15 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Docker:
-    """A container engine that answers: its command line, its name and version.
+    """A container engine that answers: its command line, its version, and where it was found.
 
-    `limit` is what does not hold by itself, a line.
+    `environment` is that of the user, in which it answered; `limit` is what does not hold by
+    itself, a line.
     """
 
     program: str
-    version: str
+    environment: Mapping[str, str] = field(repr=False)
+    version: str = ""
     limit: str | None = None
 
     def __str__(self) -> str:
@@ -61,7 +63,7 @@ class Docker:
         tag = f"fargate-batch/{name}-{hashlib.sha256(bytes(file)).hexdigest()[:8]}"
         command = [self.program, "build", "--tag", tag, "--file", str(file), str(context)]
         ran = subprocess.run(
-            command, env=_environment(), stdin=subprocess.DEVNULL, stdout=2, check=False
+            command, env=self.environment, stdin=subprocess.DEVNULL, stdout=2, check=False
         )
         if ran.returncode:
             raise ImageError(f"{file}: {self} could not build it, for the reason that it has shown")
@@ -83,7 +85,7 @@ class Docker:
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.program, *words],
-            env={**_environment(), **(environment or {})},
+            env={**self.environment, **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
@@ -96,7 +98,7 @@ class Docker:
         """Its command line, in a session of its own, with both streams going to `output`."""
         return subprocess.Popen(
             [self.program, *words],
-            env=_environment(),
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -113,7 +115,7 @@ class Docker:
 
     def removal(self, container: str) -> list[str]:
         """The whole command, with what it needs of the environment, that removes a container."""
-        kept = [f"{name}={value}" for name, value in _environment().items() if _READ.match(name)]
+        kept = [f"{name}={value}" for name, value in self.environment.items() if _READ.match(name)]
         # Docker kills at once; Podman asks first, and waits:
         # https://docs.podman.io/en/latest/markdown/podman-rm.1.html
         at_once = ["--time", "0"] if Path(self.program).name == "podman" else []
@@ -127,7 +129,7 @@ def find() -> Docker:
     for name in ("docker", "podman"):
         if (program := shutil.which(name)) is None:
             continue
-        docker = Docker(program, "")
+        docker = Docker(program, _environment())
         try:
             version = docker.ask("version", "--format", "{{.Server.Version}}")
             desktop = docker.ask("info") if name == "docker" else ""
@@ -135,7 +137,9 @@ def find() -> Docker:
             problems.append(f"{name}: {error}")
             continue
         limit = "Containers reach this cloud only with host networking enabled in Docker Desktop"
-        return Docker(program, version, limit if "Docker Desktop" in desktop else None)
+        return replace(
+            docker, version=version, limit=limit if "Docker Desktop" in desktop else None
+        )
     if problems:
         raise EngineError(
             f"No container engine answers ({'; '.join(problems)}): start it, or leave --docker out."
@@ -151,7 +155,7 @@ def is_here() -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, without what keeps its own clients away from the user's AWS settings."""
+    """The user's, before a cloud changes this process's; what is of AWS is for no container."""
     return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
 
 

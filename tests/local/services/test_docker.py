@@ -52,7 +52,7 @@ def install(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(f'#!/bin/sh\nexec {script} "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{folder}")
     return folder
 
 
