@@ -8,7 +8,7 @@ from typing import Any
 
 from local.cloud import Cloud
 from local.shapes import Json
-from tests.local.probe import Stack, ended
+from tests.local.probe import Stack, ended, eventually
 
 ROLE = "arn:aws:iam::111122223333:role/services"
 STATES = "arn:aws:states:ap-northeast-1:111122223333"
@@ -76,6 +76,19 @@ class Machines:
         if ended["status"] == "SUCCEEDED":
             return json.loads(ended["output"])
         return ended["status"], ended.get("error"), ended.get("cause")
+
+    def is_gone(self, machine: str) -> bool:
+        """Whether a state machine that is deleted is gone, once it is."""
+        states = self.cloud.client("stepfunctions")
+
+        def gone() -> bool | None:
+            try:
+                states.describe_state_machine(stateMachineArn=machine)
+            except states.exceptions.StateMachineDoesNotExist:
+                return True
+            return None
+
+        return eventually(gone)
 
     def history(self, execution: str) -> list[dict[str, Any]]:
         return self.cloud.client("stepfunctions").get_execution_history(executionArn=execution)[

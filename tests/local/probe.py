@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from local.cloud import ACCOUNT, Cloud
+from local.cloud import Cloud
 
 T = TypeVar("T")
 
@@ -194,18 +194,28 @@ def eventually(look: Callable[[], T | None], seconds: float = 120) -> T:
     raise AssertionError(f"nothing within {seconds} seconds")
 
 
-def make_queue(cloud: Cloud, name: str) -> tuple[str, str]:
-    """A queue that everybody may send to: its URL and ARN."""
+def make_queue(
+    cloud: Cloud, name: str, service: str = "events", **condition: Mapping[str, str]
+) -> tuple[str, str]:
+    """A queue that a service, on a condition, may send to: its URL and ARN."""
     sqs = cloud.client("sqs")
     arn = f"arn:aws:sqs:{cloud.region}:{cloud.account}:{name}"
     statement = {
         "Effect": "Allow",
-        "Principal": {"Service": "events.amazonaws.com"},
+        "Principal": {"Service": f"{service}.amazonaws.com"},
         "Action": "sqs:SendMessage",
         "Resource": arn,
+        "Condition": condition,
     }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     return sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"], arn
+
+
+def subscriber(cloud: Cloud, topic: str, name: str) -> str:
+    """The URL of a new queue that gets what is published to a topic."""
+    url, arn = make_queue(cloud, name, "sns", ArnEquals={"aws:SourceArn": topic})
+    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return url
 
 
 def make_stack(cloud: Cloud) -> Stack:
@@ -234,22 +244,6 @@ def make_stack(cloud: Cloud) -> Stack:
     )
     cloud.client("logs").create_log_group(logGroupName=LOG_GROUP)
     return Stack(cloud, subnet, group)
-
-
-def subscriber(cloud: Cloud, topic: str, name: str) -> str:
-    """The URL of a new queue that gets what is published to a topic."""
-    arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"Service": "sns.amazonaws.com"},
-        "Action": "sqs:SendMessage",
-        "Resource": arn,
-        "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    queue = cloud.client("sqs").create_queue(QueueName=name, Attributes={"Policy": policy})
-    cloud.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    return queue["QueueUrl"]
 
 
 def ended(cloud: Cloud, execution: str, seconds: float = 60) -> dict[str, Any]:

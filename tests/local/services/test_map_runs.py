@@ -585,15 +585,7 @@ def test_the_children_of_a_deleted_machine_end_with_the_state_that_they_are_in(
     states.delete_state_machine(stateMachineArn=machine)
     assert states.describe_state_machine(stateMachineArn=machine)["status"] == "DELETING"
     states.send_task_success(taskToken=token, output="1")
-
-    def gone() -> bool | None:
-        try:
-            states.describe_state_machine(stateMachineArn=machine)
-        except states.exceptions.StateMachineDoesNotExist:
-            return True
-        return None
-
-    assert eventually(gone)
+    assert machines.is_gone(machine)
     with pytest.raises(states.exceptions.ResourceNotFound):
         states.describe_map_run(mapRunArn=run)
     assert machines.executions(f"{machine}/each") == []

@@ -625,15 +625,7 @@ def test_a_deleted_machine_is_gone_once_its_executions_left_the_states_they_were
     assert states.describe_execution(executionArn=execution)["status"] == "RUNNING"
     with pytest.raises(states.exceptions.StateMachineDeleting):
         machines.start(machine)
-
-    def gone() -> bool | None:
-        try:
-            states.describe_state_machine(stateMachineArn=machine)
-        except states.exceptions.StateMachineDoesNotExist:
-            return True
-        return None
-
-    assert eventually(gone)
+    assert machines.is_gone(machine)
     assert machines.executions(inner) == []
     assert machines.run(machines.create("deleted", {"Again": {"Type": "Succeed"}}))
 
