@@ -95,7 +95,7 @@ Image = Annotated[
     str,
     matching(
         # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
-        r"(?=.{1,255}$)[A-Za-z0-9_./-]+[:@][A-Za-z0-9_./:@+-]+",
+        r"(?=.{1,255}$)[A-Za-z0-9][A-Za-z0-9_./-]*[:@][A-Za-z0-9_./:@+-]+",
         "must be an image with its tag or digest, such as batch:1.0",
     ),
 ]

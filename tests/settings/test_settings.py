@@ -124,6 +124,10 @@ REFUSALS: list[tuple[Config, str]] = [
         {"image": "会社/画像:1"},
         'image: must be an image with its tag or digest, such as batch:1.0 (is: "会社/画像:1")',
     ),
+    (
+        {"image": "--privileged:1"},
+        'image: must be an image with its tag or digest, such as batch:1.0 (is: "--privileged:1")',
+    ),
     ({"alerts": {"emails": ["x"]}}, 'alerts.emails[0]: must be an e-mail address (is: "x")'),
     (
         {"alerts": {"emails": ["a@b.c", "a@b.c"]}},
