@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -23,6 +24,7 @@ from local.services.ecs.processes import CannotStart, Endings
 
 _ANSWER_SECONDS = 60
 _ASK_SECONDS = 0.05
+_KILLED = 128 + signal.SIGKILL
 # Whatever of the environment this command line may read is not for a container's values.
 # https://docs.docker.com/reference/cli/docker/#environment-variables
 _READ = re.compile(
@@ -71,7 +73,8 @@ class Docker:
 
     def fetch(self, image: str) -> None:
         """Have the image of a name, from its registry if need be; raises `ImageError`."""
-        if self._run("image", "inspect", image).returncode == 0:
+        with contextlib.suppress(CannotStart):
+            self.ask("image", "inspect", image)
             return
         pulled = self._run("pull", "--quiet", image, seconds=None)
         if pulled.returncode:
@@ -107,8 +110,11 @@ class Docker:
         )
 
     def ask(self, *words: str, environment: Mapping[str, str] | None = None) -> str:
-        """What it answers; raises `CannotStart` where it refuses."""
-        ran = self._run(*words, environment=environment)
+        """What it answers; raises `CannotStart` where it refuses, or takes too long."""
+        try:
+            ran = self._run(*words, environment=environment)
+        except subprocess.TimeoutExpired:
+            raise CannotStart(f"it did not answer within {_ANSWER_SECONDS} seconds") from None
         if ran.returncode:
             raise CannotStart(_reason(ran.stderr))
         return ran.stdout.strip()
@@ -133,7 +139,7 @@ def find() -> Docker:
         try:
             version = docker.ask("version", "--format", "{{.Server.Version}}")
             desktop = docker.ask("info") if name == "docker" else ""
-        except (CannotStart, subprocess.TimeoutExpired) as error:
+        except CannotStart as error:
             problems.append(f"{name}: {error}")
             continue
         limit = "Containers reach this cloud only with host networking enabled in Docker Desktop"
@@ -266,7 +272,7 @@ class InEngine:
 
     def _try(self, *words: str) -> None:
         """Ask for what may be done already."""
-        with contextlib.suppress(CannotStart, subprocess.TimeoutExpired):
+        with contextlib.suppress(CannotStart):
             self._docker.ask(*words)
 
     def close(self, status: int) -> int:
@@ -278,4 +284,5 @@ class InEngine:
         if state.get("OOMKilled"):
             self.reason = "OutOfMemoryError: Container killed due to memory usage"
         self._remove()
-        return int(state["ExitCode"])
+        # Its command line may end before it does: somebody killed it, or the engine was restarted.
+        return _KILLED if state["Status"] in {"running", "paused"} else int(state["ExitCode"])

@@ -23,7 +23,7 @@ from local.services.ecs import docker
 from local.services.ecs.build import ImageError
 from local.services.ecs.docker import EngineError, EngineImage, InEngine
 from local.services.ecs.images import Images, UnknownImage
-from local.services.ecs.processes import Process
+from local.services.ecs.processes import CannotStart, Process
 from tests.local import fake_docker
 from tests.local.probe import IMAGE, REGION, Stack, eventually, make_stack
 
@@ -303,19 +303,39 @@ def test_up_lists_what_runs_in_containers(
     ]
 
 
-def test_a_container_that_ends_at_once_is_seen_to_end() -> None:
-    """Its command line may be gone, and waited for, before it is asked how it is."""
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ('{"Status": "exited", "ExitCode": 4}', 4),
+        # Its command line was killed, or lost the engine: the container is killed, too.
+        ('{"Status": "running", "ExitCode": 0}', 137),
+    ],
+)
+def test_a_container_whose_command_line_ends_at_once_is_seen_to_end(state: str, code: int) -> None:
+    """It may be gone, and waited for, before the engine is asked how the container is."""
     engine, client, ended = (
         Mock(),
         subprocess.Popen(["/bin/sh", "-c", ":"], stdout=subprocess.PIPE),
         Event(),
     )
     client.wait()
-    engine.ask.side_effect = ["id", *['{"Status": "exited", "ExitCode": 4}'] * 2]
+    engine.ask.side_effect = ["id", state, state]
     engine.start.return_value, engine.removal.return_value = client, ["/bin/sh", "-c", ":"]
     container = InEngine(EngineImage(engine, "image"), "name", {}, [], {}, {}, None, Mock())
     process = Process(container, Mock(), Mock(), lambda _: ended.set())
-    assert (ended.wait(10), process.exit_code) == (True, 4)
+    assert (ended.wait(10), process.exit_code) == (True, code)
+
+
+def test_an_engine_that_does_not_answer_is_a_reason_like_another(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = Mock(side_effect=subprocess.TimeoutExpired("docker", 60))
+    monkeypatch.setattr(subprocess, "run", silent)
+    with pytest.raises(EngineError) as caught:
+        docker.find()
+    assert "(docker: it did not answer within 60 seconds)" in str(caught.value)
+    with pytest.raises(CannotStart, match="it did not answer"):
+        docker.Docker(str(fake / "docker"), {}).ask("inspect")
 
 
 @pytest.mark.parametrize("stack", ["fake"], indirect=True)
