@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -103,6 +104,27 @@ def _has(text: Values, characters: bytes) -> bool:
     return any(part.find(bytes((character,))) >= 0 for character in characters)
 
 
+def _zero_led(text: Values, *, whole: bool) -> bool:
+    """Say if a number has a zero before its other digits, as codes have; or is a `whole` -0.
+
+    Nulls are no values, and have no bytes.
+    """
+    _, offsets, data = text.buffers()
+    if data is None or offsets is None:
+        return False
+    a = np.frombuffer(memoryview(data), np.uint8)
+    ends = np.frombuffer(memoryview(offsets), np.int32)[text.offset : text.offset + len(text) + 1]
+    sizes = np.diff(ends)
+    begins = ends[:-1][sizes > 1]
+    signed = a[begins] == ord("-")
+    begins = begins + signed
+    zero = a[begins] == ord("0")
+    if whole:
+        return bool(zero.any())
+    behind = a[begins[zero & (sizes[sizes > 1] - signed > 1)] + 1]
+    return bool(((behind >= ord("0")) & (behind <= ord("9"))).any())
+
+
 def _trimmed(text: Values) -> Values:
     return pc.utf8_trim(text, " ") if _has(text, b" ") else text
 
@@ -129,8 +151,9 @@ def _boolean(text: Values) -> Values:
 def _bigint(text: Values) -> Values:
     text = _trimmed(text)
     numbers = pc.cast(text, pa.int64())
-    # Arrow takes 00123 for a number.
-    _require(pc.equal(pc.cast(numbers, pa.string()), text))
+    # Arrow takes 00123 and 0x7B for numbers.
+    if _zero_led(text, whole=True):
+        raise MisfitError
     return numbers
 
 
@@ -142,9 +165,9 @@ def _double(text: Values) -> Values:
     text = _trimmed(text)
     if _has(text, b"eEnNiI+"):
         _require(pc.or_(_matches(text, _PLAIN), _matches(text, _NO_NUMBER)))
-    else:
+    elif _zero_led(text, whole=False):
         # Of other characters Arrow takes the plain numbers, and those with zeros before them.
-        _require(pc.invert(_matches(text, "^-?0[0-9]")))
+        raise MisfitError
     return _exact(text)
 
 
