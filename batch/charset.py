@@ -36,6 +36,8 @@ _UTF7_LEAST, _UTF7_RUNS = 3, 1000
 # Half-width katakana, and what is read anyway: https://www.iana.org/assignments/charset-reg/CP50220
 _WIDER = {"iso-2022-jp": "iso2022_jp_ext"}
 _ROWS_OF_WINDOWS = {13, *range(89, 93)}
+# Decoded at once: small enough for memory that is at hand, which a page fault costs more than.
+_PART = 32 << 10
 _SAMPLE_BYTES = 256 << 10
 _LINE_BYTES = 2 << 10
 _FEW = 20
@@ -79,7 +81,8 @@ class Watch:
                 self._runs.update(_UTF7.findall(block, 0, block.rfind(b"\n") + 1 or len(block)))
         if self._utf8 and not (plain and not self._decoder.getstate()[0]):
             try:
-                self._decoder.decode(block)
+                for start in range(0, len(block), _PART):
+                    self._decoder.decode(block[start : start + _PART])
             except UnicodeDecodeError:
                 self._utf8 = False
         if self._room < _LINE_BYTES:
