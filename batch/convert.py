@@ -1,10 +1,9 @@
 """A prepared text → typed columns → one Parquet file, and what was rejected on the way."""
 
+import contextlib
 import errno
 import threading
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from batch.parquet import Writer
 from batch.records import QuotesAreTextError
 from batch.report import Converted, Rejected, Rejects
 from batch.schema import Plan, plan
-from batch.tables import Batch, CsvTable, Table, differ
+from batch.tables import Batch, CsvTable, Table, ahead, differ
 from batch.text import Text, disk_full
 
 
@@ -113,16 +112,13 @@ class Conversion:
         rejects, misfits = Rejects(), Rejects()
         schema = pa.schema([(column.name, column.kind.type) for column in columns])
 
-        def take(batch: Batch) -> None:
-            writer.write(_made(planned, batch, misfits))
-
-        # Arrow works without the interpreter's lock: one batch is read while another is written.
-        with Writer(parquet, schema) as writer, ThreadPoolExecutor(1) as pool:
-            pending = pool.submit(lambda: None)
-            for batch in table.batches(rejects):
-                pending.result()
-                pending = pool.submit(take, batch)
-            pending.result()
+        # Arrow and NumPy work without the interpreter's lock: one reads while the other writes.
+        with (
+            Writer(parquet, schema) as writer,
+            contextlib.closing(ahead(table.batches(rejects))) as batches,
+        ):
+            for batch in batches:
+                writer.write(_made(planned, batch, misfits))
         rejected = rejects.merged(misfits)
         rows = pq.read_metadata(parquet).num_rows
         if rows + rejected.count != rejects.records:
@@ -185,7 +181,7 @@ def _made(planned: Plan, batch: Batch, misfits: Rejects) -> Sequence[Values]:
     return made
 
 
-@contextmanager
+@contextlib.contextmanager
 def _errors() -> Generator[None]:
     try:
         yield

@@ -1,11 +1,12 @@
-"""Blocks of delimited text → chunks of whole records of one width, and why the others are none.
+"""Blocks of delimited text → chunks of whole records, and why the others are none.
 
 The structure is found with NumPy, a window at a time: quotes by parity, as long as every one is
 where it belongs. From the first that is not, the rest of its window is read by the csv module.
+Delimiters, which are most of the structure, are counted only of a chunk that has a wrong width.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from batch.delimited import records
 from batch.limits import ROW_BYTES
-from batch.report import Rejects
+from batch.report import LISTED, Rejects
 
 WINDOW = 256 << 10
 CHUNK = 1 << 20
@@ -52,15 +53,16 @@ class Shape:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Whole records, all as wide as they should be, and the line that each begins at."""
+    """Whole records, the line that each begins at, and how many bytes each has."""
 
     data: bytes
     lines: _Places
+    sizes: _Places
 
 
 @dataclass(frozen=True)
 class _Marks:
-    """Where a window has delimiters, line ends, quotes and invalid bytes, and which they are.
+    """Where a window has line ends, quotes and invalid bytes, and which they are.
 
     `breaks` end a line, and a record if they are `outside` of quotes; `odd` is the place of the
     first quote or carriage return that is not where it belongs; `quoted` is the window's end.
@@ -92,30 +94,58 @@ class Records:
         self._begun: list[bytes] = []
         self._begun_bytes = 0
         self._begun_line = line
-        self._begun_cells = 0
         self._begun_invalid = False
         self._quoted = False
         # Up to the next line end nothing is a record.
         self._skipping = False
 
     def __iter__(self) -> Iterator[Chunk]:
-        """Yield the good records in chunks of at least `CHUNK` bytes, but for the last."""
-        data: list[bytes] = []
-        lines: list[_Places] = []
+        """Yield the records in chunks of at least `CHUNK` bytes, but for the last.
+
+        They are good but for their width: who finds a chunk with a wrong one asks for `narrowed`.
+        """
+        parts: list[Chunk] = []
         size = 0
         enough = max(CHUNK, _CHUNK_OF_COLUMN * self._shape.width)
-        for kept, begins in self._kept():
-            self.good += begins.size
-            data.append(kept)
-            lines.append(begins)
-            size += len(kept)
+        for part in self._kept():
+            self.good += part.lines.size
+            parts.append(part)
+            size += len(part.data)
             if size >= enough:
-                yield Chunk(b"".join(data), np.concatenate(lines))
-                data, lines, size = [], [], 0
+                yield _joined(parts)
+                parts, size = [], 0
         if size:
-            yield Chunk(b"".join(data), np.concatenate(lines))
+            yield _joined(parts)
 
-    def _kept(self) -> Iterator[tuple[bytes, _Places]]:
+    def narrowed(self, chunk: Chunk) -> Chunk:
+        """Return the records that are as wide as they should be, and reject the others."""
+        ends = np.cumsum(chunk.sizes)
+        # How many delimiters there are up to the end of each record.
+        cells = np.empty_like(ends)
+        before = quotes = 0
+        looked_for = [_QUOTE] * self._shape.quoting
+        for start in range(0, len(chunk.data), WINDOW):
+            a = np.frombuffer(chunk.data[start : start + WINDOW], np.uint8)
+            at = np.flatnonzero(self._equal(a, [self._delimiter, *looked_for]))
+            if self._shape.quoting:
+                quote = a[at] == _QUOTE
+                inside = np.cumsum(quote) + quotes
+                quotes += np.count_nonzero(quote)
+                at = at[~quote & (inside & 1 == 0)]
+            first, last = np.searchsorted(ends, (start, start + a.size), "right")
+            cells[first:last] = np.searchsorted(at, ends[first:last] - start) + before
+            before += at.size
+        widths = np.diff(cells, prepend=0) + 1
+        keep = widths == self._shape.width
+        found = np.unique_counts(widths[~keep])
+        for width, count in zip(found.values.tolist(), found.counts.tolist(), strict=True):
+            self._rejects.tally(self._misfit(width), count)
+        for place in np.flatnonzero(~keep)[:LISTED].tolist():
+            self._rejects.list(int(chunk.lines[place]), self._misfit(int(widths[place])))
+        self.good -= int(np.count_nonzero(~keep))
+        return Chunk(_taken(chunk.data, keep, chunk.sizes), chunk.lines[keep], chunk.sizes[keep])
+
+    def _kept(self) -> Iterator[Chunk]:
         held = b""
         for window, final in _windows(self._blocks):
             data, held = held + window, b""
@@ -129,40 +159,34 @@ class Records:
                 data = self._skipped(data)
             if not data:
                 continue
-            kept, begins, odd = self._scan(data, held[:1])
-            if begins.size:
-                yield kept, begins
+            kept, odd = self._scan(data, held[:1])
+            if kept.data:
+                yield kept
             if odd is not None:
-                kept, begins, rest = self._read(odd, final=final)
-                if begins.size:
-                    yield kept, begins
+                kept, rest = self._read(odd, final=final)
+                if kept.data:
+                    yield kept
                 held = rest + held
         if self._quoted:
             self._reject_lines(self._begun_line, self._line - self._begun_line)
 
-    def _scan(self, data: bytes, behind: bytes) -> tuple[bytes, _Places, bytes | None]:
-        """Take the records of a window up to the first that is odd; it and the rest come third.
+    def _scan(self, data: bytes, behind: bytes) -> tuple[Chunk, bytes | None]:
+        """Take the records of a window up to the first that is odd; it and the rest come second.
 
         `behind` is the byte that follows the window, if it matters.
         """
         ahead = np.frombuffer(data + (behind or b"\0"), np.uint8)
         a = ahead[:-1]
         marks = self._marks(data, ahead)
-        separators = np.flatnonzero(
-            ((marks.byte == self._delimiter) | marks.breaks) & marks.outside
-        )
-        last = np.flatnonzero(marks.breaks[separators])
-        places = marks.at[separators]
-        stops = places[last]
+        stops = marks.at[marks.breaks & marks.outside]
         if marks.odd < a.size:
             stops = stops[: np.searchsorted(stops, marks.odd)]
-            last = last[: stops.size]
         cut = int(stops[-1]) + 1 if stops.size else 0
         invalid = marks.at[marks.byte == INVALID]
         physical = marks.at[marks.breaks]
-        kept = self._judge(data, a, stops, _steps(last), physical, invalid)
+        kept = self._judge(data, a, stops, physical, invalid)
         if marks.odd < a.size:
-            return *kept, self._odd(data, cut, marks.odd, physical)
+            return kept, self._odd(data, cut, marks.odd, physical)
         # The record that is cut by the window's end.
         if stops.size:
             self._begin_anew()
@@ -170,7 +194,6 @@ class Records:
             self._begun_line = self._line + int(np.searchsorted(physical, cut))
         self._line += physical.size
         self._last = int(a[-1])
-        self._begun_cells += places.size - (int(last[-1]) + 1 if last.size else 0)
         self._begun_invalid |= bool(invalid.size and invalid[-1] >= cut)
         self._quoted = marks.quoted
         self._begun_bytes += a.size - cut
@@ -178,10 +201,10 @@ class Records:
             self._begun = []
         elif cut < a.size:
             self._begun.append(data[cut:])
-        return *kept, None
+        return kept, None
 
     def _marks(self, data: bytes, ahead: _Bytes) -> "_Marks":
-        """Find what separates cells and records, and the first thing that has to be looked at."""
+        """Find what separates records, and the first thing that has to be looked at."""
         a = ahead[:-1]
         others = [_LF]
         if self._shape.quoting:
@@ -208,19 +231,18 @@ class Records:
         return _Marks(at, byte, breaks, outside, odd, quoted)
 
     def _equal(self, a: _Bytes, others: list[int]) -> _Answers:
-        """Say which bytes are the delimiter or one of the others, in memory that is used again."""
+        """Say which bytes are one of the others, in memory that is used again."""
         if self._answers.shape[1] < a.size:
             self._answers = np.empty((2, a.size), np.bool_)
         found, one = self._answers[:, : a.size]
-        np.equal(a, self._delimiter, out=found)
-        for byte in others:
+        np.equal(a, others[0], out=found)
+        for byte in others[1:]:
             np.equal(a, byte, out=one)
             np.logical_or(found, one, out=found)
         return found
 
     def _begin_anew(self) -> None:
-        self._begun, self._begun_bytes, self._begun_cells = [], 0, 0
-        self._begun_invalid = False
+        self._begun, self._begun_bytes, self._begun_invalid = [], 0, False
 
     def _first_stray(self, a: _Bytes, quotes: _Places) -> int:
         """Return the place of the first quote that opens or closes where none can."""
@@ -241,67 +263,51 @@ class Records:
         return min([a.size - 1, *strays])
 
     def _judge(
-        self,
-        data: bytes,
-        a: _Bytes,
-        stops: _Places,
-        widths: _Places,
-        physical: _Places,
-        invalid: _Places,
-    ) -> tuple[bytes, _Places]:
-        """Return the bytes and lines of the records that are kept; reject the others."""
+        self, data: bytes, a: _Bytes, stops: _Places, physical: _Places, invalid: _Places
+    ) -> Chunk:
+        """Return the records that are kept; reject the others."""
         if not stops.size:
-            return b"", stops
+            return Chunk(b"", stops, stops)
         begins = np.concatenate(([0], stops[:-1] + 1))
-        lines = self._line + np.searchsorted(physical, begins)
-        sizes = stops - begins
-        blank = (sizes == 0) | ((sizes == 1) & (a[begins] == _CR))
+        if physical.size == stops.size:
+            lines = np.arange(self._line, self._line + stops.size)
+        else:
+            lines = self._line + np.searchsorted(physical, begins)
+        sizes = stops - begins + 1
+        whole = sizes.copy()
+        dropped = np.zeros(stops.size, np.bool_)
+        if self._shape.width > 1:
+            dropped |= (sizes == 1) | ((sizes == 2) & (a[begins] == _CR))
         if self._begun_bytes:
-            sizes[0] += self._begun_bytes
-            widths[0] += self._begun_cells
+            whole[0] += self._begun_bytes
             lines[0] = self._begun_line
-            blank[0] = False
-        long = sizes > ROW_BYTES
-        wrong = widths != self._shape.width
+            dropped[0] = False
+        long = whole > ROW_BYTES + 1
         spoilt = np.zeros(stops.size, np.bool_)
         if invalid.size:
             spoilt[np.searchsorted(stops, invalid[invalid < stops[-1]])] = True
         spoilt[0] |= self._begun_invalid
-        skipped = blank & (self._shape.width > 1)
-        rejected = (long | wrong | spoilt) & ~skipped
-        dropped = rejected | skipped
+        self._reject(TOO_LONG, lines[long])
+        self._reject(BAD_CHARACTER, lines[spoilt & ~long & ~dropped])
+        dropped |= long | spoilt
         prefix = b"".join(self._begun)
-        end = int(stops[-1]) + 1
+        data = data[: int(stops[-1]) + 1]
+        if self._shape.returns:
+            # With what was between them gone, a carriage return and a line feed would be one end.
+            ended = np.frombuffer(data, np.uint8).copy()
+            ended[stops] = _LF
+            data = ended.tobytes()
         if not dropped.any():
-            return prefix + data[:end] if prefix else data[:end], lines
-        self._reject(rejected, long, spoilt, widths, lines)
+            return Chunk(prefix + data, lines, whole)
         keep = ~dropped
-        taken = a[:end][np.repeat(keep, stops - begins + 1)].tobytes()
-        return (prefix + taken if keep[0] else taken), lines[keep]
+        taken = _taken(data, keep, sizes)
+        return Chunk(prefix + taken if keep[0] else taken, lines[keep], whole[keep])
 
-    def _reject(
-        self,
-        rejected: _Answers,
-        long: _Answers,
-        spoilt: _Answers,
-        widths: _Places,
-        lines: _Places,
-    ) -> None:
-        rejects = self._rejects
-        places = np.flatnonzero(rejected)
-        reasons = {
-            TOO_LONG: np.count_nonzero(long),
-            BAD_CHARACTER: np.count_nonzero(spoilt & rejected & ~long),
-        }
-        found = np.unique_counts(widths[rejected & ~long & ~spoilt])
-        for width, count in zip(found.values.tolist(), found.counts.tolist(), strict=True):
-            reasons[self._misfit(width)] = count
-        for place in places[: rejects.room].tolist():
-            reason = BAD_CHARACTER if spoilt[place] else self._misfit(int(widths[place]))
-            rejects.list(int(lines[place]), TOO_LONG if long[place] else reason)
-        for reason, count in reasons.items():
-            if count:
-                rejects.tally(reason, int(count))
+    def _reject(self, reason: str, lines: _Places) -> None:
+        if lines.size:
+            self._rejects.tally(reason, lines.size)
+        for line in lines[:LISTED].tolist():
+            self._rejects.list(line, reason)
 
     def _misfit(self, width: int) -> str:
         return f"expected {self._shape.width} columns, found {width}"
@@ -310,7 +316,7 @@ class Records:
         """Reject lines between quotes that do not match: which are records nobody can say."""
         if self._shape.delimiter == "\t":
             raise QuotesAreTextError
-        for line in range(first, first + min(count, self._rejects.room)):
+        for line in range(first, first + min(count, LISTED)):
             self._rejects.list(line, BAD_QUOTE)
         if count:
             self._rejects.tally(BAD_QUOTE, count)
@@ -349,8 +355,8 @@ class Records:
         nothing = not data and not self._begun_bytes
         return data if nothing or data.endswith(self._ends) else data + b"\n"
 
-    def _read(self, data: bytes, *, final: bool) -> tuple[bytes, _Places, bytes]:
-        """Read a window's records with the csv module; what is not a whole record comes third."""
+    def _read(self, data: bytes, *, final: bool) -> tuple[Chunk, bytes]:
+        """Read a window's records with the csv module; what is not a whole record comes second."""
         whole = (
             data.splitlines(keepends=True) if self._shape.returns else io.BytesIO(data).readlines()
         )
@@ -387,19 +393,25 @@ class Records:
                 kept.append(self._quote(cells))
                 begins.append(at)
         self._line = line + done
-        return b"".join(kept), np.array(begins, np.int64), data[size:]
+        sizes = np.array([len(text) for text in kept], np.int64)
+        return Chunk(b"".join(kept), np.array(begins, np.int64), sizes), data[size:]
 
     def _quote(self, cells: list[str]) -> bytes:
         quoted = (f'"{cell.replace(chr(_QUOTE), chr(_QUOTE) * 2)}"' for cell in cells)
         return (self._shape.delimiter.join(quoted) + "\n").encode("latin-1")
 
 
-def _steps(places: _Places) -> _Places:
-    """Return how far each place is from the one before it; the first from -1."""
-    steps = places.copy()
-    steps[1:] -= places[:-1]
-    steps[:1] += 1
-    return steps
+def _joined(parts: Sequence[Chunk]) -> Chunk:
+    return Chunk(
+        b"".join(part.data for part in parts),
+        np.concatenate([part.lines for part in parts]),
+        np.concatenate([part.sizes for part in parts]),
+    )
+
+
+def _taken(data: bytes, keep: _Answers, sizes: _Places) -> bytes:
+    """Return the data of some of its records."""
+    return np.frombuffer(data, np.uint8)[np.repeat(keep, sizes)].tobytes()
 
 
 def _before_line_feed(a: _Bytes, closers: _Places) -> _Answers:

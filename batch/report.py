@@ -1,5 +1,6 @@
 """What became of an object: the report that is stored beside the Parquet file, and logged."""
 
+import bisect
 import heapq
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -64,21 +65,17 @@ class Rejects:
         self.reasons[reason if known else _OTHER] += count
 
     def list(self, line: int, reason: str) -> None:
-        """List a row that is counted elsewhere, if it is among the first."""
-        if len(self.rows) < LISTED:
-            self.rows.append(RejectedRow(line, reason))
-
-    @property
-    def room(self) -> int:
-        """How many rows more would be listed."""
-        return LISTED - len(self.rows)
+        """List a row that is counted elsewhere, if it is among the first by line."""
+        if len(self.rows) < LISTED or line < self.rows[-1].line:
+            bisect.insort(self.rows, RejectedRow(line, reason))
+            del self.rows[LISTED:]
 
     def merged(self, *others: "Rejects") -> Rejected:
         """Return all rejected rows as a report has them: most frequent reasons first."""
         reasons: Counter[str] = Counter()
         for rejects in (self, *others):
             reasons.update(rejects.reasons)
-        rows = heapq.merge(*(sorted(rejects.rows) for rejects in (self, *others)))
+        rows = heapq.merge(*(rejects.rows for rejects in (self, *others)))
         return Rejected(
             reasons.total(),
             dict(reasons.most_common()),

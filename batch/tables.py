@@ -1,8 +1,9 @@
 """A text → batches of columns of text: what every format has in common for typing and writing."""
 
 import codecs
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
@@ -21,6 +22,8 @@ from batch.records import CHUNK, Chunk, QuotesAreTextError, Records, Shape
 from batch.report import Format, Rejects
 from batch.text import Text
 
+_AHEAD, _AHEAD_BYTES = 8, 16 << 20
+"""Batches that wait to be written: a row group is made of so many, and takes its time."""
 _Row = TypeVar("_Row")
 
 
@@ -33,6 +36,11 @@ class Batch:
 
     columns: Sequence[Values]
     lines: npt.NDArray[np.int64]
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes."""
+        return self.lines.nbytes + sum(column.nbytes for column in self.columns)
 
 
 class Table(Protocol):
@@ -97,7 +105,8 @@ class CsvTable:
     def batches(self, rejects: Rejects) -> Iterator[Batch]:
         """Yield the records that are as wide as the table.
 
-        The records are found by `Records`, and read by Arrow: two readers that have to agree.
+        The records are found by `Records`, and read by Arrow: two readers that have to agree
+        on their number, and Arrow on their width.
 
         Raises:
             BadDataError: they do not.
@@ -121,8 +130,8 @@ class CsvTable:
             null_values=["", *self.options.null_values],
         )
 
-        def read(chunk: Chunk) -> Batch:
-            table = pa_csv.read_csv(
+        def parsed(chunk: Chunk) -> pa.Table:
+            return pa_csv.read_csv(
                 pa.BufferReader(_unmarked(chunk.data)),  # pyright: ignore[reportArgumentType] - a file of Arrow's own
                 read_options=pa_csv.ReadOptions(
                     column_names=places, use_threads=False, block_size=len(chunk.data) + 1
@@ -130,6 +139,16 @@ class CsvTable:
                 parse_options=parse,
                 convert_options=convert,
             ).combine_chunks()
+
+        def read(chunk: Chunk) -> Batch | None:
+            try:
+                table = parsed(chunk)
+            except pa.ArrowInvalid:
+                # A record is not as wide as the table: Arrow stops at the first.
+                chunk = found.narrowed(chunk)
+                if not chunk.lines.size:
+                    return None
+                table = parsed(chunk)
             if table.num_rows != chunk.lines.size:
                 raise BadDataError(differ(chunk.lines.size, table.num_rows, int(chunk.lines[0])))
             return Batch(
@@ -137,7 +156,7 @@ class CsvTable:
             )
 
         try:
-            yield from _ahead(read, found)
+            yield from (batch for batch in map(read, found) if batch is not None)
         except QuotesAreTextError:
             self.quoting = False
             raise
@@ -155,17 +174,21 @@ class CsvTable:
             skip = 0
 
 
-def _ahead(read: Callable[[Chunk], Batch], chunks: Iterable[Chunk]) -> Iterator[Batch]:
-    """Read each chunk in another thread, while the records of the next are found."""
+def ahead(batches: Iterator[Batch]) -> Generator[Batch]:
+    """Yield batches while another thread reads the next, a few of them ahead.
+
+    An error of reading is raised where its batch would have come.
+    """
     with ThreadPoolExecutor(1) as pool:
-        pending: Future[Batch] | None = None
-        for chunk in chunks:
-            following = pool.submit(read, chunk)
-            if pending is not None:
-                yield pending.result()
-            pending = following
-        if pending is not None:
-            yield pending.result()
+        pending = deque([pool.submit(next, batches, None)])
+        try:
+            while (batch := pending.popleft().result()) is not None:
+                most = min(_AHEAD, _AHEAD_BYTES // (1 + batch.bytes))
+                while len(pending) < max(1, most):
+                    pending.append(pool.submit(next, batches, None))
+                yield batch
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def gathered(

@@ -44,6 +44,10 @@ def sheet(content: bytes) -> bytes:
 
 SHAPES: dict[str, tuple[Callable[[], Iterable[bytes]], int]] = {
     "values of 8 MiB with line ends": (lambda: (b"id,note\n", *[b'1,"' + NOTE + b'"\n'] * 12), 0),
+    "small rows, then values of 8 MiB": (
+        lambda: (b"id,note\n", b"1,x\n" * 5_000_000, *[b'1,"' + NOTE + b'"\n'] * 12),
+        0,
+    ),
     "a thousand columns": (lambda: wide(1000, 4000), 0),
     "ten thousand columns": (lambda: wide(10_000, 100), 65),
     "1,500 JSON keys": (lambda: keys(1500, 1000), 0),

@@ -3,17 +3,22 @@
 import csv
 import io
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import cast
 
-import pyarrow as pa
-import pyarrow.csv as pa_csv
+import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from batch import records
+from batch.dialect import Csv
 from batch.limits import ROW_BYTES
+from batch.options import Options
 from batch.records import BAD_CHARACTER, BAD_QUOTE, TOO_LONG, QuotesAreTextError, Records, Shape
 from batch.report import Rejects
+from batch.tables import Batch, CsvTable, ahead
+from batch.text import Text
 
 PIECE = st.sampled_from(
     ["a", "é", "日", " ", '"', '""', ",", "\n", "\r\n", "\r", "x" * 7, "\n\n", '","', '",\n"', ";"]
@@ -26,23 +31,18 @@ def found(
     data: bytes, width: int, *, cut: int = 1 << 20, returns: bool = False
 ) -> tuple[list[tuple[int, list[str]]], Rejects, int]:
     """The records that are kept with their lines, those rejected, and how many are good."""
-    blocks = (data[start : start + cut] for start in range(0, len(data), cut))
+    blocks = [data[start : start + cut] for start in range(0, len(data), cut)]
+    text = cast("Text", SimpleNamespace(blocks=lambda: iter(blocks)))
+    names = tuple(NAMES[:width])
+    dialect = Csv(
+        ",", names, header=False, quoting=True, skip=0, line=1, preamble=0, returns=returns
+    )
     rejects = Rejects()
-    reader = Records(blocks, Shape(",", quoting=True, width=width, returns=returns), 1, rejects)
     kept: list[tuple[int, list[str]]] = []
-    for chunk in reader:
-        table = pa_csv.read_csv(
-            pa.BufferReader(chunk.data),  # pyright: ignore[reportArgumentType] - a file of Arrow's own
-            pa_csv.ReadOptions(column_names=NAMES[:width], use_threads=False),
-            pa_csv.ParseOptions(
-                newlines_in_values=True,
-                ignore_empty_lines=width > 1,
-            ),
-            pa_csv.ConvertOptions(column_types=dict.fromkeys(NAMES, pa.string())),
-        )
-        rows = [list(row.values()) for row in table.to_pylist()]
-        kept += zip(chunk.lines.tolist(), rows, strict=True)
-    return kept, rejects, reader.good
+    for batch in CsvTable(text, dialect, Options()).batches(rejects):
+        columns = [[value or "" for value in column.to_pylist()] for column in batch.columns]
+        kept += zip(batch.lines.tolist(), map(list, zip(*columns, strict=True)), strict=True)
+    return kept, rejects, rejects.records - rejects.count
 
 
 def expected(text: str, width: int) -> tuple[list[tuple[int, list[str]]], list[tuple[int, str]]]:
@@ -118,6 +118,7 @@ def test_what_a_writer_writes_is_read_as_the_csv_module_reads_it(
     cut=st.integers(1, 50),
     returns=st.booleans(),
 )
+@example(text="\r,\n\n", width=1, window=40, cut=50, returns=True)
 def test_any_text_has_the_same_records_wherever_it_is_cut(
     text: str, *, width: int, window: int, cut: int, returns: bool
 ) -> None:
@@ -128,6 +129,20 @@ def test_any_text_has_the_same_records_wherever_it_is_cut(
     assert parts[0] == whole[0]
     assert parts[1].rows == whole[1].rows
     assert (parts[1].count, parts[2]) == (whole[1].count, whole[2])
+
+
+def test_only_a_few_batches_are_read_ahead_however_small_the_first_is() -> None:
+    made: list[int] = []
+
+    def batches() -> Iterator[Batch]:
+        for number in range(1000):
+            made.append(number)
+            yield Batch([], np.array([number]))
+
+    reading = ahead(batches())
+    next(reading)
+    reading.close()
+    assert len(made) < 10
 
 
 def many(count: int) -> Iterator[bytes]:
@@ -200,3 +215,10 @@ def test_rejected_rows_are_counted_by_reason_and_listed_up_to_a_hundred() -> Non
     assert (good, rejects.count, len(rejects.rows)) == (50, 9_950, 100)
     assert len(rejects.reasons) == 51
     assert rejects.reasons["another reason"] == 149 * 50
+
+
+def test_the_rejected_rows_that_are_listed_are_the_first_whatever_their_reasons() -> None:
+    _, rejects, _ = found(b"1\n" * 99 + b"1,\xff\n" * 50 + b"1\n" * 99, 2)
+    assert [row.line for row in rejects.rows] == [*range(1, 101)]
+    assert {row.reason for row in rejects.rows[:99]} == {"expected 2 columns, found 1"}
+    assert rejects.rows[99].reason == BAD_CHARACTER
