@@ -67,7 +67,7 @@ class FailureAlerts(Component):
     Reported are executions that failed, timed out or were stopped, tasks that a rule or a
     schedule started directly and that did not succeed, and warnings of either. A failed step of a
     pipeline is reported by its pipeline alone: when it fails, or at its end when it went on. So is
-    an object of a backfill by the backfill.
+    an object of a backfill by the backfill, of whose warnings the first alone is reported.
 
     A state machine writes the messages, for an input transformer cannot quote a cause. It is a
     standard one: EventBridge starts it under the event's id, so a duplicate is reported once, which
@@ -95,6 +95,7 @@ class FailureAlerts(Component):
         child = pulumi.ResourceOptions(parent=self)
         project, stack, prefix = pulumi.get_project(), pulumi.get_stack(), machine_prefix()
         runbook = args.get("runbook", defaults.RUNBOOK)
+        backfills_arn = args.get("backfills_machine_arn")
 
         key = aws.kms.Key(
             name,
@@ -111,7 +112,7 @@ class FailureAlerts(Component):
             {
                 f"{name}-executions": Rule(
                     "Executions that did not succeed",
-                    _executions(args.get("backfills_machine_arn")),
+                    _executions(backfills_arn),
                 ),
                 f"{name}-tasks": Rule(
                     "Directly started tasks that did not succeed", _tasks(args["cluster_arn"])
@@ -137,6 +138,7 @@ class FailureAlerts(Component):
                     chat_topic_arn=known[3] if chat is not None else None,
                     exit_codes=args.get("exit_codes", {}),
                     restarted=args.get("restarted_jobs", ()),
+                    backfills=backfills_arn is not None,
                 )
             ),
             statements=[
@@ -147,6 +149,16 @@ class FailureAlerts(Component):
                 allow(
                     "states:DescribeExecution",
                     arn("states", f"execution:{machine_prefix()}pipeline-*:*"),
+                ),
+                *(
+                    []
+                    if backfills_arn is None
+                    else [
+                        allow(
+                            "states:StartExecution",
+                            arn("states", f"stateMachine:{machine_prefix()}alerts-{name}"),
+                        )
+                    ]
                 ),
             ],
             log_group_arn=args.get("log_group_arn"),

@@ -8,6 +8,7 @@ from ..outcomes import ADVICE, ERRORS, MEANINGS, OTHERWISE, WHAT_TO_DO
 from .restart import RESTARTED, is_started_again
 from .states import (
     PARENT_EXECUTION,
+    RETRY,
     Definition,
     States,
     catch,
@@ -35,6 +36,7 @@ def alert(
     exit_codes: Mapping[str, Any] | None = None,
     restarted: Sequence[str] = (),
     log_groups: Mapping[str, str] | None = None,
+    backfills: bool = False,
 ) -> Definition:
     """A definition that publishes one message for an event, and nothing for what is no failure.
 
@@ -44,7 +46,9 @@ def alert(
     goes to the queue. `exit_codes` are those of each job that mean success or a warning;
     `restarted` are the jobs whose tasks are started again that did not start: the last one is told.
     `log_groups` are those of the jobs, by job; that of another is `/PROJECT/STACK/JOB`. A chat's
-    topic gets a custom notification of Amazon Q Developer.
+    topic gets a custom notification of Amazon Q Developer. With `backfills`, only the first warning
+    of a backfill is published: by an execution of this machine that is named after it, which an
+    account has once in 90 days.
     """
     known = {"logGroups": dict(log_groups or {})}
     read_task = _read_task(prefix, exit_codes or {}, restarted)
@@ -60,6 +64,17 @@ def alert(
                     "Next": "ReadTask",
                 },
                 {"Condition": expression(_FAILED_IN_BACKFILL), "Next": "NothingToReport"},
+                *(
+                    [
+                        {
+                            "Condition": expression(f"{_IN_BACKFILL} and {_WARNED} and {_IS_ANY}"),
+                            "Assign": known,
+                            "Next": "TellOnce",
+                        }
+                    ]
+                    if backfills
+                    else []
+                ),
                 {
                     "Condition": expression(_has_pipeline(prefix)),
                     "Assign": known,
@@ -138,6 +153,8 @@ def alert(
         },
         "NothingToReport": {"Type": "Succeed", "Output": {"published": False}},
     }
+    if backfills:
+        states["TellOnce"] = _tell_once(keep)
     if chat_topic_arn is not None:
         states["PublishToChat"] = {
             "Type": "Task",
@@ -156,11 +173,43 @@ _RETRY = retry(["States.ALL"], 6)
 _PARENT = f"$parse($states.input.detail.input).{PARENT_EXECUTION}"
 
 
-# Whether a backfill ran what failed: its own end reports it.
-_FAILED_IN_BACKFILL = """
-    $states.input.source = "aws.states" and $states.input.detail.status != "SUCCEEDED"
+# Whether a backfill ran what the event is about.
+_IN_BACKFILL = """
+    $states.input.source = "aws.states"
     and $contains($states.input.detail.name, /_backfill_[0-9a-f]+$/)
 """
+
+# What fails is reported by the backfill's own end.
+_FAILED_IN_BACKFILL = f"""
+    {_IN_BACKFILL} and $states.input.detail.status != "SUCCEEDED"
+"""
+
+# An event as EventBridge sent it: of that which is to be told, `backfill` says of which.
+_IS_ANY = "$not($exists($states.input.backfill))"
+
+
+def _tell_once(keep: Mapping[str, Any]) -> dict[str, Any]:
+    """Start this machine for the event again, under a name that only the first of a backfill has.
+
+    What cannot be started is told as if there were no backfill.
+    """
+    backfill = '$substringAfter($states.input.detail.name, "_backfill_")'
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution",
+        "Arguments": {
+            "StateMachineArn": expression("$states.context.StateMachine.Id"),
+            "Name": expression(f'"warning-of-" & {backfill}'),
+            "Input": expression(f'$merge([$states.input, {{"backfill": {backfill}}}])'),
+        },
+        "Retry": [RETRY],
+        "Catch": [
+            catch("NothingToReport", ["StepFunctions.ExecutionAlreadyExistsException"]),
+            catch("ReadExecution", **keep),
+        ],
+        "Output": {"published": False},
+        "End": True,
+    }
 
 
 def _has_pipeline(prefix: str) -> str:
@@ -287,7 +336,9 @@ def _execution(prefix: str, project: str, stack: str) -> str:
         $warned := $exists($output.warning);
         $error := $went ? "Pipeline.StepFailed" : $warned ? "Batch.Warned"
             : $exists($detail.error) ? $detail.error : null;
-        $what := ($kind = "job" ? "Job " & $title
+        $backfill := $exists($states.input.backfill) ? $states.input.backfill : "";
+        $what := ($backfill = "" ? "" : "Backfill " & $backfill & ": ")
+            & ($kind = "job" ? "Job " & $title
                : $kind = "pipeline" ? "Pipeline " & $title
                : $kind = "backfill" ? "Backfill " & $substring($detail.name, 0, 12)
                : $kind & " " & $title)
@@ -297,6 +348,8 @@ def _execution(prefix: str, project: str, stack: str) -> str:
                : $detail.status = "TIMED_OUT" ? " timed out" : " failed")
             & ($went or $warned or $error = null ? "" : ": " & $error);
         $why := $warned ? "Its exit code means a warning, as jobs." & $title & ".exitCodes says."
+                & ($backfill = "" ? "" : " No other warning of this backfill is told:"
+                    & " fargate-batch runs --backfill " & $backfill)
             : $went ? $join($steps.(job & ": " & error & ": " & cause), "\\n")
             : $exists($detail.cause) and $detail.cause != null
                 ? $substringBefore($detail.cause, "{WHAT_TO_DO}")

@@ -9,7 +9,7 @@ import pytest
 
 from components import FailureAlerts, FailureAlertsArgs
 from components.outcomes import ADVICE, WHAT_TO_DO
-from tests.components.expressions import choose, evaluate
+from tests.components.expressions import CONTEXT, choose, evaluate
 from tests.components.parts import CLUSTER, LOG_DELIVERY, allows, queue_policy, trusts
 from tests.recorder import ACCOUNT, REGION, Recording, deploy, every, one
 
@@ -40,6 +40,7 @@ def alerts(jobs: int = 1, **more: Any) -> Recording:  # noqa: ANN401 any key of 
 
 
 RECORDED = alerts()
+WITH_BACKFILLS = alerts(backfills_machine_arn=f"{MACHINES}backfill-backfills")
 STATES: dict[str, Any] = one(RECORDED.resources, type="StateMachine").document("definition")[
     "States"
 ]
@@ -328,7 +329,7 @@ def test_an_object_is_left_to_its_backfill_which_says_how_it_goes_on() -> None:
         other = execution(error="E", name=name)
         assert choose(STATES["Read"], input=other)[0] == "ReadExecution"
     machine = f"{MACHINES}backfill-backfills"
-    rules = alerts(backfills_machine_arn=machine).resources
+    rules = WITH_BACKFILLS.resources
     rule = one(rules, type="EventRule", name="alerts-executions").document("eventPattern")
     assert machine in rule["detail"]["$or"][0]["stateMachineArn"]
     whole = execution(
@@ -344,6 +345,54 @@ def test_an_object_is_left_to_its_backfill_which_says_how_it_goes_on() -> None:
     for error in ("Backfill.ObjectsFailed", "States.ExceedToleratedFailureThreshold"):
         whole["detail"]["error"] = error
         assert f"\nWhat to do: {ADVICE['Backfill.ObjectsFailed']}\n" in told(whole)[1]
+
+
+def test_of_the_warnings_of_a_backfill_one_is_told_by_an_execution_of_its_name() -> None:
+    states = one(WITH_BACKFILLS.resources, type="StateMachine").document("definition")["States"]
+    warned = execution("job-ingest", "SUCCEEDED", name="0c1_backfill_1a2b3c4d5e6f")
+    warned["detail"]["output"] = '{"job": "ingest", "warning": "exit code 3"}'
+    state, known = choose(states["Read"], input=warned)
+    assert (state, known) == ("TellOnce", {"logGroups": {}})
+    given = evaluate(states["TellOnce"]["Arguments"], input=warned)
+    assert given == {
+        "StateMachineArn": CONTEXT["StateMachine"]["Id"],
+        "Name": "warning-of-1a2b3c4d5e6f",
+        "Input": {**warned, "backfill": "1a2b3c4d5e6f"},
+    }
+    again, otherwise = states["TellOnce"]["Catch"]
+    assert again == {
+        "ErrorEquals": ["StepFunctions.ExecutionAlreadyExistsException"],
+        "Next": "NothingToReport",
+    }
+    assert (otherwise["ErrorEquals"], otherwise["Next"]) == (["States.ALL"], "ReadExecution")
+    subject, message = told(given["Input"], states)
+    assert subject == (
+        "Backfill 1a2b3c4d5e6f: Job ingest ended with a warning: exit code 3 (fargate-batch dev)"
+    )
+    assert (
+        ".exitCodes says. No other warning of this backfill is told: fargate-batch runs"
+        " --backfill 1a2b3c4d5e6f\n" in message
+    )
+    # A warning outside of a backfill, and a failure in one, are told as ever.
+    warned["detail"]["name"] = "me"
+    assert choose(states["Read"], input=warned)[0] == "ReadExecution"
+    failed = execution(error="E", name="0c1_backfill_1a2b3c4d5e6f")
+    assert choose(states["Read"], input=failed)[0] == "NothingToReport"
+
+
+def test_it_may_start_itself_where_there_are_backfills() -> None:
+    policies = [
+        one(recorded.resources, type="RolePolicy", name="alerts-alerts").document("policy")
+        for recorded in (RECORDED, WITH_BACKFILLS)
+    ]
+    without, with_them = (policy["Statement"] for policy in policies)
+    assert [statement for statement in with_them if statement not in without] == [
+        {
+            "Effect": "Allow",
+            "Action": "states:StartExecution",
+            "Resource": f"{MACHINES}alerts-alerts",
+        }
+    ]
 
 
 def test_it_may_publish_keep_and_ask_about_pipelines_only() -> None:

@@ -74,6 +74,7 @@ DEFINITIONS = {
         runbook="docs/operations.md",
         topic_arn=f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts",
         queue_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/alerts-dead-letters",
+        backfills=True,
     ),
 }
 

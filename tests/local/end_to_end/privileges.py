@@ -58,6 +58,7 @@ def configuration(secret_arn: str, key_arns: Sequence[str]) -> Mapping[str, Json
             "ingest": {
                 "retries": 0,
                 "maxConcurrency": LIMIT,
+                "exitCodes": {"warning": [3]},
                 "secrets": {"PASSWORD": secret_arn, "TOKEN": PARAMETER},
                 "volumes": {
                     "shared": {
@@ -127,7 +128,7 @@ class Deployed:
         return self.outputs["pipelines"]["nightly"]["stateMachineArn"]
 
     def run_as(self, program: str) -> None:
-        """Let the job's image run another program: `batch`, `ends`, `fails` or `waits`."""
+        """Let the job's image run another program: `batch`, `ends`, `fails`, `warns`, `waits`."""
         self.cloud.images.add(self.image, self.programs[program])
 
     def eventually(self, look: Callable[[], T | None], what: str) -> T:
@@ -360,6 +361,7 @@ def deployed() -> Generator[Deployed]:
             "batch": ROOT / "batch",
             "ends": _program(Path(folder), "ends", ""),
             "fails": _program(Path(folder), "fails", "raise SystemExit(1)"),
+            "warns": _program(Path(folder), "warns", "raise SystemExit(3)"),
             "waits": _program(Path(folder), "waits", "import time\ntime.sleep(60)"),
         }
         secret = cloud.client("secretsmanager").create_secret(Name="database", SecretString="s")
@@ -943,6 +945,28 @@ def a_backfill_tells_of_its_failures_alone(on: Deployed) -> None:
     on.run_as("ends")
 
 
+def a_backfill_tells_of_its_warnings_once(on: Deployed) -> None:
+    on.run_as("warns")
+    alerts = f"arn:aws:states:{HERE}:stateMachine:fargate-batch-dev-alerts-alerts"
+    before = on.executions(alerts)
+    execution = _backfill(on, 3, 0)
+    assert json.loads(on.ended(execution).get("output", "{}")).get("Succeeded") == 3
+    backfill = execution.rpartition(":")[2][:12]
+
+    def quiet() -> int | None:
+        describe = on.client("stepfunctions").describe_execution
+        new = [describe(executionArn=arn) for arn in on.executions(alerts).keys() - before.keys()]
+        about = [one for one in new if f"_backfill_{backfill}" in one["input"]]
+        # Of each warning, and of the one that is told.
+        ended = [one for one in about if one["status"] != "RUNNING"]
+        told = [one for one in ended if json.loads(one["output"]).get("published") is not False]
+        return len(told) if len(ended) == 4 else None
+
+    assert on.eventually(quiet, "a warning was not told") == 1
+    on.message(on.listener, f"Backfill {backfill}: Job ingest ended with a warning")
+    on.run_as("ends")
+
+
 def a_backfill_with_too_many_failures_goes_on(on: Deployed) -> None:
     on.run_as("fails")
     execution = _backfill(on, 3, 0)
@@ -1009,6 +1033,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     what_is_paused_does_not_fire_until_its_time,
     a_backfill_runs_its_objects,
     a_backfill_tells_of_its_failures_alone,
+    a_backfill_tells_of_its_warnings_once,
     a_backfill_with_too_many_failures_goes_on,
     a_backfill_that_is_stopped_stops_its_tasks,
 )
