@@ -62,7 +62,7 @@ def _guarded(
 
 
 def _unknown(name: str, error: ClientError | BotoCoreError) -> Finding:
-    return Finding(name, UNKNOWN, f"could not be looked at: {explained(error)}")
+    return Finding(name, UNKNOWN, f"could not be checked: {explained(error)}")
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _service_role(stack: Stack) -> Iterator[Finding]:
         if code_of(error) != "NoSuchEntity":
             raise
         way = "aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com"
-        yield Finding(name, FAILING, "ECS has none: the first task would not start", way)
+        yield Finding(name, FAILING, "ECS has none, so the first task would fail to start", way)
         return
     yield Finding(name, OK, "ECS has it")
 
@@ -121,7 +121,7 @@ def _quotas(stack: Stack) -> Iterator[Finding]:
     for which, code in _VCPU_QUOTAS.items():
         name = f"vCPU {which}"
         quota = _quota(stack, "fargate", code)
-        text = f"{quota:g} at once; the largest task takes {largest:g}"
+        text = f"{quota:g} at once; the largest task needs {largest:g}"
         way = "raise it in Service Quotas, AWS Fargate" if quota < largest else ""
         yield Finding(name, FAILING if quota < largest else OK, text, way)
 
@@ -156,7 +156,7 @@ def _rules(stack: Stack) -> Iterator[Finding]:
     quota = _quota(stack, "events", _RULES_QUOTA)
     few = count > quota - 50
     # EventBridge does not say that it was raised: https://github.com/aws/aws-cli/issues/6629
-    way = "raise the quota of rules in Service Quotas, EventBridge, if it is not yet" if few else ""
+    way = "raise the quota of rules in Service Quotas, EventBridge, unless it is" if few else ""
     text = f"{count} of {quota:g} on the default event bus"
     yield Finding("rules", WARNING if few else OK, text, way)
 
@@ -165,7 +165,7 @@ def _keys(stack: Stack) -> Iterator[Finding]:
     """Whether the keys can be used that messages, buckets and secrets are encrypted with."""
     for arn, what in sorted(_keys_in_use(stack)):
         key = stack.aws.client("kms").describe_key(KeyId=arn)["KeyMetadata"]
-        text = f"{arn}, of {what}, is {key['KeyState']}"
+        text = f"{arn}, the key of {what}, is {key['KeyState']}"
         if key["KeyState"] == "Enabled":
             yield Finding("key", OK, text)
         else:
@@ -223,19 +223,19 @@ def _subnets(stack: Stack) -> Iterator[Finding]:
         free = subnet["AvailableIpAddressCount"]
         text = f"{subnet['SubnetId']} in {subnet['AvailabilityZone']}: {free} addresses free"
         few = free < _LEAST_ADDRESSES
-        way = "use larger subnets: each task takes an address" if few else ""
+        way = "use larger subnets: each task needs an address" if few else ""
         yield Finding("addresses", WARNING if few else OK, text, way)
     ids = stack.index["subnetIds"]
     zones = {one["AvailabilityZone"] for one in subnets if one["SubnetId"] in ids}
     if len(zones) < 2:
-        text = f"all tasks run in {', '.join(zones)}"
-        yield Finding("zones", WARNING, text, "give subnets of another zone")
+        text = f"all tasks run in one zone, {', '.join(zones)}"
+        yield Finding("zones", WARNING, text, "add a subnet in another zone")
     else:
         yield Finding("zones", OK, ", ".join(sorted(zones)))
 
 
 def _routes(stack: Stack) -> Iterator[Finding]:
-    """Whether what a task takes before it runs can be reached from each subnet."""
+    """Whether what a task needs before it runs can be reached from each subnet."""
     subnets, reached = _subnets_of(stack), _reached(stack)
     private = {id_ for one in _networks(stack) if not one.public for id_ in one.subnets}
     for vpc in sorted({one["VpcId"] for one in subnets}):
@@ -259,17 +259,17 @@ def _routes_of(
         # https://docs.aws.amazon.com/vpc/latest/userguide/VPC_Internet_Gateway.html
         closed = out is not None and out.startswith("igw-") and subnet in private
         if out is not None and not closed:
-            yield Finding("route", OK, f"{subnet} goes out by {out}")
+            yield Finding("route", OK, f"{subnet} reaches the internet through {out}")
         elif not missing:
-            yield Finding("route", OK, f"{subnet} has endpoints for all that a task takes")
+            yield Finding("route", OK, f"{subnet} has endpoints for all that a task needs")
         else:
             address = "`assignPublicIp: true`, or " if closed else ""
             way = f"{address}add a NAT gateway, or endpoints for {missing}"
-            yield Finding("route", FAILING, f"{subnet} has no way to {missing}", way)
+            yield Finding("route", FAILING, f"{subnet} cannot reach {missing}", way)
 
 
 def _reached(stack: Stack) -> set[str]:
-    """What tasks take before they run, as the names of endpoints; or a registry that has none.
+    """What tasks need before they run, as the names of endpoints; or a registry that has none.
 
     https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
     """
@@ -316,7 +316,7 @@ def _images(stack: Stack) -> Iterator[Finding]:
     for image in sorted({one.image for one in _tasks(stack)}):
         found = _ECR.fullmatch(image)
         if found is None:
-            yield Finding("image", UNKNOWN, f"{image} is not of Amazon ECR: it was not looked at")
+            yield Finding("image", UNKNOWN, f"{image} is not in Amazon ECR, so it was not checked")
             continue
         account, _, repository, version = found.groups()
         version = version or ":latest"
@@ -329,9 +329,9 @@ def _images(stack: Stack) -> Iterator[Finding]:
             if code_of(error) not in {"ImageNotFoundException", "RepositoryNotFoundException"}:
                 raise
             way = "push it, or correct `image`, and deploy"
-            yield Finding("image", FAILING, f"{image} is not there", way)
+            yield Finding("image", FAILING, f"{image} does not exist", way)
         else:
-            yield Finding("image", OK, f"{image} is there")
+            yield Finding("image", OK, f"{image} exists")
 
 
 def _secrets(stack: Stack) -> Iterator[Finding]:
@@ -362,17 +362,17 @@ def _alerts(stack: Stack) -> Iterator[Finding]:
     found = [one for page in pages.paginate(TopicArn=topic) for one in page["Subscriptions"]]
     for one in found:
         if one["SubscriptionArn"] == "PendingConfirmation":
-            text = f"{one['Endpoint']} has not confirmed, so it gets nothing"
-            yield Finding("alerts", WARNING, text, "open the link of AWS's mail to it")
+            text = f"{one['Endpoint']} has not confirmed, so it receives nothing"
+            yield Finding("alerts", WARNING, text, "open the link in the mail that AWS sent to it")
     confirmed = [one for one in found if one["SubscriptionArn"] != "PendingConfirmation"]
     if confirmed:
-        yield Finding("alerts", OK, f"{len(confirmed)} get messages")
+        yield Finding("alerts", OK, f"{len(confirmed)} receive messages")
     else:
         status = FAILING if stack.index.get("protect") else WARNING
-        yield Finding("alerts", status, "nobody gets messages of failures", _ALERTS)
+        yield Finding("alerts", status, "nobody is told of failures", _ALERTS)
 
 
-_ALERTS = "give `alerts.emails`, and confirm the mail"
+_ALERTS = "set `alerts.emails`, and confirm by the link in the mail"
 
 
 def _letters(stack: Stack) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from .aws import Aws, code_of
 
-_AGAIN = "make it again, or take it out of the job's `secrets`"
+_AGAIN = "create it again, or remove it from the job's `secrets`"
 _BY_HAND = "a role was changed by hand: `pulumi refresh`, then `pulumi up`"
 _NAME_KEY = "name the key in the job's `secretsKey`, and deploy"
 
@@ -74,7 +74,7 @@ def _key_problems(
     arn: str = key["Arn"]
     if key["KeyState"] != "Enabled":
         yield (
-            f"{arn}, of {secret}, is {key['KeyState']}",
+            f"{arn}, the key of {secret}, is {key['KeyState']}",
             "enable it, or cancel its deletion, in KMS",
         )
     policy = json.loads(kms.get_key_policy(KeyId=arn, PolicyName="default")["Policy"])
@@ -82,8 +82,11 @@ def _key_problems(
         if not _may(aws, role, "kms:Decrypt", arn):
             yield f"{_name(role)} may not decrypt {secret} with {arn}", _NAME_KEY
         if not lets_decrypt(policy, role):
-            way = "let it, or the account, use the key in the key's policy"
-            yield f"the policy of {arn}, of {secret}, does not let {_name(role)} use it", way
+            way = "let it, or the account, use the key in the key policy"
+            yield (
+                f"the policy of {arn}, the key of {secret}, does not let {_name(role)} use it",
+                way,
+            )
 
 
 def _may(aws: Aws, role: str, action: str, resource: str) -> bool:

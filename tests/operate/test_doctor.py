@@ -123,12 +123,12 @@ def test_a_secret_that_the_execution_role_cannot_read_is_named_with_the_way_out(
             "a role was changed by hand: `pulumi refresh`, then `pulumi up`"
         ),
         **{
-            ("failing", f"{arn} is gone"): "make it again, or take it out of the job's `secrets`"
+            ("failing", f"{arn} is gone"): "create it again, or remove it from the job's `secrets`"
             for arn in (gone, deleted)
         },
     }
     kms.disable_key(KeyId=granted)
-    assert ("failing", f"{granted}, of {own}, is Disabled") in {
+    assert ("failing", f"{granted}, the key of {own}, is Disabled") in {
         (one.status, one.text) for one in found(stack, "secret")
     }
 
@@ -168,7 +168,7 @@ def test_a_subnet_without_a_way_out_takes_an_endpoint_for_all_that_a_task_takes(
     # The network's own endpoint is that of S3.
     missing = "ecr.api, ecr.dkr, logs"
     way = f"add a NAT gateway, or endpoints for {missing}"
-    text = f"{subnet} has no way to {missing}"
+    text = f"{subnet} cannot reach {missing}"
 
     def of_subnet(stack: Stack) -> list[Finding]:
         """What is found of it; the job's own two, which its state machine names, are well."""
@@ -186,14 +186,14 @@ def test_a_subnet_without_a_way_out_takes_an_endpoint_for_all_that_a_task_takes(
             ServiceName=f"com.amazonaws.ap-northeast-1.{service}",
             VpcEndpointType="Interface",
         )
-    text = f"{subnet} has endpoints for all that a task takes"
+    text = f"{subnet} has endpoints for all that a task needs"
     assert of_subnet(stack) == [Finding("route", "ok", text)]
     # Public registries have no endpoint.
     public = changed(
         deployed, jobs=with_tasks(deployed, role, "r.example.com/x", {}), subnetIds=[subnet]
     )
     [only] = of_subnet(public)
-    assert (only.status, only.text) == ("failing", f"{subnet} has no way to r.example.com")
+    assert (only.status, only.text) == ("failing", f"{subnet} cannot reach r.example.com")
 
 
 def test_an_internet_gateway_is_no_way_out_for_tasks_without_public_addresses(
@@ -270,11 +270,11 @@ def test_alerts_that_nobody_has_confirmed_reach_nobody(
         lambda parsed, **_: parsed.update(Subscriptions=[pending]),
     )
     told = found(stack, "alerts")
-    text = "ops@example.com has not confirmed, so it gets nothing"
-    way = "give `alerts.emails`, and confirm the mail"
+    text = "ops@example.com has not confirmed, so it receives nothing"
+    way = "set `alerts.emails`, and confirm by the link in the mail"
     assert told == [
-        Finding("alerts", "warning", text, "open the link of AWS's mail to it"),
-        Finding("alerts", status, "nobody gets messages of failures", way),
+        Finding("alerts", "warning", text, "open the link in the mail that AWS sent to it"),
+        Finding("alerts", status, "nobody is told of failures", way),
     ]
 
 
