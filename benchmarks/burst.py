@@ -217,8 +217,6 @@ class Burst:
     minimum_launch: float = 0.0
     """When the last task would have been launched, had no call been refused and no token lain
     unused."""
-    minimum_end: float = 0.0
-    """When the last task would then have ended, were it the longest."""
     busiest_second: int = 0
     """The most calls of RunTask in a second."""
 
@@ -379,9 +377,6 @@ def simulate(
                 burst.exhausted += 1
     burst.busiest_second = max(seconds.values())
     burst.minimum_launch = max(_earliest_launches(arrivals, limits))
-    burst.minimum_end = burst.minimum_launch + max(
-        (end - start for start, end in zip(burst.launches, burst.ends, strict=True)), default=0.0
-    )
     return burst
 
 

@@ -240,15 +240,7 @@ def _add_schedules(
     common: argparse.ArgumentParser,
     shared: argparse.ArgumentParser,
 ) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="ACTION")
-
-    def action(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = actions.add_parser(
-            name, help=text, description=text, parents=[common, shared]
-        )
-        made.set_defaults(run=run)
-        return made
-
+    action = _actions_of(parser, common, shared)
     action("list", commands.schedules, "list them: next times, last run, late ones; the default")
     show = action("show", commands.schedules_show, "show them whole, with their next five times")
     pause = action("pause", commands.schedules_pause, "keep them from firing, deployments included")
@@ -301,28 +293,22 @@ def _add_backfills(
 
     listed = command("backfills", backfill_commands.every, "list backfills; change, stop, continue")
     listed.add_argument("--last", type=count_of, metavar="N", help="so many; default: 10")
-    actions = listed.add_subparsers(dest="action", metavar="ACTION")
-
-    def action(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        made: argparse.ArgumentParser = actions.add_parser(
-            name, help=text, description=text, parents=[common, shared]
-        )
-        made.set_defaults(run=run)
-        made.add_argument(
+    action = _actions_of(listed, common, shared)
+    show = action("show", backfill_commands.show, "show one")
+    rate = action("rate", backfill_commands.rate, "change how many objects it has at once")
+    stop = action("stop", backfill_commands.stop, "stop it, and what it runs")
+    go_on = action("continue", backfill_commands.go_on, "go on with what is not done")
+    for one in (show, rate, stop, go_on):
+        one.add_argument(
             "wanted", type=text_of, metavar="ID", help="the beginning of its id, or @latest"
         )
-        return made
-
-    show = action("show", backfill_commands.show, "show one")
     show.add_argument("--follow", "-f", action="store_true", help="how far it is, until its end")
     show.add_argument("--timeout", type=duration_of, metavar="TIME", help="wait no longer: 30m")
-    rate = action("rate", backfill_commands.rate, "change how many objects it has at once")
     rate.add_argument("at_once", type=count_of, metavar="N")
-    rate.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    stop = action("stop", backfill_commands.stop, "stop it, and what it runs")
     stop.add_argument("--reason", required=True, metavar="TEXT", help="why: it is kept")
-    stop.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    _add_following(action("continue", backfill_commands.go_on, "go on with what is not done"))
+    for one in (rate, stop):
+        one.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    _add_following(go_on)
 
 
 def _add_following(parser: argparse.ArgumentParser) -> None:
@@ -341,30 +327,44 @@ def _add_letters(
     common: argparse.ArgumentParser,
     shared: argparse.ArgumentParser,
 ) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    texts = {
-        "list": "list them, the oldest first",
-        "show": "show them whole",
-        "send": "do what their trigger would have done, once each, and delete them",
-        "drop": "delete them",
-    }
-    for name, text in texts.items():
+    action = _actions_of(parser, common, shared, required=True)
+    listed = action("list", commands.letters_list, "list them, the oldest first")
+    show = action("show", commands.letters_show, "show them whole")
+    does = "do what their trigger would have done, once each, and delete them"
+    send = action("send", commands.letters_send, does)
+    send.epilog = commands.SENT_ONCE
+    drop = action("drop", commands.letters_drop, "delete them")
+    for one in (listed, show, send, drop):
+        one.add_argument(
+            "wanted", nargs="*", type=text_of, metavar="LETTER", help="beginnings of ids"
+        )
+        one.add_argument("--trigger", metavar="NAME", help="of this trigger: upload-NAME, …")
+        one.add_argument("--key", metavar="TEXT", help="about objects whose key has this in it")
+        one.add_argument("--error", metavar="CODE", help="with this error code")
+        _add_times(one)
+    for one in (send, drop):
+        one.add_argument("--all", action="store_true", help="all that the filters leave")
+        one.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+
+def _actions_of(
+    parser: argparse.ArgumentParser,
+    common: argparse.ArgumentParser,
+    shared: argparse.ArgumentParser,
+    *,
+    required: bool = False,
+) -> Callable[[str, object, str], argparse.ArgumentParser]:
+    """What adds an action to a command, as `letters send`: its name, what runs it, its help."""
+    actions = parser.add_subparsers(dest="action", required=required, metavar="ACTION")
+
+    def action(name: str, run: object, text: str) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = actions.add_parser(
             name, help=text, description=text, parents=[common, shared]
         )
-        made.set_defaults(run=getattr(commands, f"letters_{name}"))
-        made.add_argument(
-            "wanted", nargs="*", type=text_of, metavar="LETTER", help="beginnings of ids"
-        )
-        made.add_argument("--trigger", metavar="NAME", help="of this trigger: upload-NAME, …")
-        made.add_argument("--key", metavar="TEXT", help="about objects whose key has this in it")
-        made.add_argument("--error", metavar="CODE", help="with this error code")
-        _add_times(made)
-        if name in {"send", "drop"}:
-            made.add_argument("--all", action="store_true", help="all that the filters leave")
-            made.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    send = actions.choices["send"]
-    send.epilog = commands.SENT_ONCE
+        made.set_defaults(run=run)
+        return made
+
+    return action
 
 
 def _add_waiting(parser: argparse.ArgumentParser, *, default: bool) -> None:

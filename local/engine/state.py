@@ -1,7 +1,7 @@
 """A resource as a program declares it, and as the cloud has it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -84,10 +84,6 @@ class Make(Protocol):
     def join(self, *parts: Any) -> Any:  # noqa: ANN401 -- text, or a promise of it
         """The texts, one after the other."""
         ...
-
-
-Construct = Callable[[str, Properties, Make], Properties]
-"""A remote component's name and inputs → its outputs; one that is a `Child` refers to it."""
 
 
 def autoname(name: str, seed: str) -> str:
