@@ -110,6 +110,8 @@ class _Run(ABC):
         progress = Progress(sys.stderr)
         text = prepare(stream, parquet.parent / "text", self._options.encoding, progress.received)
         prepared = time.monotonic()
+        # The threads of NumPy's linear algebra, which nothing here needs, begin by spinning.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         # Arrow takes a tenth of a second to import, and an object that is gone never needs it.
         from batch.convert import Conversion  # noqa: PLC0415
 
