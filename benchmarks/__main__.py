@@ -75,7 +75,7 @@ AIMS = {
     ("soak", "duplicated effects"): Aim(1),
     ("privileges", "of them without a proof"): Aim(2),
     ("handler", "handler: cold import"): Aim(30, "ms"),
-    ("handler", "handler / json.dumps"): Aim(5),
+    ("handler", "handler / json.dumps"): Aim(3),
     ("burst", "last launch / earliest possible"): Aim(1.05),
     ("burst", "orchestration"): Aim(2, "USD"),
 }

@@ -12,8 +12,9 @@ import json
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -60,6 +61,9 @@ _DECLARED = Path(__file__).with_name("exit_codes.json")
 JOBS_EXIT_CODES: dict[str, dict[str, list[int]]] = (
     json.loads(_DECLARED.read_text("utf-8")) if _DECLARED.exists() else {}
 )
+# Read once, as the environment does not change while the function runs.
+KEEP_EVENT = os.environ.get("KEEP_EVENT", "true").lower() != "false"
+FAMILY_PREFIX = os.environ.get("FAMILY_PREFIX", "")
 # With Runtime Monitoring on, GuardDuty adds a container of its own to the task.
 # https://docs.aws.amazon.com/guardduty/latest/ug/how-runtime-monitoring-works-ecs-fargate.html
 SIDECAR = "aws-guardduty-agent"
@@ -67,8 +71,12 @@ SIDECAR = "aws-guardduty-agent"
 # ECS events spell it small, what Step Functions makes of a task with a capital.
 _ENVIRONMENT = frozenset(("environment", "Environment"))
 _ENVIRONMENT_KEY = re.compile(r"[eE]nvironment\\*\"\s*:")
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+# Of what the encoder writes: an escaped backslash, two surrogates that are one character, or one.
+_SURROGATES = re.compile(r"(?P<whole>\\\\|\\ud[89ab]..\\ud[c-f]..)|\\ud[89a-f]..")
+# json.dumps makes an encoder at each call, and looks for circles, which no copy by _safe has.
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 _SCALARS = frozenset((bool, int, float))
+_NO_TIME, _MILLISECOND = timedelta(), timedelta(milliseconds=1)
 
 
 class Trigger(TypedDict):
@@ -112,7 +120,7 @@ def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda pa
     task is about; commands are arguments and stay.
     """
     try:
-        line = _line(event)
+        line = _valid_unicode(_line(event))
     except Exception as error:  # noqa: BLE001 - a raise makes Lambda retry and loses the line
         line = json.dumps(
             {
@@ -121,7 +129,7 @@ def handler(event: object, context: object) -> None:  # noqa: ARG001 - Lambda pa
                 "event": None,
             }
         )
-    print(line)  # noqa: T201 - standard output is the log
+    sys.stdout.write(line + "\n")
 
 
 def _line(event: object) -> str:
@@ -138,7 +146,7 @@ def _line(event: object) -> str:
         }
     else:
         record = _record(cast("dict[str, object]", safe), detail, _object_of_task(event))
-        if os.environ.get("KEEP_EVENT", "true").lower() != "false":
+        if KEEP_EVENT:
             # Last, because Logs Insights discovers only the first 200 fields of a line.
             record["event"] = safe
     return _fitted(record)
@@ -173,7 +181,7 @@ def _cut(value: object, characters: int, items: int) -> object:
         kept = [_cut(item, characters, items) for item in value[:items]]
         return [*kept, f"... ({len(value) - items:,} more)"] if len(value) > items else kept
     if isinstance(value, dict):
-        return _cut_object(cast("dict[str, object]", value), characters, items)
+        return _cut_object(value, characters, items)
     return value
 
 
@@ -187,45 +195,36 @@ def _cut_object(value: dict[str, object], characters: int, items: int) -> dict[s
 def _safe(value: object, depth: int = 0) -> object:
     """Copy a value as JSON that any parser takes, with every environment value masked.
 
-    NaN and infinity become strings, lone surrogates U+FFFD, and what is nested deeper than 32
-    levels a note: strict parsers refuse the first two, the stack the third.
+    NaN and infinity become strings, and what is nested deeper than 32 levels a note: strict parsers
+    refuse the first, the stack the second.
     """
-    kind = type(value)
-    if kind is str:
-        return _safe_text(cast("str", value), depth)
-    if kind is dict or kind is list:
-        if depth == MAX_DEPTH:
-            return "... (nested too deeply)"
-        if kind is list:
-            return [_safe(item, depth + 1) for item in cast("list[object]", value)]
-        return _safe_object(cast("dict[object, object]", value), depth)
-    if kind is float and not math.isfinite(cast("float", value)):
+    if depth == MAX_DEPTH and isinstance(value, dict | list):
+        return "... (nested too deeply)"
+    if type(value) is dict:
+        result: dict[object, object] = value.copy()
+        for key, item in result.items():
+            if key in _ENVIRONMENT:
+                result[key] = _masked(item)
+            # Almost everything in an event is such a text, and a call costs more than to look.
+            elif type(item) is not str or "nvironment" in item:
+                result[key] = _safe(item, depth + 1)
+        return result
+    if type(value) is list:
+        return [_safe(item, depth + 1) for item in value]
+    if type(value) is str:
+        return _safe_text(value, depth)
+    if type(value) is float and not math.isfinite(value):
         return str(value)
-    return value if value is None or kind in _SCALARS else f"({kind.__name__})"
-
-
-def _safe_object(value: dict[object, object], depth: int) -> dict[str, object]:
-    result: dict[str, object] = {}
-    for key, item in value.items():
-        name = key if type(key) is str and key.isascii() else _valid_unicode(str(key))
-        if name in _ENVIRONMENT:
-            result[name] = _masked(item)
-        # Almost everything in an event is such a text, and a call costs more than to look.
-        elif type(item) is str and item.isascii() and "nvironment" not in item:
-            result[name] = item
-        else:
-            result[name] = _safe(item, depth + 1)
-    return result
+    return value if value is None or type(value) in _SCALARS else f"({type(value).__name__})"
 
 
 def _safe_text(text: str, depth: int) -> str:
     """Mask the environment in a text that is itself JSON, as the input of an execution is."""
-    text = _valid_unicode(text)
     # The plain search spares almost every text the slower pattern.
     if "nvironment" not in text or not _ENVIRONMENT_KEY.search(text):
         return text
     try:
-        return json.dumps(_safe(json.loads(text), depth))
+        return _valid_unicode(json.dumps(_safe(json.loads(text), depth)))
     except (ValueError, RecursionError):
         # AWS cuts long texts, and half a JSON document cannot be masked value by value.
         return MASK
@@ -233,10 +232,9 @@ def _safe_text(text: str, depth: int) -> str:
 
 def _masked(environment: object) -> object:
     if isinstance(environment, list):
-        return [_masked_pair(pair) for pair in cast("list[object]", environment)]
+        return [_masked_pair(pair) for pair in environment]
     if isinstance(environment, dict):
-        names = cast("dict[object, object]", environment)
-        return {_valid_unicode(str(name)): MASK for name in names}
+        return dict.fromkeys(environment, MASK)
     return None if environment is None else MASK
 
 
@@ -244,28 +242,28 @@ def _masked_pair(pair: object) -> object:
     if not isinstance(pair, dict):
         return MASK
     return {
-        _valid_unicode(str(key)): _valid_unicode(value)
-        if key in ("name", "Name") and isinstance(value, str)
-        else MASK
-        for key, value in cast("dict[object, object]", pair).items()
+        key: value if key in ("name", "Name") and isinstance(value, str) else MASK
+        for key, value in pair.items()
     }
 
 
-def _valid_unicode(text: str) -> str:
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _valid_unicode(line: str) -> str:
+    """Make every lone surrogate in a text of JSON U+FFFD, as strict parsers refuse it."""
+    return _SURROGATES.sub(_pair_or_unknown, line) if "\\" in line else line
+
+
+def _pair_or_unknown(match: re.Match[str]) -> str:
+    return match["whole"] or "\\ufffd"
 
 
 def _detail(event: object, *required: str) -> dict[str, object] | None:
     """Return an event's detail if it has these texts."""
     if not isinstance(event, dict):
         return None
-    detail = cast("dict[str, object]", event).get("detail")
-    if not isinstance(detail, dict):
+    detail = event.get("detail")
+    if not isinstance(detail, dict) or not all(map(_text, map(detail.get, required))):
         return None
-    detail = cast("dict[str, object]", detail)
-    return detail if all(_text(detail.get(name)) for name in required) else None
+    return detail
 
 
 def _execution(event: dict[str, object], detail: dict[str, object]) -> dict[str, object]:
@@ -274,7 +272,7 @@ def _execution(event: dict[str, object], detail: dict[str, object]) -> dict[str,
     )
     if cause == MASK and error == "Input.Invalid":
         # The definition's own words, which name an environment and hold none.
-        cause = _valid_unicode(cast("str", detail["cause"]))[:CAUSE_LIMIT]
+        cause = cast("str", detail["cause"])[:CAUSE_LIMIT]
     machine, _, name = (arn or "").rpartition(":")
     machine = machine.rpartition(":")[2]
     why = ": ".join(text for text in (error, cause) if text)
@@ -327,40 +325,35 @@ def _origin(text: str | None) -> tuple[Trigger, Object | None]:
         given = None
     match given:
         case {"detail": {"bucket": {"name": str(bucket)}, "object": {"key": str(key)}}}:
-            about: Object = {"bucket": _valid_unicode(bucket), "key": _valid_unicode(key)}
+            about: Object = {"bucket": bucket, "key": key}
             return {"kind": "upload", "name": None}, about
         # Where Step Functions' console, too, looks for what started an execution.
         case {"AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID": str(parent)}:
-            return {"kind": "execution", "name": _valid_unicode(parent)}, None
+            return {"kind": "execution", "name": parent}, None
         case {"schedule": str(schedule), "scheduledTime": _}:
-            return {"kind": "schedule", "name": _last_part(_valid_unicode(schedule))}, None
+            return {"kind": "schedule", "name": _last_part(schedule)}, None
         case _:
             return {"kind": "other", "name": None}, None
 
 
 def _object_of_task(event: object) -> Object | None:
     """Find the object in the variables that a trigger gave the task, before they are masked."""
-    detail = _detail(event, "taskArn") or {}
-    overrides = detail.get("overrides")
-    match overrides:
-        case {"containerOverrides": [*containers]}:
-            values = {
-                pair.get("name"): _text(pair.get("value"))
-                for container in cast("list[object]", containers)
-                for pair in _variables(container)
-            }
-        case _:
-            return None
+    overrides = (_detail(event, "taskArn") or {}).get("overrides")
+    values = {
+        _text(pair.get("name")): _text(pair.get("value"))
+        for container in _objects(overrides, "containerOverrides")
+        for pair in _objects(container, "environment")
+    }
     bucket, key = values.get("BUCKET"), values.get("OBJECT_KEY")
     if bucket is None or key is None:
         return None
-    return {"bucket": _valid_unicode(bucket), "key": _valid_unicode(key)}
+    return {"bucket": bucket, "key": key}
 
 
-def _variables(container: object) -> list[dict[str, object]]:
-    given = container.get("environment") if isinstance(container, dict) else None
-    pairs = cast("list[object]", given) if isinstance(given, list) else []
-    return [cast("dict[str, object]", pair) for pair in pairs if isinstance(pair, dict)]
+def _objects(value: object, key: str) -> list[dict[str, object]]:
+    """Return the objects of the list that an object has under a key; none if it has no list."""
+    items = value.get(key) if isinstance(value, dict) else None
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _from_millis(value: object) -> str | None:
@@ -375,7 +368,7 @@ def _record(
     task_arn = cast("str", detail["taskArn"])
     status = cast("str", detail["lastStatus"])
     family, revision = _family_and_revision(_text(detail.get("taskDefinitionArn")))
-    containers = _containers(detail.get("containers"))
+    containers = _containers(detail)
     essential = _essential(containers, family)
     exit_code = essential["exitCode"] if essential else None
     stop_code = _text(detail.get("stopCode"))
@@ -512,9 +505,7 @@ def _trigger(started_by: str | None, group: str | None) -> Trigger:
     return {"kind": kind, "name": name} if kind else {"kind": "other", "name": started_by}
 
 
-def _containers(containers: object) -> list[Container]:
-    if not isinstance(containers, list):
-        return []
+def _containers(detail: dict[str, object]) -> list[Container]:
     return [
         {
             "name": _text(container.get("name")),
@@ -522,8 +513,7 @@ def _containers(containers: object) -> list[Container]:
             "reason": _text(container.get("reason")),
             "lastStatus": _text(container.get("lastStatus")),
         }
-        for container in cast("list[object]", containers)
-        if isinstance(container, dict)
+        for container in _objects(detail, "containers")
     ]
 
 
@@ -535,12 +525,14 @@ def _essential(containers: list[Container], family: str | None) -> Container | N
     """
     job = _job(family)
     own = [one for one in containers if not (one["name"] or "").startswith(SIDECAR)]
-    named = [one for one in own if one["name"] == job]
-    return next(iter(named or own), None)
+    for one in own:
+        if one["name"] == job:
+            return one
+    return own[0] if own else None
 
 
 def _job(family: str | None) -> str:
-    return (family or "").removeprefix(os.environ.get("FAMILY_PREFIX", ""))
+    return (family or "").removeprefix(FAMILY_PREFIX)
 
 
 def _family_and_revision(arn: str | None) -> tuple[str | None, int | None]:
@@ -557,9 +549,10 @@ def _last_part(arn: str | None) -> str | None:
 
 
 def _instant(detail: dict[str, object], key: str) -> datetime | None:
+    value = detail.get(key)
     try:
-        return datetime.fromisoformat(cast("str", detail.get(key)))
-    except (TypeError, ValueError):
+        return datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
         return None
 
 
@@ -567,16 +560,15 @@ def _seconds(start: datetime | None, end: datetime | None) -> float | None:
     """Count seconds to the millisecond; None unless both instants are there and in order."""
     if start is None or end is None or (start.tzinfo is None) != (end.tzinfo is None):
         return None
-    seconds = round((end - start).total_seconds(), 3)
-    return seconds if seconds >= 0 else None
+    elapsed = end - start
+    return elapsed // _MILLISECOND / 1000 if elapsed >= _NO_TIME else None
 
 
 def _architecture(attributes: object) -> str | None:
-    match attributes:
-        case [{"name": "ecs.cpu-architecture", "value": str(value)}, *_]:
-            return value
-        case _:
-            return None
+    first = attributes[0] if isinstance(attributes, list) and attributes else None
+    if not isinstance(first, dict) or first.get("name") != "ecs.cpu-architecture":
+        return None
+    return _text(first.get("value"))
 
 
 def _number(value: object) -> int | None:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components._queries import QUERIES
+from lambdas.task_events import handler as task_events
 from lambdas.task_events.handler import LINE_LIMIT, handler
 
 ROOT = Path(__file__).parents[2]
@@ -68,8 +70,8 @@ class Log:
 
 @pytest.fixture
 def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Log:
-    monkeypatch.delenv("KEEP_EVENT", raising=False)
-    monkeypatch.delenv("FAMILY_PREFIX", raising=False)
+    monkeypatch.setattr(task_events, "KEEP_EVENT", True)
+    monkeypatch.setattr(task_events, "FAMILY_PREFIX", "")
     return Log(capsys)
 
 
@@ -431,6 +433,21 @@ def test_only_a_stop_by_request_can_be_a_timeout(log: Log) -> None:
 
 
 @pytest.mark.parametrize(
+    ("keep", "keeps"), [(None, True), ("true", True), ("false", False), ("False", False)]
+)
+def test_what_the_stack_says_is_read_when_the_function_starts(
+    monkeypatch: pytest.MonkeyPatch, keep: str | None, *, keeps: bool
+) -> None:
+    prefix = "fargate-batch-dev-job-" if keep else ""
+    for name, value in (("KEEP_EVENT", keep), ("FAMILY_PREFIX", prefix)):
+        monkeypatch.delenv(name, raising=False)
+        if value:
+            monkeypatch.setenv(name, value)
+    started = runpy.run_path(str(ROOT / "lambdas" / "task_events" / "handler.py"))
+    assert (started["KEEP_EVENT"], started["FAMILY_PREFIX"]) == (keeps, prefix)
+
+
+@pytest.mark.parametrize(
     ("arn", "family", "revision"),
     [
         ("arn:aws:ecs:ap-northeast-1:111122223333:task-definition/a-b_c:12", "a-b_c", 12),
@@ -453,6 +470,7 @@ def test_family_and_revision_come_from_the_task_definition(
     [
         ("2026-03-02T01:00:00Z", "2026-03-02T01:00:01.2345Z", 1.234),
         ("2026-03-02T10:00:00+09:00", "2026-03-02T01:00:02Z", 2.0),
+        ("2026-03-02T01:00:02Z", "2026-03-02T01:00:02Z", 0.0),
         ("2026-03-02T01:00:02Z", "2026-03-02T01:00:00Z", None),
         ("2026-03-02T01:00:00", "2026-03-02T01:00:02Z", None),
         ("yesterday", "2026-03-02T01:00:02Z", None),
@@ -469,6 +487,14 @@ def test_seconds_need_two_instants_in_order(
     )
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [None, [], {}, ["arm64"], [{"name": "other", "value": "arm64"}], [{"value": "arm64"}]],
+)
+def test_the_architecture_is_that_of_its_attribute(log: Log, attributes: object) -> None:
+    assert log.line(changed("running", attributes=attributes))["architecture"] is None
+
+
 def test_ran_seconds_fall_back_to_the_stop_of_the_task(log: Log) -> None:
     assert log.line(changed("succeeded", executionStoppedAt=None))["ranSeconds"] == 67.1
 
@@ -476,10 +502,8 @@ def test_ran_seconds_fall_back_to_the_stop_of_the_task(log: Log) -> None:
 def test_the_event_is_left_out_where_the_stack_turns_it_off(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KEEP_EVENT", "false")
+    monkeypatch.setattr(task_events, "KEEP_EVENT", False)
     assert log.line(load("succeeded")) == SUCCEEDED
-    monkeypatch.setenv("KEEP_EVENT", "true")
-    assert list(log.line(load("succeeded"))) == [*SUCCEEDED, "event"]
 
 
 def test_an_event_without_containers_is_told_by_its_family(log: Log) -> None:
@@ -579,7 +603,7 @@ def test_the_jobs_container_is_the_one_named_like_the_family(log: Log) -> None:
 def test_the_jobs_container_is_the_one_named_like_the_family_after_the_stacks_prefix(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAMILY_PREFIX", "fargate-batch-dev-job-")
+    monkeypatch.setattr(task_events, "FAMILY_PREFIX", "fargate-batch-dev-job-")
     event = load("failed")
     detail = event["detail"]
     arn, _, revision = detail["taskDefinitionArn"].rpartition(":")
@@ -713,6 +737,27 @@ def test_what_strict_json_cannot_say_is_said_in_text(log: Log) -> None:
     }
 
 
+def test_what_looks_like_half_a_character_is_told_from_one(log: Log) -> None:
+    given = {
+        "a": "C:\\ud800 \\\\udfff",
+        "b": "\\\ud800",
+        "c": "\ud800\ud800\udc00",
+        "d": "\ud7ff\ue000",
+    }
+    assert log.line(given)["event"] == given | {"b": "\\\ufffd", "c": "\ufffd\U00010000"}
+
+
+def test_half_a_character_anywhere_in_a_line_is_replaced(log: Log) -> None:
+    key = {"detail": {"bucket": {"name": "b"}, "object": {"key": "k\udc00"}}}
+    line = log.line(execution("FAILED", key, error="E\ud800", cause="c\udfff"))
+    assert line["object"] == {"bucket": "b", "key": "k\ufffd"}
+    assert (line["error"], line["cause"]) == ("E\ufffd", "c\ufffd")
+    assert line["message"].endswith("E\ufffd: c\ufffd")
+    inner = json.dumps({"environment": {"A\ud800": 1}, "b": "\udc00"})
+    masked = log.line({"input": inner})["event"]["input"]
+    assert json.loads(masked) == {"environment": {"A\ufffd": "***"}, "b": "\ufffd"}
+
+
 def test_an_event_nested_without_end_is_cut_at_a_depth(log: Log) -> None:
     event: dict[str, object] = {}
     event["detail"] = event
@@ -765,6 +810,15 @@ def test_a_256_kb_reason_is_cut_and_counted(log: Log) -> None:
     assert event == expected
 
 
+def test_a_variable_without_a_name_costs_no_line(log: Log) -> None:
+    event = load("failed")
+    pairs = event["detail"]["overrides"]["containerOverrides"][0]["environment"]
+    pairs[:0] = [{"name": ["BUCKET"], "value": "s3cret"}, "BUCKET", {"value": "s3cret"}]
+    line = log.line(event)
+    assert line["object"] == {"bucket": "uploads-dev-0a1b2c", "key": "test/aaa/complete.txt"}
+    assert "s3cret" not in json.dumps(line)
+
+
 def test_long_lists_and_objects_are_cut_and_counted(log: Log) -> None:
     event = {"list": list(range(100_000)), "object": {str(n): n for n in range(100_000)}}
     line = log.line(event)
@@ -795,11 +849,11 @@ def test_an_event_too_wide_for_long_texts_keeps_short_ones(log: Log) -> None:
     assert line == log.fields(event) | {"cut": True}
 
 
-@pytest.mark.parametrize("keep", ["true", "false"])
+@pytest.mark.parametrize("keep", [True, False])
 def test_fields_that_are_all_too_long_still_make_a_line(
-    log: Log, monkeypatch: pytest.MonkeyPatch, keep: str
+    log: Log, monkeypatch: pytest.MonkeyPatch, *, keep: bool
 ) -> None:
-    monkeypatch.setenv("KEEP_EVENT", keep)
+    monkeypatch.setattr(task_events, "KEEP_EVENT", keep)
     long = "😀" * 60_000
     container = {"name": long, "reason": long, "lastStatus": long, "exitCode": 1}
     event = {
@@ -809,7 +863,7 @@ def test_fields_that_are_all_too_long_still_make_a_line(
     }
     line = log.line(event)
     assert line["cut"] is True
-    assert ("event" in line) == (keep == "true")
+    assert ("event" in line) == keep
     assert line["containers"][20:] == ["... (30 more)"]
     assert line["stoppedReason"] == "😀" * 100 + "... (59,900 more characters)"
 
@@ -850,6 +904,7 @@ def test_lambda_sees_one_line_an_event_whatever_its_locale() -> None:
         "failed",
     ]
     assert lines[-1]["stoppedReason"] == "日本\n語 \ufffd"
+    assert not any("event" in line for line in lines)
 
 
 def test_the_handler_needs_nothing_but_the_standard_library() -> None:
@@ -1012,9 +1067,9 @@ def test_a_job_says_what_its_exit_codes_mean(
     event = ran("succeeded", code)
     family = event["detail"]["taskDefinitionArn"].rpartition("/")[2].partition(":")[0]
     name = event["detail"]["containers"][0]["name"]
-    monkeypatch.setenv("FAMILY_PREFIX", family.removesuffix(name))
+    monkeypatch.setattr(task_events, "FAMILY_PREFIX", family.removesuffix(name))
     declared = {name: {"success": [3], "warning": [4]}}
-    monkeypatch.setattr("lambdas.task_events.handler.JOBS_EXIT_CODES", declared)
+    monkeypatch.setattr(task_events, "JOBS_EXIT_CODES", declared)
     line = log.line(event)
     assert (line["outcome"], line["level"]) == (outcome, level)
     assert message in line["message"]
