@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import IO, Any, cast
 
 from local import faults
 from local.instance import Instance
@@ -26,6 +26,7 @@ from local.runtime import Runtime
 from local.services import delivery
 from local.services.delivery import Deliveries, DeliveryError, Exhausted, RetryPolicy
 from local.services.iam import iam
+from local.services.lambda_.output import Answers, Lines
 from local.shapes import Json
 
 # What a process needs of this machine; all else of its environment is the function's own.
@@ -371,6 +372,11 @@ class _Processes:
             if self._closed:
                 raise _Closed
             process = _Process(command, env=kept, start_new_session=True, **options)
+            if process.stdout is not None and process.stderr is not None:
+                # MiniStack gives up on what a function wrote 50 ms after its answer.
+                written = Lines(process.stderr)
+                process.stderr = cast("IO[str]", written)
+                process.stdout = cast("IO[str]", Answers(process.stdout, written))
             process.instance = self._instance
             self._instance.began(process.pid)
             self._started.append(process)

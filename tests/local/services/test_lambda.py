@@ -1,10 +1,12 @@
 """Lambda in the laptop's cloud: real handlers in real processes, in order, with their failures."""
 
+import base64
 import gc
 import io
 import json
 import logging
 import os
+import queue
 import threading
 import time
 import warnings
@@ -103,6 +105,25 @@ def test_events_reach_a_function_in_order_and_its_log_in_its_own_group(quick: Cl
     assert eventually(said) == list(range(20))
     first = [line.split(" ")[0].split("\t")[0] for line in lines(quick, "/stack/f")[:4]]
     assert first == ["START", '{"n":', "END", "REPORT"]
+
+
+def test_what_a_function_wrote_is_in_the_log_however_late_it_is_read(
+    quick: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_function(quick)
+    put = queue.Queue.put
+
+    def late(self: queue.Queue[str], item: str) -> None:
+        if threading.current_thread().name == "stderr-f":
+            time.sleep(0.3)
+        put(self, item)
+
+    monkeypatch.setattr(queue.Queue, "put", late)
+    for number in range(2):
+        answer = quick.client("lambda").invoke(
+            FunctionName="f", Payload=json.dumps({"detail": {"n": number}}), LogType="Tail"
+        )
+        assert f'{{"n": {number}}}' in base64.b64decode(answer["LogResult"]).decode().splitlines()
 
 
 def test_an_error_is_named_by_the_exception_s_class(quick: Cloud) -> None:
