@@ -225,6 +225,7 @@ def watcher(
     cluster: c.BatchCluster,
     events: c.TaskEventLogger,
     pipelines: Mapping[str, c.ScheduledPipeline],
+    schedules: Mapping[str, c.ScheduledTask],
     told: c.FailureAlertsArgs,
     alerts: c.FailureAlerts,
     group: ScheduleGroup,
@@ -232,11 +233,17 @@ def watcher(
 ) -> c.WatcherArgs:
     """What is looked at every five minutes."""
     fires = {
-        name: _fires(pipeline, pipeline.schedule, pipelines[name].state_machine_arn)
-        for name, pipeline in config.pipelines.items()
-        if pipeline.enabled and pipeline.schedule
+        name: _fires(
+            it, it.schedule, pipelines[name].schedule_arn, pipelines[name].state_machine_arn
+        )
+        for name, it in config.pipelines.items()
+        if it.enabled and it.schedule
     }
-    fires |= {name: _fires(it, it.schedule) for name, it in config.schedules.items() if it.enabled}
+    fires |= {
+        name: _fires(it, it.schedule, schedules[name].schedule_arn)
+        for name, it in config.schedules.items()
+        if it.enabled
+    }
     return {
         "topic_arn": alerts.topic_arn,
         "chat_topic_arn": alerts.chat_topic_arn,
@@ -262,9 +269,13 @@ def watcher(
 
 
 def _fires(
-    when: WhenSettings, expression: str, state_machine_arn: pulumi.Output[str] | None = None
+    when: WhenSettings,
+    expression: str,
+    schedule_arn: pulumi.Output[str],
+    state_machine_arn: pulumi.Output[str] | None = None,
 ) -> c.WatchedScheduleArgs:
     return {
+        "arn": schedule_arn,
         "state_machine_arn": state_machine_arn,
         "expression": expression,
         "timezone": when.timezone,

@@ -206,7 +206,9 @@ def _make(config: Settings, child: pulumi.ResourceOptions) -> Mapping[str, Any]:
         log_group_arn,
     )
     alerts = c.FailureAlerts("alerts", watched, child)
-    watcher = args.watcher(config, cluster, events, pipelines, watched, alerts, group, roles)
+    watcher = args.watcher(
+        config, cluster, events, pipelines, schedules, watched, alerts, group, roles
+    )
     c.Watcher("watcher", watcher, child)
 
     outputs = {

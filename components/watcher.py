@@ -27,6 +27,8 @@ _CODE = Path(__file__).parent.parent / "lambdas" / "watch"
 class WatchedScheduleArgs(TypedDict):
     """A schedule that fires."""
 
+    arn: pulumi.Input[str]
+    """Its ARN."""
     expression: str
     """When, as of `ScheduleArgs`."""
     timezone: str
@@ -276,6 +278,7 @@ def _zones(schedules: Mapping[str, WatchedScheduleArgs]) -> dict[str, str]:
 def _schedule(schedule: WatchedScheduleArgs) -> dict[str, Any]:
     return _given(
         {
+            "arn": schedule["arn"],
             "expression": schedule["expression"],
             "timezone": schedule["timezone"],
             "graceSeconds": schedule.get("grace_seconds", defaults.GRACE_SECONDS),

@@ -230,13 +230,15 @@ class Watch:
         known = [runs.schedule_of(name, one) for name, one in self._stack["schedules"].items()]
         fire = {f"{one.kind}-{one.name}": one.name for one in known}
         for label, pause in pauses.pauses(ssm, self._stack["pauses"]).items():
-            if not pause.over(now):
-                pauses.switch(scheduler, pause.schedule_arn, "DISABLED")
-                self._paused.add(fire.get(label, ""))
+            over = pause.over(now)
+            # What its configuration has disabled since stays so. The one that is there now may have
+            # been made after the pause.
+            if name := fire.get(label):
+                arn = self._stack["schedules"][name]["arn"]
+                pauses.switch(scheduler, arn, "ENABLED" if over else "DISABLED")
+            if not over:
+                self._paused.add(name or "")
                 continue
-            # What its configuration has disabled since stays so.
-            if label in fire:
-                pauses.switch(scheduler, pause.schedule_arn, "ENABLED")
             ssm.delete_parameter(Name=f"{self._stack['pauses']}{label}")
             print(json.dumps({"resumed": label}))  # noqa: T201
 

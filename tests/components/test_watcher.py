@@ -56,12 +56,14 @@ def test_it_is_told_of_every_queue_state_machine_job_and_schedule_that_fires() -
     assert found["tasks"] == {"ingest": {"family": "fargate-batch-dev-job-ingest", "seconds": 7200}}
     assert found["schedules"] == {
         "nightly": {
+            "arn": recorded().exports["pipelines"]["nightly"]["scheduleArn"],
             "expression": "cron(0 10 * * ? *)",
             "timezone": "Asia/Tokyo",
             "graceSeconds": 3600,
             "machine": f"{machines}pipeline-nightly",
         },
         "hourly": {
+            "arn": recorded().exports["schedules"]["hourly"],
             "expression": "rate(1 hour)",
             "timezone": "UTC",
             "graceSeconds": 900,

@@ -38,6 +38,7 @@ STACK: dict[str, Any] = {
     "schedules": {},
 }
 HOURLY = {"expression": "rate(1 hour)", "timezone": "UTC", "graceSeconds": 60}
+PAUSED = {**HOURLY, "arn": HELLO}
 
 
 class Gone(Exception):  # noqa: N818 - as AWS calls it
@@ -350,7 +351,13 @@ def test_what_is_looked_at_begins_a_little_before_the_last_look_and_two_days_ago
 
 
 def pause(until: datetime | None) -> dict[str, str]:
-    said = {"schedule": HELLO, "by": "a", "reason": "b", "since": "2026-05-01T00:00:00+00:00"}
+    # Of a schedule that is gone: the stack has been made anew since.
+    said = {
+        "schedule": f"{HELLO}-gone",
+        "by": "a",
+        "reason": "b",
+        "since": "2026-05-01T00:00:00+00:00",
+    }
     return {
         "Name": "/p/dev/paused/schedule-hello",
         "Value": json.dumps(said | {"until": until and until.isoformat()}),
@@ -367,7 +374,7 @@ def test_a_paused_schedule_is_kept_from_firing_and_nothing_of_it_is_due(
         get_parameters_by_path=[{"Parameters": [pause(until)]}],
         get_schedule={"Name": "hello", "State": "ENABLED"},
     )
-    assert look(monkeypatch, aws, schedules={"hello": HOURLY}, pauses="/p/dev/paused/") == 0
+    assert look(monkeypatch, aws, schedules={"hello": PAUSED}, pauses="/p/dev/paused/") == 0
     assert aws.of("get_parameters_by_path", "get_schedule", "update_schedule") == [
         ("get_parameters_by_path", {"Path": "/p/dev/paused"}),
         ("get_schedule", {"GroupName": "p-dev", "Name": "hello"}),
@@ -389,11 +396,14 @@ def test_a_pause_that_is_over_is_lifted_unless_the_schedule_was_disabled_since(
         get_parameters_by_path=[{"Parameters": [pause(NOW)]}],
         get_schedule={"Name": "hello", "State": "DISABLED"},
     )
-    schedules = {"hello": HOURLY} if configured else {}
+    schedules = {"hello": PAUSED} if configured else {}
     look(monkeypatch, aws, schedules=schedules, pauses="/p/dev/paused/")
-    resumed = [("update_schedule", {"Name": "hello", "State": "ENABLED"})] * configured
-    assert aws.of("update_schedule", "delete_parameter") == [
-        *resumed,
+    resumed = [
+        ("get_schedule", {"GroupName": "p-dev", "Name": "hello"}),
+        ("update_schedule", {"Name": "hello", "State": "ENABLED"}),
+    ]
+    assert aws.of("get_schedule", "update_schedule", "delete_parameter") == [
+        *(resumed if configured else []),
         ("delete_parameter", {"Name": "/p/dev/paused/schedule-hello"}),
     ]
     assert capsys.readouterr().out == '{"resumed": "schedule-hello"}\n'
