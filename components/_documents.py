@@ -17,7 +17,7 @@ def json_text(document: Any) -> pulumi.Output[str]:  # noqa: ANN401 -- any JSON
 
     def text(values: list[Any]) -> str:
         known = dict(zip(outputs, values, strict=True))
-        return json.dumps(_resolved(document, known))
+        return json.dumps(_resolved(document, known), ensure_ascii=False)
 
     return pulumi.Output.all(*outputs.values()).apply(text)
 

@@ -1,7 +1,6 @@
 """A state machine with its role, and the log group of executions."""
 
 import json
-import re
 from collections.abc import Sequence
 
 import pulumi
@@ -10,6 +9,7 @@ import pulumi_aws as aws
 from ._iam import Statement, arn, log_delivery, own_or_shared, service_role
 from ._logs import log_group
 from .asl.states import Definition
+from .names import machine_prefix
 
 
 def state_machine(
@@ -51,7 +51,7 @@ def state_machine(
         name=physical_name,
         role_arn=role_arn,
         # Output.from_input would make an output of each of its parts: a thousand of some.
-        definition=definition.apply(json.dumps),
+        definition=definition.apply(lambda known: json.dumps(known, ensure_ascii=False)),
         logging_configuration={
             "level": "ALL",
             "include_execution_data": False,
@@ -104,19 +104,3 @@ def machine_role(
         opts=opts,
         under_way=True,
     )
-
-
-# What the names of state machines and task definitions have after the stack's name. Of backfills
-# there is one, which no pattern matches: a stack may be called so.
-KINDS = ("job", "pipeline", "limit", "reaper", "alerts")
-
-
-def machine_prefix() -> str:
-    """What the names of all state machines and task definitions of this stack begin with.
-
-    PROJECT-STACK-, followed by what kind it is. Where that could be read as another stack's, an
-    underscore tells them apart: the pattern PROJECT-prod-pipeline-* of the stack prod must match
-    nothing of the stack prod-pipeline, which is called PROJECT-prod-_pipeline- here.
-    """
-    stack = f"{pulumi.get_project()}-{pulumi.get_stack()}"
-    return re.sub(rf"-(_*(?:{'|'.join(KINDS)}))(?=-|$)", r"-_\1", stack) + "-"

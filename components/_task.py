@@ -7,8 +7,8 @@ import pulumi
 
 from . import defaults
 from ._iam import Statement, run_task
-from ._machine import machine_prefix
 from .asl.job import TRIGGER_TAG, Place, Task
+from .names import machine_prefix
 
 
 class TaskArgs(TypedDict):

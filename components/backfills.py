@@ -7,9 +7,10 @@ import pulumi
 from . import defaults
 from ._here import Component
 from ._iam import allow, arn, through_s3
-from ._machine import machine_prefix, state_machine
+from ._machine import state_machine
 from .asl.backfill import LABEL, run_backfill
 from .asl.limit import WAIT_SECONDS
+from .names import machine_prefix
 from .scheduled_pipeline import may_run_steps
 
 FOLDER = "_backfills/"

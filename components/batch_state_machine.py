@@ -8,13 +8,14 @@ import pulumi
 from . import defaults
 from ._here import Component
 from ._iam import allow, arn, instances_of, managed_rule, tasks_of
-from ._machine import machine_prefix, state_machine
+from ._machine import state_machine
 from ._task import PlacementArgs, TaskArgs, known_place, known_task, may_run
 from .asl.job import Endings, RetryPolicy, run_job
 from .asl.limit import WAIT_SECONDS, Permits
 from .asl.states import Definition
 from .asl.turn import Turns
 from .concurrency import ConcurrencyLimit
+from .names import machine_prefix
 
 
 class BatchStateMachineArgs(TypedDict):

@@ -13,9 +13,10 @@ from ._dead_letters import with_queue
 from ._delivery import Rule, deliver, listen, start
 from ._here import Component, here
 from ._iam import account_id, allow, arn, document
-from ._machine import machine_prefix, state_machine
+from ._machine import state_machine
 from ._task import ExitCodesArgs
 from .asl.alerts import alert
+from .names import machine_prefix
 from .task_reaper import STARTED_DIRECTLY
 
 

@@ -10,10 +10,11 @@ from . import defaults
 from ._dead_letters import with_queue
 from ._here import Component
 from ._iam import Statement, allow, arn, managed_rule
-from ._machine import machine_prefix, state_machine
+from ._machine import state_machine
 from ._schedule import ScheduleArgs, schedule
 from .asl.limit import WAIT_SECONDS
 from .asl.pipeline import Step, run_pipeline
+from .names import machine_prefix
 
 
 class StepArgs(TypedDict):

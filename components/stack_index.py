@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from ._documents import json_text
 from ._here import Component
-from ._machine import machine_prefix
+from .names import machine_prefix
 
 # What an advanced parameter takes:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html

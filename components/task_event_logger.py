@@ -13,9 +13,9 @@ from ._dead_letters import with_queue
 from ._delivery import Rule, Target, deliver, listen
 from ._here import Component
 from ._iam import allow, arn, service_role
-from ._machine import machine_prefix
 from ._queries import QUERIES
 from ._task import ExitCodesArgs, family
+from .names import machine_prefix
 
 _HANDLER = Path(__file__).parent.parent / "lambdas" / "task_events" / "handler.py"
 

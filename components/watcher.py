@@ -16,8 +16,8 @@ from ._delivery import BEFORE_THE_NEXT, permit
 from ._documents import json_text
 from ._here import Component
 from ._iam import allow, arn, instances_of, service_role, tasks_of
-from ._machine import machine_prefix
 from ._task import family
+from .names import machine_prefix
 from .pauses import pauses_path
 from .scheduled_pipeline import executions_of
 

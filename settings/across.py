@@ -7,6 +7,8 @@ from itertools import chain
 
 import pulumi
 
+from . import default_tags
+from .names import machine_prefix
 from .refusals import PROJECT
 from .stack import Settings
 from .zones import FARGATE_ZONES
@@ -20,7 +22,11 @@ TASK_DEFINITION_BYTES = 64 * 1024
 ROLE_POLICY_CHARACTERS = 10_240
 # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 STATE_MACHINE_NAME_CHARACTERS = 80
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+ROLE_PATH_CHARACTERS = 512
 DEFINITION_BYTES = 1024 * 1024
+# The longest path of a role below the stack's: that of the watcher.
+_WATCHER = "watch/"
 # What an SSM parameter of the index has room for, beside the upload's name.
 EXCLUDED_CHARACTERS = 8000
 # The most that one step takes in a definition, beside its commands and environment.
@@ -39,6 +45,7 @@ def disagreements(settings: Settings) -> Iterable[str]:
     yield from _backfills(settings)
     yield from _unread_ingest(settings)
     yield from _quotas(settings)
+    yield from default_tags.disagreements(settings)
 
 
 def _unknown_jobs(settings: Settings) -> Iterable[str]:
@@ -143,17 +150,27 @@ def _same_physical_names(settings: Settings) -> Iterable[str]:
             f"{PROJECT}:schedules.{name}: there is a pipeline of that name, and two schedules "
             "cannot have one name; rename either"
         )
-    longest = max((f"pipeline-{name}" for name in settings.pipelines), key=len, default="")
-    longest = max([longest, *(f"job-{name}" for name in settings.jobs)], key=len)
     limited = [name for name, job in settings.jobs.items() if job.max_concurrency]
-    longest = max([longest, *(f"limit-{name}" for name in limited)], key=len)
-    if settings.backfills:
-        longest = max(longest, "backfill-backfills", key=len)
-    name = f"{pulumi.get_project()}-{pulumi.get_stack()}-{longest}"
+    machines = [
+        *(f"pipeline-{name}" for name in settings.pipelines),
+        *(f"job-{name}" for name in settings.jobs),
+        *(f"limit-{name}" for name in limited),
+        *(["backfill-backfills"] if settings.backfills else []),
+        # Every stack has these.
+        *("reaper-task-reaper", "alerts-alerts"),
+    ]
+    name = f"{machine_prefix()}{max(machines, key=len)}"
     if len(name) > STATE_MACHINE_NAME_CHARACTERS:
         yield (
             f"{PROJECT}:jobs, pipelines: the state machine's name {name} has {len(name)} "
-            f"characters, AWS allows {STATE_MACHINE_NAME_CHARACTERS}; shorten either"
+            f"characters, AWS allows {STATE_MACHINE_NAME_CHARACTERS}; shorten the stack's or the "
+            "longest of theirs"
+        )
+    path = f"{settings.role_path}{pulumi.get_project()}/{pulumi.get_stack()}/{_WATCHER}"
+    if len(path) > ROLE_PATH_CHARACTERS:
+        yield (
+            f"{PROJECT}:rolePath: the path of the stack's roles, {path}, has {len(path)} "
+            f"characters, IAM allows {ROLE_PATH_CHARACTERS}; shorten it"
         )
 
 
@@ -261,6 +278,11 @@ def _unread_ingest(settings: Settings) -> Iterable[str]:
             )
 
 
+def _sent(document: object) -> str:
+    """A document as the program sends it, Japanese as it is."""
+    return json.dumps(document, ensure_ascii=False)
+
+
 def _quotas(settings: Settings) -> Iterable[str]:
     # One rule each for the log of task events, the watcher and each job that has a
     # limit, two each for the alerts and the reaper.
@@ -274,7 +296,7 @@ def _quotas(settings: Settings) -> Iterable[str]:
     for name, upload in settings.uploads.items():
         # A bucket's name has at most 63 characters, the pattern around it about 120.
         keys = list(upload.alternatives)
-        characters = 230 + len(json.dumps([{"wildcard": key} for key in keys]))
+        characters = 230 + len(_sent([{"wildcard": key} for key in keys]))
         if characters > PATTERN_CHARACTERS:
             yield (
                 f"{PROJECT}:uploads.{name}: its event pattern takes about {characters} characters, "
@@ -287,7 +309,7 @@ def _quotas(settings: Settings) -> Iterable[str]:
             for one in job.sidecars.values()
         ]
         given.append({**job.variables, **job.secrets})
-        size = sum(len(json.dumps(one).encode()) for one in given)
+        size = sum(len(_sent(one).encode()) for one in given)
         if size > TASK_DEFINITION_BYTES - 4096:
             yield (
                 f"{PROJECT}:jobs.{name}.environment: takes {size} bytes, a task definition has "
@@ -299,7 +321,7 @@ def _quotas(settings: Settings) -> Iterable[str]:
             step.model_dump(include={"commands", "environment"}, exclude_none=True)
             for step in steps
         ]
-        size = len(json.dumps(given).encode()) + STEP_BYTES * len(steps)
+        size = len(_sent(given).encode()) + STEP_BYTES * len(steps)
         if size > DEFINITION_BYTES:
             yield (
                 f"{PROJECT}:pipelines.{name}.steps: take a definition of about {size} bytes, Step "

@@ -23,7 +23,9 @@ class AlertSettings(Section):
     """Who gets messages about failures."""
 
     emails: Annotated[
-        tuple[Annotated[str, matching(r"[^@\s]+@[^@\s]+", "must be an e-mail address")], ...],
+        tuple[
+            Annotated[str, matching(r"[^@\s<>,;]+@[^@\s<>,;]+", "must be an e-mail address")], ...
+        ],
         AfterValidator(each_once),
     ] = ()
     https_endpoints: Annotated[

@@ -7,14 +7,17 @@ import re
 from calendar import monthrange
 from datetime import datetime
 from functools import cache
+from importlib.resources import files
 from typing import Annotated
-from zoneinfo import available_timezones
 
 from aws_cron_expression_validator.validator import (
     AWSCronExpressionError,
     AWSCronExpressionValidator,
 )
 from pydantic import AfterValidator
+
+# Above all that is of use; AWS documents none.
+_LONGEST_RATE = 100_000
 
 
 def _schedule_expression(value: str) -> str:
@@ -65,26 +68,36 @@ def _longest(month: int) -> int:
 
 
 def _check_rate(inner: str) -> None:
-    match = re.fullmatch(r"(\d+) (minute|hour|day)(s?)", inner)
-    if match is None or int(match[1]) == 0:
+    match = re.fullmatch(r"([1-9]\d*) (minute|hour|day)(s?)", inner, re.ASCII)
+    if match is None:
         raise ValueError("a rate is a whole number above 0 and minutes, hours or days")
+    if int(match[1]) > _LONGEST_RATE:
+        raise ValueError(f"a rate is at most {_LONGEST_RATE} minutes, hours or days")
     singular = int(match[1]) == 1
     if singular == bool(match[3]):
         right = match[2] if singular else f"{match[2]}s"
         raise ValueError(f"AWS wants rate({match[1]} {right})")
 
 
-def _check_at(inner: str) -> None:
+def _is_moment(text: str) -> bool:
+    """Whether it is a time as yyyy-mm-ddThh:mm:ss, each number with all its digits."""
     try:
-        datetime.strptime(inner, "%Y-%m-%dT%H:%M:%S")  # noqa: DTZ007 its zone is a key of its own
+        # It is only looked at, and its zone is a key of its own.
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S").isoformat() == text  # noqa: DTZ007
     except ValueError:
-        raise ValueError(
-            "a moment is at(yyyy-mm-ddThh:mm:ss), a date and time that exist"
-        ) from None
+        return False
 
 
-# It looks through the files of all zones.
-_timezones = cache(available_timezones)
+def _check_at(inner: str) -> None:
+    if not _is_moment(inner):
+        raise ValueError("a moment is at(yyyy-mm-ddThh:mm:ss), a date and time that exist")
+
+
+# What its program and its watcher read, wherever they run; a machine's own list may have more.
+@cache
+def _timezones() -> frozenset[str]:
+    zones = (files("tzdata") / "zones").read_text(encoding="utf-8").split()
+    return frozenset(zones) - {"Factory"}
 
 
 def _timezone(value: str) -> str:
@@ -94,10 +107,8 @@ def _timezone(value: str) -> str:
 
 
 def _moment(value: str) -> str:
-    try:
-        datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007 it is UTC, and only looked at
-    except ValueError:
-        raise ValueError("must be a UTC time that exists, as yyyy-mm-ddThh:mm:ssZ") from None
+    if not (value.endswith("Z") and _is_moment(value.removesuffix("Z"))):
+        raise ValueError("must be a UTC time that exists, as yyyy-mm-ddThh:mm:ssZ")
     return value
 
 

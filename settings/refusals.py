@@ -35,16 +35,26 @@ def end_program(error: SettingsError) -> NoReturn:
     raise SystemExit(_SAID) from error
 
 
-def lines(error: ValidationError, values: Mapping[str, Any]) -> Iterable[str]:
-    """A line for each refusal: the key as one writes it, what is allowed, and the value."""
+def lines(
+    error: ValidationError, values: Mapping[str, Any], below: tuple[str, ...] = ()
+) -> Iterable[str]:
+    """A line for each refusal: the key as one writes it, what is allowed, and the value.
+
+    `below` is where in `values` that is which was refused.
+    """
     for refusal in error.errors(include_url=False):
         kind, value = refusal["type"], refusal["input"]
         if kind == "too_short" and value:
             # Its members were refused, each in a line of its own.
             continue
         # "[key]" marks the name of an entry, such as a job's: the name itself is what is wrong.
-        path = _as_written([part for part in refusal["loc"] if part != "[key]"], values)
+        path = [*below, *(part for part in refusal["loc"] if part != "[key]")]
+        path = _as_written(path, values)
         reason = _REASONS.get(kind, refusal["msg"]).format(**refusal.get("ctx", {}))
+        if kind == "too_long":
+            # Of a mapping pydantic does not say how many it has.
+            most = refusal.get("ctx", {})["max_length"]
+            reason = f"must have at most {most} entries, has {len(value)}"
         if kind == "string_type" and isinstance(value, list | dict):
             reason = "must be text, no list and no mapping"
         # Whoever took a secret's value for its ARN should not read it in a build's log.
@@ -66,10 +76,10 @@ _REASONS = {
     "literal_error": "must be {expected}",
     "missing": "missing",
     "model_type": "must be a mapping of keys to values",
+    "string_pattern_mismatch": "must have no NUL, which cannot be passed to a process",
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must not be empty",
     "string_type": "must be text; put it in quotes",
-    "too_long": "must have at most {max_length} entries, has {actual_length}",
     "too_short": "must have at least one entry",
     "tuple_type": "must be a list",
     "value_error": "{error}",
@@ -103,9 +113,10 @@ def _key(path: Iterable[int | str]) -> str:
             if isinstance(part, int)
             else "." + json.dumps(part, ensure_ascii=False).strip('"')
         )
-    if text == ".region":
-        return "aws:region"
-    return f"{PROJECT}:{text.removeprefix('.')}"
+    text = text.removeprefix(".")
+    # Keys of Pulumi's AWS provider.
+    namespace = "aws" if text.partition(".")[0] in {"region", "defaultTags"} else PROJECT
+    return f"{namespace}:{text}"
 
 
 def _shown(value: object) -> str:

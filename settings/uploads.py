@@ -12,6 +12,7 @@ from .values import Name, Section, Text, each_once
 # The greatest number EventBridge compares:
 # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
 GREATEST_NUMBER = 5_000_000_000
+KEY_BYTES = 1024
 
 
 def _as_list(value: object) -> object:
@@ -29,7 +30,14 @@ def _wildcard(value: str) -> str:
     return value
 
 
-KeyPart = Annotated[Text, Field(min_length=1, max_length=1024)]
+def _key(value: str) -> str:
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+    if len(value.encode()) > KEY_BYTES:
+        raise ValueError(f"must have at most {KEY_BYTES} bytes, as keys have")
+    return value
+
+
+KeyPart = Annotated[Text, Field(min_length=1), AfterValidator(_key)]
 KeyParts = Annotated[
     tuple[KeyPart, ...], BeforeValidator(_as_list), AfterValidator(each_once), Field(min_length=1)
 ]

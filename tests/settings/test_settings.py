@@ -16,6 +16,7 @@ from tests.recorder import deploy, deploy_stack
 Config = dict[str, Any]
 
 A_NAME = "a name is 1 to 40 characters of a-z, 0-9 and -, begins with a letter, ends without -"
+AN_IMAGE = "must be an image, in lower case, with its tag or digest, such as batch:1.0"
 A_RATE = "a rate is a whole number above 0 and minutes, hours or days"
 AN_EXPRESSION = (
     "must be cron(minutes hours day-of-month month day-of-week year), rate(5 minutes) or "
@@ -72,6 +73,10 @@ def pipeline(**keys: object) -> Config:
     return {"pipelines": {"nightly": {**usual, **keys}}}
 
 
+def pipeline_of(name: str) -> Config:
+    return {"pipelines": {name: {"schedule": "rate(1 day)", "steps": [{"job": "ingest"}]}}}
+
+
 def schedule(expression: object = "rate(1 minute)", **keys: object) -> Config:
     return {"schedules": {"hello": {"job": "ingest", "schedule": expression, **keys}}}
 
@@ -118,15 +123,26 @@ REFUSALS: list[tuple[Config, str]] = [
     ({"taskEvents": {"keepEvent": 3}}, "taskEvents.keepEvent: must be true or false (is: 3)"),
     (
         {"image": "batch"},
-        'image: must be an image with its tag or digest, such as batch:1.0 (is: "batch")',
+        'image: must be an image, in lower case, with its tag or digest, such as batch:1.0 (is: "batch")',
     ),
     (
         {"image": "会社/画像:1"},
-        'image: must be an image with its tag or digest, such as batch:1.0 (is: "会社/画像:1")',
+        f'image: {AN_IMAGE} (is: "会社/画像:1")',
+    ),
+    *(
+        ({"image": image}, f'image: {AN_IMAGE} (is: "{image}")')
+        for image in (
+            *("registry.example:5000/batch", "ghcr.io/Team/batch:1", "Team/batch:1", "a//b:1"),
+            *("/batch:1", "batch:1/2", "batch@1.0", "batch:-1"),
+        )
+    ),
+    *(
+        ({"alerts": {"emails": [it]}}, f'alerts.emails[0]: must be an e-mail address (is: "{it}")')
+        for it in ("a@b.c,d@e.f", "<a@b.c>")
     ),
     (
         {"image": "--privileged:1"},
-        'image: must be an image with its tag or digest, such as batch:1.0 (is: "--privileged:1")',
+        'image: must be an image, in lower case, with its tag or digest, such as batch:1.0 (is: "--privileged:1")',
     ),
     ({"alerts": {"emails": ["x"]}}, 'alerts.emails[0]: must be an e-mail address (is: "x")'),
     (
@@ -313,6 +329,21 @@ REFUSALS: list[tuple[Config, str]] = [
             "jobs.ingest: BUCKET, JOB: the program sets this itself; "
             "a pipeline's step or a schedule may set BUCKET and those of the object"
         ),
+    ),
+    *(
+        (
+            config,
+            f'{place}: must have no NUL, which cannot be passed to a process (is: "a\\u0000b")',
+        )
+        for place, config in (
+            ("jobs.ingest.environment.A", job(environment={"A": "a\0b"})),
+            ("jobs.ingest.entryPoint[0]", job(entryPoint=["a\0b"])),
+            (
+                "pipelines.nightly.steps[0].commands[0]",
+                pipeline(steps=[{"job": "ingest", "commands": ["a\0b"]}]),
+            ),
+            ("schedules.hello.environment.A", schedule(environment={"A": "a\0b"})),
+        )
     ),
     (job(retries=21), "jobs.ingest.retries: must be at most 20 (is: 21)"),
     (job(maxConcurrency=0), "jobs.ingest.maxConcurrency: must be at least 1 (is: 0)"),
@@ -523,7 +554,11 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     (
         upload(prefix="x" * 1025),
-        f'uploads.in.prefix: must have at most 1024 characters (is: "{"x" * 76}...)',
+        f'uploads.in.prefix: must have at most 1024 bytes, as keys have (is: "{"x" * 76}...)',
+    ),
+    (
+        upload(wildcard=["取" * 342]),
+        f'uploads.in.wildcard[0]: must have at most 1024 bytes, as keys have (is: "{"取" * 76}...)',
     ),
     (
         upload(prefix="x" * 1000, suffix="y" * 1000),
@@ -634,6 +669,17 @@ REFUSALS: list[tuple[Config, str]] = [
         pipeline(overlap="queue"),
         "pipelines.nightly.overlap: must be 'skip' or 'allow' (is: \"queue\")",
     ),
+    *(
+        (
+            pipeline(timezone=zone),
+            (
+                "pipelines.nightly.timezone: must be an IANA time zone, such as Asia/Tokyo or UTC "
+                f'(is: "{zone}")'
+            ),
+        )
+        # A machine's own list has these, too.
+        for zone in ("localtime", "Factory", "asia/tokyo")
+    ),
     (
         pipeline(timezone="Tokyo"),
         (
@@ -663,6 +709,11 @@ REFUSALS: list[tuple[Config, str]] = [
     (schedule("rate(5 minute)"), 'S: AWS wants rate(5 minutes) (is: "rate(5 minute)")'),
     (schedule("rate(0 minutes)"), f'S: {A_RATE} (is: "rate(0 minutes)")'),
     (schedule("rate(-1 minutes)"), f'S: {A_RATE} (is: "rate(-1 minutes)")'),
+    (schedule("rate(05 minutes)"), f'S: {A_RATE} (is: "rate(05 minutes)")'),
+    (
+        schedule("rate(100001 days)"),
+        'S: a rate is at most 100000 minutes, hours or days (is: "rate(100001 days)")',
+    ),
     (schedule("rate(1 week)"), f'S: {A_RATE} (is: "rate(1 week)")'),
     (schedule("every day"), f'S: {AN_EXPRESSION} (is: "every day")'),
     (schedule(5), "S: must be text; put it in quotes (is: 5)"),
@@ -723,6 +774,14 @@ REFUSALS: list[tuple[Config, str]] = [
         ),
     ),
     (schedule("at(2030-02-30T00:00:00)"), f'S: {A_MOMENT} (is: "at(2030-02-30T00:00:00)")'),
+    *(
+        (schedule(f"at({moment})"), f'S: {A_MOMENT} (is: "at({moment})")')
+        for moment in ("2030-1-1T0:0:0", "2030-01-01T00:00:00.5", "2030-01-01T00:00:00Z")
+    ),
+    (
+        schedule(start="2030-1-1T0:0:0Z"),
+        f'schedules.hello.start: {A_UTC_TIME} (is: "2030-1-1T0:0:0Z")',
+    ),
     (schedule("at(2030-01-01)"), f'S: {A_MOMENT} (is: "at(2030-01-01)")'),
     (schedule(flexibleMinutes=0), "schedules.hello.flexibleMinutes: must be at least 1 (is: 0)"),
     (
@@ -865,7 +924,10 @@ def test_sidecars_that_ecs_would_refuse_are_refused(config: Config, reason: str)
         (job(tags={"batch-job": "a"}), "and not aws:…, batch-job or batch-trigger"),
         (job(tags={"a;b": "a"}), "a tag's name is 1 to 128"),
         (job(tags={"a": "x" * 257}), "jobs.ingest.tags.a: a tag's value is at most 256"),
-        (job(tags={f"t{n}": "" for n in range(21)}), "jobs.ingest.tags: "),
+        (
+            job(tags={f"t{n}": "" for n in range(21)}),
+            "jobs.ingest.tags: must have at most 20 entries, has 21",
+        ),
         (schedule(tags={"a": "*"}), "schedules.hello.tags.a: a tag's value is at most 256"),
         (
             upload(prefix="in/", tags={"a": "b"}),
@@ -962,6 +1024,13 @@ def test_japanese_text_counts_as_it_is_sent() -> None:
     assert "commands and environment take" in refusal(commands("取" * 8192))
 
 
+def test_japanese_keys_count_as_they_are_sent_in_a_pattern() -> None:
+    assert load(upload(prefix=["取" * 340 + end for end in "abcde"]))
+    assert "its event pattern takes about 2390 characters" in refusal(
+        upload(prefix=["取" * 340 + end for end in "abcdef"])
+    )
+
+
 def test_security_groups_need_the_network_they_are_of() -> None:
     config = {"network": {"securityGroupIds": ["sg-1"]}}
     assert "securityGroupIds belong to an existing network: give its vpcId" in refusal(config)
@@ -1015,25 +1084,134 @@ def test_a_stack_without_what_it_cannot_do_without_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("more", "ending", "characters"),
-    [({}, "job-ingest", 85), ({"fargate-batch:backfills": "true"}, "backfill-backfills", 93)],
+    ("stack", "more", "name"),
+    [
+        # The underscore tells a stack from what another has: components/names.py.
+        *((f"{'s' * (of - 33)}", {}, f"{'s' * (of - 33)}-reaper-task-reaper") for of in (80, 81)),
+        (f"x-pipeline-{'s' * 36}", {}, f"x-_pipeline-{'s' * 36}-reaper-task-reaper"),
+        ("s" * 60, {"jobs": {"j" * 30: {}}}, f"{'s' * 60}-job-{'j' * 30}"),
+        ("s" * 60, {"jobs": {"j" * 30: {"maxConcurrency": 1}}}, f"{'s' * 60}-limit-{'j' * 30}"),
+        ("s" * 60, pipeline_of("p" * 30), f"{'s' * 60}-pipeline-{'p' * 30}"),
+    ],
 )
 def test_a_stack_name_that_makes_a_state_machine_name_too_long_is_refused(
-    more: dict[str, str], ending: str, characters: int
+    stack: str, more: Config, name: str
 ) -> None:
-    uploads = '{"in": {"job": "ingest", "prefix": "in/"}}'
-    config = {
-        "aws:region": "ap-northeast-1",
-        "fargate-batch:jobs": '{"ingest": {}}',
-        "fargate-batch:uploads": uploads,
-        **more,
-    }
+    values = {"jobs": {"ingest": {}}, **more}
+    texts = {f"fargate-batch:{key}": json.dumps(value) for key, value in values.items()}
+
+    def loaded() -> None:
+        deploy(settings.load, config={"aws:region": "ap-northeast-1", **texts}, stack=stack)
+
+    name = f"fargate-batch-{name}"
+    if len(name) <= 80:
+        loaded()
+        return
     with pytest.raises(SettingsError) as refused:
-        deploy(settings.load, config=config, stack="s" * 60)
+        loaded()
     assert str(refused.value) == (
-        f"fargate-batch:jobs, pipelines: the state machine's name fargate-batch-{'s' * 60}"
-        f"-{ending} has {characters} characters, AWS allows 80; shorten either"
+        f"fargate-batch:jobs, pipelines: the state machine's name {name} has {len(name)} "
+        "characters, AWS allows 80; shorten the stack's or the longest of theirs"
     )
+
+
+def test_a_path_that_no_role_could_have_is_refused() -> None:
+    longest = f"/{'x' * (512 - len('//fargate-batch/dev/watch/'))}/"
+    assert load({"rolePath": longest}).role_path == longest
+    told = refusal({"rolePath": f"/x{longest[1:]}"})
+    assert told.startswith("fargate-batch:rolePath: the path of the stack's roles, /xx")
+    assert told.endswith("/watch/, has 513 characters, IAM allows 512; shorten it")
+
+
+def tagged(tags: object, config: Config) -> str | None:
+    """What is refused of a stack whose file has these `aws:defaultTags`."""
+    values = {"jobs": {"ingest": {}}, **config}
+    texts = {f"fargate-batch:{key}": json.dumps(value) for key, value in values.items()}
+    given = {"aws:region": "ap-northeast-1", "aws:defaultTags": _text(tags), **texts}
+    try:
+        deploy(settings.load, config=given)
+    except SettingsError as error:
+        return str(error)
+    return None
+
+
+def many(count: int) -> Config:
+    return {f"tag{number}": "x" for number in range(count)}
+
+
+A_TAG_NAME = (
+    "a tag's name is 1 to 128 letters, digits, spaces and . : / = + - @ _, and not aws:…, "
+    "batch-job or batch-trigger"
+)
+
+
+@pytest.mark.parametrize(
+    ("tags", "config", "reason"),
+    [
+        ({"tags": {"owner": "データ", "cost": 7, "own": True, **many(45)}}, {}, None),
+        ({}, {}, None),
+        ("owner", {}, 'aws:defaultTags: must be a mapping of keys to values (is: "owner")'),
+        (
+            {"owner": "x"},
+            {},
+            "aws:defaultTags.owner: unknown key; the README lists what there is",
+        ),
+        (
+            {"tags": {"aws:x": "y"}},
+            {},
+            f'aws:defaultTags.tags.aws:x: {A_TAG_NAME} (is: "aws:x")',
+        ),
+        (
+            {"tags": {"a": "x;y"}},
+            {},
+            (
+                "aws:defaultTags.tags.a: a tag's value is at most 256 letters, digits, spaces and "
+                '. : / = + - @ _ (is: "x;y")'
+            ),
+        ),
+        (
+            {"tags": {"a": None}},
+            {},
+            "aws:defaultTags.tags.a: must be text; put it in quotes (is: null)",
+        ),
+        ({"tags": many(51)}, {}, "aws:defaultTags.tags: must have at most 50 entries, has 51"),
+        (
+            {"tags": many(40)},
+            job(tags={f"own{number}": "" for number in range(9)}),
+            (
+                "fargate-batch:jobs.ingest.tags: with aws:defaultTags a task would have 51 tags, "
+                "ECS allows 50; use fewer"
+            ),
+        ),
+        ({"tags": many(40)}, job(tags=many(20)), None),
+        (
+            {"tags": many(20)},
+            {
+                "jobs": {"a": {}, "b": {"tags": {f"b{number}": "" for number in range(19)}}},
+                **pipeline(
+                    steps=[[{"job": "a"}, {"job": "b"}]],
+                    tags={f"p{number}": "" for number in range(10)},
+                ),
+            },
+            (
+                "fargate-batch:pipelines.nightly.tags: with aws:defaultTags a task would have 51 "
+                "tags, ECS allows 50; use fewer"
+            ),
+        ),
+        (
+            {"tags": many(40)},
+            schedule(tags={f"own{number}": "" for number in range(9)}),
+            (
+                "fargate-batch:schedules.hello.tags: with aws:defaultTags a task would have 51 "
+                "tags, ECS allows 50; use fewer"
+            ),
+        ),
+    ],
+)
+def test_tags_of_everything_that_aws_would_refuse_are_refused(
+    tags: object, config: Config, reason: str | None
+) -> None:
+    assert tagged(tags, config) == reason
 
 
 def test_a_refused_stack_registers_nothing() -> None:
