@@ -75,7 +75,7 @@ def service_role(
 
     An execution that is under way goes on with the definition that it was started with, and starts
     the task definition in it. So with `under_way` the policy still grants what it did before it
-    changed: see `still_granting`.
+    changed, but for what `at_once` marks: see `still_granting`.
     """
     role = aws.iam.Role(
         name,
@@ -110,6 +110,14 @@ def service_role(
 
 
 _BEFORE = "Before"
+_AT_ONCE = "AtOnce"
+
+
+def at_once(statements: Sequence[Statement]) -> list[Statement]:
+    """Statements that are granted no longer than they are declared, whatever is under way."""
+    return [{"Sid": f"{_AT_ONCE}{number}", **one} for number, one in enumerate(statements)]
+
+
 # White space is not counted: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 _POLICY_CHARACTERS = 10_240
 
@@ -123,13 +131,13 @@ def still_granting(policy: str, before: Mapping[str, Any] | None) -> str:
     if before is None:
         return policy
     after, known = json.loads(policy), json.loads(before["inputs"]["policy"])["Statement"]
-    own = [one for one in known if not one.get("Sid", "").startswith(_BEFORE)]
-    earlier = [
-        {key: value for key, value in one.items() if key != "Sid"}
-        for one in known
-        if one not in own
-    ]
-    gone = _beyond(own, after["Statement"]) or _beyond(earlier, after["Statement"])
+    own, earlier = list[Statement](), list[Statement]()
+    for one in known:
+        sid = one.get("Sid", "")
+        if not sid.startswith(_AT_ONCE):
+            (earlier if sid.startswith(_BEFORE) else own).append(_without_sid(one))
+    granted = [_without_sid(one) for one in after["Statement"]]
+    gone = _beyond(own, granted) or _beyond(earlier, granted)
     kept = [{"Sid": f"{_BEFORE}{number}", **one} for number, one in enumerate(gone)]
 
     def whole() -> dict[str, Any]:
@@ -140,17 +148,28 @@ def still_granting(policy: str, before: Mapping[str, Any] | None) -> str:
     return json.dumps(whole())
 
 
+def _without_sid(statement: Statement) -> Statement:
+    return {key: value for key, value in statement.items() if key != "Sid"}
+
+
 def _beyond(statements: Sequence[Statement], granted: Sequence[Statement]) -> list[Statement]:
-    """What statements grant that others do not; of a list of resources those that are in none."""
+    """What statements grant that others do not; of several resources those that are in none."""
     found: list[Statement] = []
     for statement in statements:
-        resources = left = statement.get("Resource")
+        resources = statement.get("Resource")
+        left = _listed(resources)
         for one in granted:
-            if isinstance(left, list) and {**one, "Resource": resources} == statement:
-                left = [arn for arn in left if arn not in one["Resource"]]
-        if left != [] and statement not in granted:
-            found.append({**statement, "Resource": left} if left else statement)
+            if {**one, "Resource": resources} == statement:
+                left = [arn for arn in left if arn not in _listed(one["Resource"])]
+        if left and isinstance(resources, list):
+            found.append({**statement, "Resource": left})
+        elif left and statement not in granted:
+            found.append(statement)
     return found
+
+
+def _listed(resources: Any) -> list[Any]:  # noqa: ANN401 -- JSON
+    return resources if isinstance(resources, list) else [resources]
 
 
 def own_or_shared(

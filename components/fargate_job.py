@@ -9,7 +9,7 @@ import pulumi_aws as aws
 from . import _volumes, defaults
 from ._documents import json_text
 from ._here import Component, here
-from ._iam import Statement, allow, arn, own_or_shared, service_role, through_s3
+from ._iam import Statement, allow, arn, at_once, own_or_shared, service_role, through_s3
 from ._logs import log_group
 from ._sidecars import SidecarArgs, dependencies, pairs, secret_pairs, sidecar
 from ._task import TaskArgs, family
@@ -180,6 +180,7 @@ class FargateJob(Component):
             _task_statements(name, args),
             child,
             managed_policy_arns=args.get("managed_policy_arns", []),
+            under_way=True,
         )
 
         environment: dict[str, pulumi.Input[str]] = {"JOB": name}
@@ -414,11 +415,15 @@ def _task_statements(name: str, args: FargateJobArgs) -> list[Statement]:
         ]
     statements += _key_statements(args)
     statements += _volumes.statements(args.get("volumes", {}))
-    statements += [
-        allow(own["actions"], own["resources"], own.get("conditions") or None)
-        for own in args.get("policies", [])
+    return [
+        *statements,
+        *at_once(
+            [
+                allow(own["actions"], own["resources"], own.get("conditions") or None)
+                for own in args.get("policies", [])
+            ]
+        ),
     ]
-    return statements
 
 
 def _key_statements(args: FargateJobArgs) -> list[Statement]:

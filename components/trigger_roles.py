@@ -7,9 +7,10 @@ import pulumi
 
 from ._here import Component
 from ._iam import Statement, allow, arn, run_any_task, service_role
-from ._machine import machine_prefix, machine_role
+from ._machine import machine_role
 from ._schedule import schedule_role
 from ._task import family
+from .names import machine_prefix
 from .scheduled_pipeline import may_run_steps, one_or_all
 
 
@@ -56,7 +57,7 @@ class TriggerRoles(Component):
     def __init__(
         self, name: str, args: TriggerRolesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:TriggerRoles", name, args, opts)
+        super().__init__("fargate-batch:index:TriggerRoles", name, args, opts, looks_back=True)
         child = pulumi.ResourceOptions(parent=self)
         prefix = machine_prefix()
         jobs, pipelines = (
@@ -118,6 +119,8 @@ def _rules_role(
         source={"ArnLike": {"aws:SourceArn": arn("events", "rule/*")}},
         statements=statements,
         opts=opts,
+        # What is delivered until the rules point elsewhere is started with it, too.
+        under_way=True,
     )
 
 

@@ -317,11 +317,13 @@ def test_the_container_may_do_what_the_job_says_besides() -> None:
     policy = one(recording.resources, type="RolePolicy", name="ingest-task")
     assert policy.document("policy") == allows(
         {
+            "Sid": "AtOnce0",
             "Effect": "Allow",
             "Action": ["dynamodb:GetItem", "dynamodb:Query"],
             "Resource": [table],
         },
         {
+            "Sid": "AtOnce1",
             "Effect": "Allow",
             "Action": ["dynamodb:PutItem"],
             "Resource": [table],

@@ -105,6 +105,10 @@ def test_of_a_list_a_policy_still_grants_what_is_gone_if_there_is_room() -> None
     gone = {"Sid": "Before0", "Action": "start", "Resource": ["a"]}
     assert next_one(policy("a", "b"), policy("b", "c")) == [gone]
     assert next_one(policy("a"), policy("b", "a")) == []
+    # One resource may be said without its list, and begin as another does.
+    alone = json.dumps({"Statement": [{"Action": "start", "Resource": "ab"}]})
+    assert next_one(policy("a", "ab"), alone) == [gone]
+    assert next_one(alone, policy("ab", "b")) == []
     assert next_one(policy("a"), policy("a", action="stop")) == [gone]
     # IAM allows 10,240 characters.
     assert next_one(policy("a" * 5000), policy("b" * 5000)) != []

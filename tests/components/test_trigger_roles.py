@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 from components import FargateJob, TriggerRoles, TriggerRolesArgs
-from components._machine import KINDS, machine_prefix
+from components.names import KINDS, machine_prefix
 from tests.components.parts import CLUSTER, allows, names, trusts
 from tests.recorder import ACCOUNT, REGION, Json, Recording, deploy, deploy_stack, every, one
 

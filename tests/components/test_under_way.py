@@ -48,3 +48,82 @@ def test_what_is_under_way_keeps_the_roles_and_grants_of_before(tmp_path: Path) 
     assert {"iam/role:Role::ingest-execution", "iam/role:Role::nightly-pipeline"} <= back.keys()
     assert granted(back, "ingest-execution") == [("Before0", "ssm:GetParameters")]
     assert deployed(*SHARED) == back
+
+
+JOB = """
+from components import FargateJob
+
+FargateJob("ingest", {"image": "i:1", "execution_role_arn": "arn:aws:iam::a:role/shared", **MORE})
+"""
+FILES = {"file_system_id": "fs-1", "container_path": "/mnt"}
+MORE = {
+    "source_bucket_arns": ["arn:aws:s3:::in", "arn:aws:s3:::in-other"],
+    "volumes": {"data": FILES},
+    "policies": [{"actions": ["sqs:SendMessage"], "resources": ["arn:aws:sqs:r:a:q"]}],
+}
+LESS = {
+    "source_bucket_arns": ["arn:aws:s3:::in-other"],
+    "policies": [{"actions": ["sqs:SendMessage"], "resources": ["arn:aws:sqs:r:a:other"]}],
+}
+
+
+def test_a_task_of_before_still_reads_and_mounts_but_a_jobs_own_rights_end_at_once(
+    tmp_path: Path,
+) -> None:
+    deployment, provider = Deployment(), DryProvider(REGION)
+
+    def granted(more: object) -> list[tuple[str, object]]:
+        program = f"MORE = {more!r}\n{JOB}"
+        update(write_project(tmp_path, program), deployment, provider)
+        [policy] = [
+            json.loads(one.inputs["policy"])
+            for one in deployment.states.values()
+            if one.urn.endswith("aws:iam/rolePolicy:RolePolicy::ingest-task")
+        ]
+        return [(one.get("Sid", ""), one["Resource"]) for one in policy["Statement"]]
+
+    mounted = "arn:aws:elasticfilesystem:ap-northeast-1:123456789012:file-system/fs-1"
+    assert granted(MORE)[-2:] == [("", mounted), ("AtOnce0", ["arn:aws:sqs:r:a:q"])]
+    assert granted(LESS)[2:] == [
+        ("AtOnce0", ["arn:aws:sqs:r:a:other"]),
+        ("Before0", ["arn:aws:s3:::in"]),
+        ("Before1", ["arn:aws:s3:::in/*"]),
+        ("Before2", mounted),
+    ]
+    assert granted({**LESS, "policies": []})[2:] == granted(LESS)[3:]
+
+
+ROLES = """
+from components import TriggerRoles
+
+TriggerRoles(
+    "roles",
+    {
+        "uploads": JOBS,
+        "uploaded_pipelines": not JOBS,
+        "pipelines": True,
+        "schedule_group_arn": "arn:aws:scheduler:r:a:schedule-group/g",
+        "cluster_arn": "arn:aws:ecs:r:a:cluster/c",
+    },
+)
+"""
+
+
+def test_an_upload_is_delivered_until_its_rule_points_elsewhere(tmp_path: Path) -> None:
+    deployment, provider = Deployment(), DryProvider(REGION)
+    granted = list[list[tuple[str, str]]]()
+    for jobs in (True, False, True):
+        program = f"JOBS = {jobs}\n{ROLES}"
+        update(write_project(tmp_path, program), deployment, provider)
+        [policy] = [
+            json.loads(one.inputs["policy"])
+            for one in deployment.states.values()
+            if one.urn.endswith("aws:iam/rolePolicy:RolePolicy::roles-uploads")
+        ]
+        statements = policy["Statement"]
+        granted.append([(one.get("Sid", ""), one["Resource"].rpartition("dev-")[2]) for one in statements])
+    assert granted == [
+        [("", "job-*")],
+        [("", "pipeline-*"), ("Before0", "job-*")],
+        [("", "job-*"), ("Before0", "pipeline-*")],
+    ]
