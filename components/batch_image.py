@@ -48,16 +48,18 @@ class BatchImage(Component):
         super().__init__("fargate-batch:index:BatchImage", name, args, opts)
         child = pulumi.ResourceOptions(parent=self)
 
+        protect = args.get("protect", defaults.PROTECT)
         arm = args.get("architecture", defaults.ARCHITECTURE) == "ARM64"
         rule = {"maximumNumberOfImages": IMAGES, "tagStatus": "untagged"}
         repository = Repository(
             name,
             {
                 "imageTagMutability": "IMMUTABLE",
-                "forceDelete": not args.get("protect", defaults.PROTECT),
+                "forceDelete": not protect,
                 "lifecyclePolicy": {"rules": [rule]},
             },
-            child,
+            # AWS deletes no repository with images in it, and executions under way take them.
+            pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(retain_on_delete=protect)),
         )
         # An awsx.ecr.Image made it before, without a platform around it: deleting that would take
         # its image away.

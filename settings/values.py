@@ -92,6 +92,7 @@ Name = Annotated[
 # NUL ends a variable or an argument of a process, so there can be none in it.
 Text = Annotated[str, Field(strict=True, pattern=r"^[^\x00]*$")]
 Seconds = Annotated[int, BeforeValidator(_duration)]
+_REGISTRY = r"(?=[^/]*[.:]|localhost/)[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?"
 _PART = "[a-z0-9]+(([._]|__|-+)[a-z0-9]+)*"
 _DIGEST = "@[a-z0-9]+:[0-9a-f]{32,}"
 Image = Annotated[
@@ -99,7 +100,7 @@ Image = Annotated[
     matching(
         # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
         # https://github.com/distribution/reference/blob/main/reference.go
-        rf"(?=.{{1,255}}$)((?=[^/]*[.:]|localhost/)[A-Za-z0-9][A-Za-z0-9.-]*(:\d+)?/)?{_PART}(/{_PART})*"
+        rf"(?=.{{1,255}}$)({_REGISTRY}/)?{_PART}(/{_PART})*"
         rf"(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}({_DIGEST})?|{_DIGEST})",
         "must be an image, in lower case, with its tag or digest, such as batch:1.0",
     ),

@@ -22,6 +22,8 @@ def run(options: argparse.Namespace, _lifetime: Lifetime) -> int:
         return 0
     on = screen()
     on.heading(f"The {options.stack} stack, updated in {time.monotonic() - began:.1f} s:")
+    for line in answer["prepared"]:
+        on.line(f"  stand-in: {line}")
     for step in answer["done"]:
         on.line(f"  {step}")
     on.line(", ".join(f"{number} {what}" for what, number in counts.items()))

@@ -23,6 +23,7 @@ from local.engine import developer, stand_ins
 from local.engine.deployment import Evaluation
 from local.engine.project import Project, ProjectError, load
 from local.engine.served import ServedDeployment
+from local.engine.stand_ins import StandIns
 from local.engine.state import EvaluationError
 from local.faults import FAULTS, FaultError, Faults, parse
 from local.services.ecs import docker as engine
@@ -125,10 +126,17 @@ def create(
             host_names=host_names,
         )
         lifetime.opened(cloud)
-        made_up = stand_ins.make(project, cloud, own.secrets)
+        others = StandIns(cloud)
+        made_up = others.make(project, own.secrets)
+
+        def prepare(edited: Project) -> Sequence[str]:
+            now = developer.load(edited.root)
+            images.stand_for(now.commands, edited.root)
+            return others.make(edited, now.secrets)
+
         # What the program prints is not this command's answer.
         with contextlib.redirect_stdout(sys.stderr):
-            served = ServedDeployment(project, cloud, cloud.images.add)
+            served = ServedDeployment(project, cloud, cloud.images.add, prepare)
             evaluation = served.create()
     except (ProjectError, CloudError, EngineError) as error:
         raise CommandError(str(error)) from error

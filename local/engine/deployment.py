@@ -104,8 +104,9 @@ class Options:
     """The URNs it may have had before."""
     ignore_changes: frozenset[str] = frozenset()
     delete_first: bool = False
-    protect: bool = False
-    retain: bool = False
+    protect: bool | None = None
+    retain: bool | None = None
+    """Whether it is protected, and kept when it is no longer declared: None as its parent is."""
     delete_seconds: float = 0
     replace_on_changes: frozenset[str] = frozenset()
 
@@ -285,6 +286,7 @@ class Update:
             return states[urn]
 
     def _keep(self, registration: Registration, created: Created, options: Options) -> None:
+        parent = self._deployment.states.get(options.parent)
         state = State(
             registration.type,
             registration.name,
@@ -294,8 +296,8 @@ class Update:
             created.outputs,
             options.depends_on,
             options.parent,
-            options.protect,
-            options.retain,
+            (parent is not None and parent.protect) if options.protect is None else options.protect,
+            (parent is not None and parent.retain) if options.retain is None else options.retain,
             options.delete_seconds,
         )
         with self._lock:

@@ -248,8 +248,8 @@ class _Monitor(Monitor):
             tuple(self._aliases(request)),
             frozenset(request.ignoreChanges),
             request.deleteBeforeReplace,
-            request.protect,
-            request.retainOnDelete,
+            request.protect if request.HasField("protect") else None,
+            request.retainOnDelete if request.HasField("retainOnDelete") else None,
             _seconds(request.customTimeouts.delete),
             frozenset(request.replaceOnChanges),
         )

@@ -39,6 +39,13 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 -- as the base class has it
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:  # noqa: ANN401 -- as the base class
+        if isinstance(node.value, str) and re.search("[\ud800-\udfff]", node.value):
+            raise yaml.MarkedYAMLError(
+                problem="an escape that is no character", problem_mark=node.start_mark
+            )
+        return super().construct_scalar(node)
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 -- the base class's signature
         seen: set[str] = set()
         for key, _ in node.value:
@@ -47,7 +54,14 @@ class _Loader(yaml.SafeLoader):
                 line = key.start_mark.line + 1
                 raise yaml.MarkedYAMLError(problem=f"the key {text!r} is there twice (line {line})")
             seen.add(text)
+        # In place, and a node may be constructed again: what a merge brought, once.
+        self.flatten_mapping(node)
+        node.value = list({_identity(key): (key, value) for key, value in node.value}.values())
         return super().construct_mapping(node, deep=deep)
+
+
+def _identity(key: yaml.Node) -> object:
+    return key.value if isinstance(key, yaml.ScalarNode) else id(key)
 
 
 for _tag, _pattern, _first in (
@@ -201,4 +215,6 @@ def _default_tags(config: dict[str, str], file: str) -> dict[str, str]:
         tags = None
     if not isinstance(tags, dict):
         raise ProjectError(f"{file}: aws:defaultTags must be `{{tags: {{name: value}}}}`.")
-    return {str(key): str(value) for key, value in tags.items()}
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in tags.items()
+    }

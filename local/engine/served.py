@@ -1,15 +1,16 @@
 """A deployment that a cloud serves, and how it becomes what the edited program declares."""
 
 import contextlib
+import copy
 import dataclasses
 import importlib
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from local.engine.deployment import Deployment, Evaluation
-from local.engine.monitor import UpdateError, evaluate_dry, forget_program, update
+from local.engine.monitor import DryProvider, UpdateError, forget_program, update
 from local.engine.project import Project, ProjectError, load
 from local.engine.resources import CloudProvider
 from local.engine.resources.context import Clients, Context, RegisterImage
@@ -22,10 +23,18 @@ Answer = tuple[int, Mapping[str, Any]]
 class ServedDeployment:
     """One stack in one cloud. At most one update of it is under way."""
 
-    def __init__(self, project: Project, cloud: Clients, register_image: RegisterImage) -> None:
+    def __init__(
+        self,
+        project: Project,
+        cloud: Clients,
+        register_image: RegisterImage,
+        prepare: Callable[[Project], Sequence[str]] = lambda _: (),
+    ) -> None:
+        """`prepare` makes what an edited program expects to exist: a line about each."""
         self._project = project
         self._cloud = cloud
         self._register_image = register_image
+        self._prepare = prepare
         self._deployment = Deployment()
         self._lock = threading.Lock()
         self._under_way = False
@@ -82,12 +91,15 @@ class ServedDeployment:
         # What the program prints is no answer to anybody.
         with contextlib.redirect_stdout(sys.stderr):
             try:
-                evaluate_dry(project)
+                # What is protected is refused as well, before anything is changed.
+                update(project, copy.deepcopy(self._deployment), DryProvider(project.region))
             except UpdateError as error:
                 raise EvaluationError(str(error)) from error
+            prepared = self._prepare(project)
             evaluation = self.update(project)
         self._project = project
         return 200, {
+            "prepared": prepared,
             "counts": dataclasses.asdict(evaluation.counts),
             "done": evaluation.done,
             "outputs": evaluation.outputs,

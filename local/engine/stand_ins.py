@@ -31,34 +31,134 @@ class _Cloud(Protocol):
         ...
 
 
-def make(project: Project, cloud: _Cloud, secrets: Mapping[str, str]) -> tuple[str, ...]:
-    """Make a stand-in for each thing that the configuration of `project` names by id, ARN or name.
+class StandIns:
+    """The stand-ins in one cloud, which stay, with what has been put into them."""
 
-    `secrets` has values by ARN or name. Returns a line about each, without its value.
-    """
-    texts = list(_texts(project))
-    lines: list[str] = []
-    lines += _network(
-        _matches(texts, r"vpc-[0-9a-f]+"),
-        _matches(texts, r"subnet-[0-9a-f]+"),
-        _matches(texts, r"sg-[0-9a-f]+"),
-        cloud,
-    )
-    for arn in _matches(texts, r"arn:[a-z-]+:kms:[^:\s]+:\d{12}:key/[\w-]+"):
-        identity.key(arn)
-        lines.append(f"The key {arn}: nothing is encrypted with it, but its use must be allowed")
-    for arn in _matches(texts, r"arn:[a-z-]+:iam::(aws|\d{12}):policy/\S+"):
-        lines += _policy(arn, cloud)
-    for bucket, said in _buckets(project).items():
-        _bucket(bucket, said, cloud)
-        tells = ", telling EventBridge of uploads" if _keeps(said) else ""
-        lines.append(f"The bucket {bucket}, empty{tells}")
-    secret_arns = _matches(texts, r"arn:[a-z-]+:secretsmanager:[^:\s]+:\d{12}:secret:[^\s\"]+")
-    for arn, keys in _by_secret(secret_arns).items():
-        lines.append(_secret(arn, keys, secrets))
-    for arn in _matches(texts, r"arn:[a-z-]+:ssm:[^:\s]+:\d{12}:parameter/[^\s\"]+"):
-        lines.append(_parameter(arn, secrets))
-    return tuple(lines)
+    def __init__(self, cloud: _Cloud) -> None:
+        self._cloud = cloud
+        self._made: dict[str, str] = {}
+        """What each has been made with, by its id, ARN or name."""
+
+    def make(self, project: Project, secrets: Mapping[str, str]) -> tuple[str, ...]:
+        """A stand-in for each thing that the configuration of `project` names by id, ARN or name.
+
+        `secrets` has values by ARN or name. Returns a line about each that is new, or has another
+        value than before, without that.
+        """
+        texts = list(_texts(project))
+        lines = self._network(
+            _matches(texts, r"vpc-[0-9a-f]+"),
+            _matches(texts, r"subnet-[0-9a-f]+"),
+            _matches(texts, r"sg-[0-9a-f]+"),
+        )
+        for arn in self._new(_matches(texts, r"arn:[a-z-]+:kms:[^:\s]+:\d{12}:key/[\w-]+")):
+            identity.key(arn)
+            lines.append(
+                f"The key {arn}: nothing is encrypted with it, but its use must be allowed"
+            )
+        for arn in self._new(_matches(texts, r"arn:[a-z-]+:iam::(aws|\d{12}):policy/\S+")):
+            lines += _policy(arn, self._cloud)
+        for bucket, said in _buckets(project).items():
+            lines += self._bucket(bucket, said)
+        secret_arns = _matches(texts, r"arn:[a-z-]+:secretsmanager:[^:\s]+:\d{12}:secret:[^\s\"]+")
+        for arn, keys in _by_secret(secret_arns).items():
+            lines += self._secret(arn, keys, secrets)
+        for arn in _matches(texts, r"arn:[a-z-]+:ssm:[^:\s]+:\d{12}:parameter/[^\s\"]+"):
+            lines += self._parameter(arn, secrets)
+        return tuple(lines)
+
+    def _changed(self, name: str, made_with: str) -> bool:
+        """Whether it is to be made, or made anew; from now on it is."""
+        before = self._made.get(name)
+        self._made[name] = made_with
+        return before != made_with
+
+    def _new(self, names: list[str]) -> list[str]:
+        return [name for name in names if self._changed(name, "")]
+
+    def _network(self, vpcs: list[str], subnets: list[str], groups: list[str]) -> list[str]:
+        if not (vpcs or subnets or groups):
+            return []
+        ec2, cloud = self._cloud.client("ec2"), self._cloud
+        found = ec2.describe_availability_zones()["AvailabilityZones"]
+        zones = [zone["ZoneName"] for zone in found]
+        vpc_id = vpcs[0] if vpcs else "vpc-0000000000000001"
+        new = self._new([vpc_id])
+        if new:
+            made = ec2.create_vpc(CidrBlock=f"{_RANGE}.0.0/16")["Vpc"]["VpcId"]
+            with cloud.scope():
+                identity.rename_vpc(made, vpc_id)
+        number = sum(name.startswith("subnet-") for name in self._made)
+        for subnet in self._new(subnets):
+            new.append(subnet)
+            made = ec2.create_subnet(
+                VpcId=vpc_id,
+                CidrBlock=f"{_RANGE}.{number}.0/24",
+                AvailabilityZone=zones[number % len(zones)],
+            )["Subnet"]["SubnetId"]
+            number += 1
+            with cloud.scope():
+                identity.rename_subnet(made, subnet)
+        for group in self._new(groups):
+            new.append(group)
+            made = ec2.create_security_group(VpcId=vpc_id, GroupName=group, Description=group)[
+                "GroupId"
+            ]
+            with cloud.scope():
+                identity.rename_security_group(made, group)
+        ids = ", ".join(name for name in new if name in {*vpcs, *subnets, *groups})
+        return [f"The network {ids}: tasks run on this machine"] if ids else []
+
+    def _bucket(self, name: str, said: Mapping[str, object]) -> list[str]:
+        keeps, key = said.get("notifications") == "keep", said.get("kmsKeyArn")
+        is_new = name not in self._made
+        if not self._changed(name, json.dumps([keeps, key])):
+            return []
+        s3, region = self._cloud.client("s3"), self._cloud.region
+        if is_new and name not in {one["Name"] for one in s3.list_buckets()["Buckets"]}:
+            place = (
+                {}
+                if region == "us-east-1"
+                else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            )
+            s3.create_bucket(Bucket=name, **place)
+        if keeps:
+            # The owner of the bucket is who has turned EventBridge on.
+            s3.put_bucket_notification_configuration(
+                Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
+            )
+        if not is_new or isinstance(key, str):
+            default = {"SSEAlgorithm": "AES256"}
+            if isinstance(key, str):
+                default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+            rule = {"ApplyServerSideEncryptionByDefault": default}
+            s3.put_bucket_encryption(
+                Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]}
+            )
+        tells = ", telling EventBridge of uploads" if keeps else ""
+        return [f"The bucket {name}, empty{tells}"] if is_new else []
+
+    def _secret(self, arn: str, keys: list[str], secrets: Mapping[str, str]) -> list[str]:
+        # AWS puts a hyphen and six characters after the name.
+        named = arn.split(":")[6]
+        name = re.sub(r"-[A-Za-z0-9]{6}$", "", named)
+        value, said = _value(secrets, arn, named, name)
+        if value is None:
+            value = json.dumps(dict.fromkeys(keys, _PLACEHOLDER)) if keys else _PLACEHOLDER
+        if not self._changed(arn, value):
+            return []
+        identity.secret(arn, name, value)
+        return [f"The secret {name}: {said}"]
+
+    def _parameter(self, arn: str, secrets: Mapping[str, str]) -> list[str]:
+        name = arn.partition(":parameter")[2]
+        value, said = _value(secrets, arn, name, name.lstrip("/"))
+        if value is None:
+            value = _PLACEHOLDER
+        if not self._changed(arn, value):
+            return []
+        identity.parameter(arn, name, value)
+        return [f"The parameter {name}: {said}"]
 
 
 def account(project: Project) -> str | None:
@@ -96,29 +196,6 @@ def _mappings(value: object) -> Iterator[Mapping[str, object]]:
             pass
 
 
-def _keeps(said: Mapping[str, object]) -> bool:
-    """Whether the owner of the bucket is who has turned EventBridge on."""
-    return said.get("notifications") == "keep"
-
-
-def _bucket(name: str, said: Mapping[str, object], cloud: _Cloud) -> None:
-    s3 = cloud.client("s3")
-    place = (
-        {}
-        if cloud.region == "us-east-1"
-        else {"CreateBucketConfiguration": {"LocationConstraint": cloud.region}}
-    )
-    s3.create_bucket(Bucket=name, **place)
-    if _keeps(said):
-        s3.put_bucket_notification_configuration(
-            Bucket=name, NotificationConfiguration={"EventBridgeConfiguration": {}}
-        )
-    if isinstance(key := said.get("kmsKeyArn"), str):
-        default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
-        rule = {"ApplyServerSideEncryptionByDefault": default}
-        s3.put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": [rule]})
-
-
 def _values(project: Project) -> Iterator[tuple[str, object]]:
     """What the program's configuration has under each key."""
     for name, text in project.config.items():
@@ -149,33 +226,6 @@ def _matches(texts: list[str], pattern: str) -> list[str]:
     return list(dict.fromkeys(text for text in texts if whole.fullmatch(text)))
 
 
-def _network(vpcs: list[str], subnets: list[str], groups: list[str], cloud: _Cloud) -> list[str]:
-    if not (vpcs or subnets or groups):
-        return []
-    ec2 = cloud.client("ec2")
-    zones = [zone["ZoneName"] for zone in ec2.describe_availability_zones()["AvailabilityZones"]]
-    vpc_id = vpcs[0] if vpcs else "vpc-0000000000000001"
-    made = ec2.create_vpc(CidrBlock=f"{_RANGE}.0.0/16")["Vpc"]["VpcId"]
-    with cloud.scope():
-        identity.rename_vpc(made, vpc_id)
-    for number, subnet in enumerate(subnets):
-        made = ec2.create_subnet(
-            VpcId=vpc_id,
-            CidrBlock=f"{_RANGE}.{number}.0/24",
-            AvailabilityZone=zones[number % len(zones)],
-        )["Subnet"]["SubnetId"]
-        with cloud.scope():
-            identity.rename_subnet(made, subnet)
-    for group in groups:
-        made = ec2.create_security_group(VpcId=vpc_id, GroupName=group, Description=group)[
-            "GroupId"
-        ]
-        with cloud.scope():
-            identity.rename_security_group(made, group)
-    ids = ", ".join([*vpcs, *subnets, *groups])
-    return [f"The network {ids}: tasks run on this machine"]
-
-
 def _policy(arn: str, cloud: _Cloud) -> list[str]:
     owner, (path, name) = arn.split(":")[4], arn.partition("policy")[2].rsplit("/", 1)
     statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -198,24 +248,6 @@ def _by_secret(arns: list[str]) -> dict[str, list[str]]:
         if len(parts) > 7 and parts[7]:
             keys.append(parts[7])
     return found
-
-
-def _secret(arn: str, keys: list[str], secrets: Mapping[str, str]) -> str:
-    # AWS puts a hyphen and six characters after the name.
-    named = arn.split(":")[6]
-    name = re.sub(r"-[A-Za-z0-9]{6}$", "", named)
-    value, said = _value(secrets, arn, named, name)
-    if value is None:
-        value = json.dumps(dict.fromkeys(keys, _PLACEHOLDER)) if keys else _PLACEHOLDER
-    identity.secret(arn, name, value)
-    return f"The secret {name}: {said}"
-
-
-def _parameter(arn: str, secrets: Mapping[str, str]) -> str:
-    name = arn.partition(":parameter")[2]
-    value, said = _value(secrets, arn, name, name.lstrip("/"))
-    identity.parameter(arn, name, value if value is not None else _PLACEHOLDER)
-    return f"The parameter {name}: {said}"
 
 
 _PLACEHOLDER = "stand-in"

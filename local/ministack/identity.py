@@ -30,16 +30,18 @@ def _rename(store: internals.Store, made: str, wanted: str, key: str) -> None:
 
 
 def secret(arn: str, name: str, value: str) -> None:
-    """A secret of Secrets Manager with the ARN that it has on AWS."""
+    """A secret of Secrets Manager with the ARN that it has on AWS, in place of one of before."""
     with _of(arn):
+        internals.secrets().pop(name, None)
         internals.create_secret(name, secret_string=value)
         internals.secrets()[name]["ARN"] = arn
 
 
 def parameter(arn: str, name: str, value: str) -> None:
     """An encrypted parameter of Parameter Store, in the account and Region of its ARN."""
+    written = {"Name": name, "Value": value, "Type": "SecureString", "Overwrite": True}
     with _of(arn):
-        internals.put_parameter({"Name": name, "Value": value, "Type": "SecureString"})
+        internals.put_parameter(written)
 
 
 def key(arn: str) -> None:

@@ -60,6 +60,8 @@ def test_tags_are_immutable_and_only_an_unprotected_repository_goes_with_its_ima
         "forceDelete": not protect,
         "lifecyclePolicy": {"rules": [{"maximumNumberOfImages": 50, "tagStatus": "untagged"}]},
     }
+    # AWS deletes none that has images, and Pulumi would try again with every update.
+    assert made.retain_on_delete == protect
 
 
 @pytest.mark.parametrize("preview", [False, True])

@@ -121,7 +121,9 @@ def test_an_upload_is_delivered_until_its_rule_points_elsewhere(tmp_path: Path) 
             if one.urn.endswith("aws:iam/rolePolicy:RolePolicy::roles-uploads")
         ]
         statements = policy["Statement"]
-        granted.append([(one.get("Sid", ""), one["Resource"].rpartition("dev-")[2]) for one in statements])
+        granted.append(
+            [(one.get("Sid", ""), one["Resource"].rpartition("dev-")[2]) for one in statements]
+        )
     assert granted == [
         [("", "job-*")],
         [("", "pipeline-*"), ("Before0", "job-*")],

@@ -1,6 +1,6 @@
 """From a container image's URI to what a process needs to stand in for its container."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -40,15 +40,16 @@ class Images:
         self.docker = docker
         self.lacking: set[str] = set()
         """The images, by name, for which a process cannot stand: an engine has them, or nobody."""
-        self._commands = {
-            uri: with_command(command, folder or Path.cwd())
-            for uri, command in (commands or {}).items()
-        }
+        self.stand_for(commands or {}, folder or Path.cwd())
         self._contexts: dict[str, _Context] = {}
         self._built: dict[_Context, tuple[object, Image | EngineImage]] = {}
         self._lock = Lock()
         self._numbers = count()
         self._builds: Path | None = None
+
+    def stand_for(self, commands: Mapping[str, Sequence[str]], folder: Path) -> None:
+        """Have these commands stand for images from now on, and no others."""
+        self._commands = {uri: with_command(it, folder) for uri, it in commands.items()}
 
     def build_in(self, folder: Path) -> None:
         """Build in `folder` from now on, and anew what was built before."""

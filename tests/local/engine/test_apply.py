@@ -13,7 +13,7 @@ import pytest
 
 from local import control
 from local.cloud import Cloud
-from local.engine.project import load
+from local.engine.project import Project, load
 from local.engine.served import ServedDeployment
 from tests.local.command import ended, read_line, run, start
 from tests.local.programs import REGION, ROOT, STACK_FILE, write_files
@@ -125,6 +125,43 @@ def test_a_program_that_is_refused_changes_nothing(
     assert reason in answer["message"]
     assert answer["message"].endswith("\nNothing was changed.")
     assert (laptop.queues(), laptop.display_name()) == (["a", "b"], "first")
+
+
+def test_what_is_protected_is_refused_before_anything_is_changed(laptop: Laptop) -> None:
+    protected = PROGRAM.replace('("files")', '("files", opts=pulumi.ResourceOptions(protect=True))')
+    write(laptop.root, program=protected)
+    laptop.apply()
+    gone = protected.replace(
+        "bucket = aws.s3.Bucket", "bucket = aws.s3.Bucket if 0 else aws.sqs.Queue"
+    )
+    write(laptop.root, "the second", "b c", gone)
+    status, answer = laptop.apply()
+    assert status == 422
+    assert answer["message"].endswith(
+        "::files: it is no longer declared, and is protected\nNothing was changed."
+    )
+    assert (laptop.queues(), laptop.display_name()) == (["a", "b"], "first")
+
+
+def test_what_an_edited_program_expects_to_exist_is_made_before_it_runs(tmp_path: Path) -> None:
+    write(tmp_path)
+    asked = list[str]()
+
+    def prepare(project: Project) -> list[str]:
+        asked.append(project.config["sample:queues"])
+        return ["The secret x: made"]
+
+    with Cloud(0, REGION) as cloud:
+        served = ServedDeployment(load(tmp_path, "dev"), cloud, cloud.images.add, prepare)
+        served.create()
+        control.serve({"outputs": served.outputs}, served)
+        laptop = Laptop(tmp_path, cloud, served)
+        write(tmp_path, queues="c")
+        assert laptop.apply()[1]["prepared"] == ["The secret x: made"]
+        assert asked == ["c"]
+        write(tmp_path, queues="d", program="raise ValueError('no')\n")
+        assert laptop.apply()[0] == 422
+        assert asked == ["c"]
 
 
 def test_an_update_that_fails_tells_what_was_done_and_the_next_goes_on(laptop: Laptop) -> None:

@@ -1,5 +1,6 @@
 """The stack file as Pulumi reads it, and the program evaluated by a provider of the test's own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -77,8 +78,12 @@ config:
 
 
 def test_default_tags_come_from_the_aws_namespace(tmp_path: Path) -> None:
-    tagged = STACK_FILE + "  aws:defaultTags: {tags: {owner: batch, cost: 7}}\n"
-    assert write_project(tmp_path, "", tagged).default_tags == {"owner": "batch", "cost": "7"}
+    tagged = STACK_FILE + "  aws:defaultTags: {tags: {owner: batch, cost: 7, own: true}}\n"
+    assert write_project(tmp_path, "", tagged).default_tags == {
+        "owner": "batch",
+        "cost": "7",
+        "own": "true",
+    }
 
 
 def test_a_secret_is_refused_with_the_key_and_a_way_out(tmp_path: Path) -> None:
@@ -97,6 +102,27 @@ def test_a_secret_deep_in_an_object_is_refused(tmp_path: Path) -> None:
 def test_a_key_given_twice_is_refused_with_its_line(tmp_path: Path) -> None:
     told = stack_refusal(tmp_path, STACK_FILE + "  schedules:\n    a: 1\n    b: 2\n    a: 3\n")
     assert told == "Pulumi.dev.yaml is not valid YAML: the key 'a' is there twice (line 6)."
+
+
+def test_a_merge_key_brings_what_is_not_said(tmp_path: Path) -> None:
+    shared = (
+        "  sample:x: &x {a: 1, b: {c: 2}}\n"
+        "  sample:y: {<<: *x, a: 3}\n"
+        "  sample:z: {a: 4, <<: [{d: 5}, *x]}\n"
+    )
+    config = write_project(tmp_path, "", STACK_FILE + shared).config
+    assert [json.loads(config[f"sample:{key}"]) for key in "xyz"] == [
+        {"a": 1, "b": {"c": 2}},
+        {"a": 3, "b": {"c": 2}},
+        {"a": 4, "b": {"c": 2}, "d": 5},
+    ]
+
+
+def test_half_of_a_character_is_refused_with_its_place(tmp_path: Path) -> None:
+    told = stack_refusal(tmp_path, STACK_FILE + '  o: {a: "\\ud83d"}\n')
+    assert told == (
+        "Pulumi.dev.yaml is not valid YAML: line 3, column 10: an escape that is no character."
+    )
 
 
 def test_a_key_given_with_and_without_its_namespace_is_refused(tmp_path: Path) -> None:

@@ -171,6 +171,24 @@ def test_what_was_edited_reads_back_as_edited(laptop: Laptop) -> None:
     assert [p["FromPort"] for p in security["IpPermissionsEgress"]] == [80, 80]
 
 
+def test_a_retained_repository_is_left_with_its_images_which_no_other_could_be(
+    laptop: Laptop,
+) -> None:
+    program = (
+        "import pulumi\nimport pulumi_awsx as awsx\n"
+        "kept = pulumi.ResourceOptions(retain_on_delete=KEPT)\n"
+        "r = awsx.ecr.Repository('repo', opts=kept)\n"
+        "awsx.ecr.Image('image', repository_url=r.url, context='image')\n"
+    )
+    laptop.apply("KEPT = False\n" + program)
+    with pytest.raises(Exception, match="RepositoryNotEmptyException"):
+        laptop.apply("")
+    laptop.apply("KEPT = True\n" + program)
+    laptop.apply("")
+    assert len(laptop.api("ecr").describe_repositories()["repositories"]) == 1
+    assert laptop.deployment.states == {}
+
+
 def test_a_container_image_whose_tag_is_made_of_its_path_is_refused_again(laptop: Laptop) -> None:
     program = (
         "import pulumi_awsx as awsx\n"

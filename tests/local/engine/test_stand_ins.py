@@ -10,6 +10,7 @@ from local.cloud import Cloud
 from local.engine import developer, stand_ins
 from local.engine.project import Project, ProjectError
 from local.engine.resources import create_stack
+from local.engine.stand_ins import StandIns
 from local.services.ecs.images import Images
 from tests.local.probe import eventually
 from tests.local.programs import ROOT
@@ -84,7 +85,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cloud]:
 @pytest.fixture(scope="module")
 def lines(cloud: Cloud) -> tuple[str, ...]:
     secrets = {"prod/database": json.dumps({"password": "open sesame"}), "/prod/token": "t-1"}
-    return stand_ins.make(PROJECT, cloud, secrets)
+    return StandIns(cloud).make(PROJECT, secrets)
 
 
 def test_an_upload_runs_the_companys_image_with_its_secrets(
@@ -144,6 +145,60 @@ def test_a_stand_in_answers_as_the_real_thing_would(cloud: Cloud) -> None:
         "SSEAlgorithm": "aws:kms",
         "KMSMasterKeyID": RESULTS_KEY,
     }
+
+
+def test_what_an_edited_stack_names_as_well_is_made_and_what_was_there_stays(
+    cloud: Cloud, lines: tuple[str, ...]
+) -> None:
+    assert lines
+    account = PROJECT.config["fargate-batch:permissionsBoundary"].split(":")[4]
+    others = StandIns(cloud)
+
+    def edited(jobs: object, **config: object) -> Project:
+        texts = {f"fargate-batch:{key}": json.dumps(value) for key, value in config.items()}
+        return Project(
+            ROOT,
+            "fargate-batch",
+            "acme",
+            REGION,
+            {"aws:region": REGION, "fargate-batch:jobs": json.dumps(jobs), **texts},
+            {},
+        )
+
+    secret, parameter = f"{SECRET[:-15]}rotated-AbC123", f"{PARAMETER}-rotated"
+    jobs = {"etl": {"secrets": {"A": f"{secret}:a::", "B": parameter}}}
+    bucket = {"bucket": f"rotated-{account}"}
+    vpc, subnets = "vpc-1111111111111111", ["subnet-1111111111111111", "subnet-2222222222222222"]
+    network = {"vpcId": vpc, "subnetIds": subnets[:1]}
+    first = edited(jobs, uploadsBucket=bucket, network=network)
+    assert len(others.make(first, {})) == 4
+    assert others.make(first, {}) == ()
+
+    s3, secrets = cloud.client("s3"), cloud.client("secretsmanager")
+    s3.put_object(Bucket=bucket["bucket"], Key="kept", Body=b"x")
+    secrets.put_secret_value(SecretId=secret, SecretString='{"a": "by hand"}')
+    jobs["etl"]["secrets"] |= {"C": f"{secret}:c::"}
+    second = edited(
+        jobs,
+        uploadsBucket={**bucket, "notifications": "keep", "kmsKeyArn": RESULTS_KEY},
+        network={**network, "subnetIds": subnets},
+    )
+    told = others.make(second, {parameter: "rotated"})
+    assert [line.split()[1] for line in told] == ["network", "key", "secret", "parameter"]
+    assert subnets[0] not in told[0]
+    assert cloud.client("ec2").describe_subnets(SubnetIds=subnets)["Subnets"][1]["VpcId"] == vpc
+    assert s3.get_object(Bucket=bucket["bucket"], Key="kept")["Body"].read() == b"x"
+    assert "EventBridgeConfiguration" in s3.get_bucket_notification_configuration(
+        Bucket=bucket["bucket"]
+    )
+    [rule] = s3.get_bucket_encryption(Bucket=bucket["bucket"])["ServerSideEncryptionConfiguration"][
+        "Rules"
+    ]
+    assert rule["ApplyServerSideEncryptionByDefault"]["KMSMasterKeyID"] == RESULTS_KEY
+    value = secrets.get_secret_value(SecretId=secret)["SecretString"]
+    assert json.loads(value) == {"a": "stand-in", "c": "stand-in"}
+    found = cloud.client("ssm").get_parameter(Name="/prod/token-rotated", WithDecryption=True)
+    assert found["Parameter"]["Value"] == "rotated"
 
 
 def test_a_stack_with_nothing_of_its_own_needs_no_stand_in() -> None:

@@ -186,6 +186,30 @@ def test_what_is_retained_stays_in_the_cloud(laptop: Laptop) -> None:
     assert laptop.deployment.states == {}
 
 
+THING = """
+class Thing(pulumi.ComponentResource):
+    def __init__(self, name, opts=None):
+        super().__init__("sample:index:Thing", name, {}, opts)
+        for queue, kept in (("a", None), ("b", False)):
+            own = pulumi.ResourceOptions(parent=self, retain_on_delete=kept)
+            aws.sqs.Queue(f"{name}-{queue}", opts=own)
+        self.register_outputs({})
+"""
+
+
+def test_what_is_in_a_retained_component_is_retained_unless_it_says_otherwise(
+    laptop: Laptop,
+) -> None:
+    kept = "pulumi.ResourceOptions(retain_on_delete=True)"
+    laptop.apply(THING + f"Thing('kept', {kept})\nThing('gone')\n")
+    laptop.provider.took()
+    counts, asked = laptop.apply("")
+    assert counts == Counts(deleted=6)
+    assert [what.rpartition("-")[0] for what in asked] == [
+        *("delete gone-b", "delete gone-a", "delete kept-b"),
+    ]
+
+
 @pytest.mark.parametrize(
     "alias",
     ["pulumi.Alias(name='q')", f"'{urn('aws:sqs/queue:Queue', 'q')}'"],
