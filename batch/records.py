@@ -390,15 +390,16 @@ class Records:
             elif len(cells) != self._shape.width:
                 self._rejects.add(at, self._misfit(len(cells)))
             else:
-                kept.append(self._quote(cells))
+                kept.append(self._written(cells))
                 begins.append(at)
         self._line = line + done
         sizes = np.array([len(text) for text in kept], np.int64)
         return Chunk(b"".join(kept), np.array(begins, np.int64), sizes), data[size:]
 
-    def _quote(self, cells: list[str]) -> bytes:
-        quoted = (f'"{cell.replace(chr(_QUOTE), chr(_QUOTE) * 2)}"' for cell in cells)
-        return (self._shape.delimiter.join(quoted) + "\n").encode("latin-1")
+    def _written(self, cells: list[str]) -> bytes:
+        if self._shape.quoting:
+            cells = [f'"{cell.replace(chr(_QUOTE), chr(_QUOTE) * 2)}"' for cell in cells]
+        return (self._shape.delimiter.join(cells) + "\n").encode("latin-1")
 
 
 def _joined(parts: Sequence[Chunk]) -> Chunk:

@@ -15,7 +15,15 @@ from batch import records
 from batch.dialect import Csv
 from batch.limits import ROW_BYTES
 from batch.options import Options
-from batch.records import BAD_CHARACTER, BAD_QUOTE, TOO_LONG, QuotesAreTextError, Records, Shape
+from batch.records import (
+    BAD_CHARACTER,
+    BAD_QUOTE,
+    BAD_RETURN,
+    TOO_LONG,
+    QuotesAreTextError,
+    Records,
+    Shape,
+)
 from batch.report import Rejects
 from batch.tables import Batch, CsvTable, ahead
 from batch.text import Text
@@ -28,14 +36,14 @@ TEXT = st.lists(PIECE, max_size=40).map("".join)
 
 
 def found(
-    data: bytes, width: int, *, cut: int = 1 << 20, returns: bool = False
+    data: bytes, width: int, *, cut: int = 1 << 20, returns: bool = False, quoting: bool = True
 ) -> tuple[list[tuple[int, list[str]]], Rejects, int]:
     """The records that are kept with their lines, those rejected, and how many are good."""
     blocks = [data[start : start + cut] for start in range(0, len(data), cut)]
     text = cast("Text", SimpleNamespace(blocks=lambda: iter(blocks)))
     names = tuple(NAMES[:width])
     dialect = Csv(
-        ",", names, header=False, quoting=True, skip=0, line=1, preamble=0, returns=returns
+        ",", names, header=False, quoting=quoting, skip=0, line=1, preamble=0, returns=returns
     )
     rejects = Rejects()
     kept: list[tuple[int, list[str]]] = []
@@ -117,15 +125,16 @@ def test_what_a_writer_writes_is_read_as_the_csv_module_reads_it(
     window=st.integers(1, 40),
     cut=st.integers(1, 50),
     returns=st.booleans(),
+    quoting=st.booleans(),
 )
-@example(text="\r,\n\n", width=1, window=40, cut=50, returns=True)
+@example(text="\r,\n\n", width=1, window=40, cut=50, returns=True, quoting=True)
 def test_any_text_has_the_same_records_wherever_it_is_cut(
-    text: str, *, width: int, window: int, cut: int, returns: bool
+    text: str, *, width: int, window: int, cut: int, returns: bool, quoting: bool
 ) -> None:
-    whole = found(text.encode(), width, returns=returns)
+    whole = found(text.encode(), width, returns=returns, quoting=quoting)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "WINDOW", window)
-        parts = found(text.encode(), width, cut=cut, returns=returns)
+        parts = found(text.encode(), width, cut=cut, returns=returns, quoting=quoting)
     assert parts[0] == whole[0]
     assert parts[1].rows == whole[1].rows
     assert (parts[1].count, parts[2]) == (whole[1].count, whole[2])
@@ -207,6 +216,12 @@ def test_an_invalid_byte_costs_its_row_also_across_windows() -> None:
     kept, rejects, _ = found(data, 2)
     assert [cells[0] for _, cells in kept] == ["2"]
     assert [(row.line, row.reason) for row in rejects.rows] == [(1, BAD_CHARACTER)]
+
+
+def test_where_quotes_are_text_a_carriage_return_in_a_row_changes_no_other_row() -> None:
+    kept, rejects, _ = found(b'1,a\r2,b\n2,"c"\n3,\n', 2, quoting=False)
+    assert kept == [(2, ["2", '"c"']), (3, ["3", ""])]
+    assert [(row.line, row.reason) for row in rejects.rows] == [(1, BAD_RETURN)]
 
 
 def test_rejected_rows_are_counted_by_reason_and_listed_up_to_a_hundred() -> None:
