@@ -290,18 +290,17 @@ class Records:
         self._reject(TOO_LONG, lines[long])
         self._reject(BAD_CHARACTER, lines[spoilt & ~long & ~dropped])
         dropped |= long | spoilt
-        prefix = b"".join(self._begun)
-        data = data[: int(stops[-1]) + 1]
+        own = memoryview(data)[: int(stops[-1]) + 1]
         if self._shape.returns:
             # With what was between them gone, a carriage return and a line feed would be one end.
-            ended = np.frombuffer(data, np.uint8).copy()
+            ended = np.array(own)
             ended[stops] = _LF
-            data = ended.tobytes()
+            own = ended.data
         if not dropped.any():
-            return Chunk(prefix + data, lines, whole)
+            return Chunk(b"".join((*self._begun, own)), lines, whole)
         keep = ~dropped
-        taken = _taken(data, keep, sizes)
-        return Chunk(prefix + taken if keep[0] else taken, lines[keep], whole[keep])
+        begun = self._begun if keep[0] else ()
+        return Chunk(b"".join((*begun, _taken(own, keep, sizes))), lines[keep], whole[keep])
 
     def _reject(self, reason: str, lines: _Places) -> None:
         if lines.size:
@@ -410,7 +409,7 @@ def _joined(parts: Sequence[Chunk]) -> Chunk:
     )
 
 
-def _taken(data: bytes, keep: _Answers, sizes: _Places) -> bytes:
+def _taken(data: bytes | memoryview, keep: _Answers, sizes: _Places) -> bytes:
     """Return the data of some of its records."""
     return np.frombuffer(data, np.uint8)[np.repeat(keep, sizes)].tobytes()
 
@@ -420,13 +419,10 @@ def _before_line_feed(a: _Bytes, closers: _Places) -> _Answers:
 
 
 def _windows(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """Yield windows of a fixed size, wherever the blocks were cut, and if it is the last."""
-    held = b""
+    """Yield windows of at most a fixed size, and if it is the last: its end means more."""
+    waiting = b""
     for block in blocks:
-        data = held + block
-        # The last bytes wait: whether they are the file's last decides what they mean.
-        whole = (len(data) - 1) // WINDOW * WINDOW if data else 0
-        for start in range(0, whole, WINDOW):
-            yield data[start : start + WINDOW], False
-        held = data[whole:]
-    yield held, True
+        for start in range(0, len(block), WINDOW):
+            yield waiting, False
+            waiting = block[start : start + WINDOW]
+    yield waiting, True
