@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from local.services.stepfunctions import expressions
+from local.services.stepfunctions import definitions, expressions
 
 CONTEXT = {
     "Execution": {
@@ -37,18 +37,11 @@ def choose(state: dict[str, Any], **given: Any) -> tuple[str, dict[str, Any]]:  
 
 
 def check_structure(definition: dict[str, Any]) -> None:
-    """Every state is reached, every Next exists, States.ALL stands alone and last."""
+    """It is what the laptop's cloud, and AWS, take, and States.ALL stands alone and last."""
     assert definition["QueryLanguage"] == "JSONata"
+    assert definitions.problem(json.dumps(definition)) is None
     for line in _lines(definition):
-        states = line["States"]
-        reached, open_ = set[str](), [line["StartAt"]]
-        while open_:
-            name = open_.pop()
-            if name not in reached:
-                reached.add(name)
-                open_ += _next(states[name])
-        assert reached == set(states)
-        for name, state in states.items():
+        for name, state in line["States"].items():
             ends = [key for key in ("Next", "End", "Default") if key in state]
             assert len(ends) == (0 if state["Type"] in {"Succeed", "Fail"} else 1), name
             for rules in (state.get("Retry", []), state.get("Catch", [])):
@@ -71,9 +64,3 @@ def _lines(definition: dict[str, Any]) -> Iterable[dict[str, Any]]:
     for state in definition["States"].values():
         for branch in state.get("Branches", []):
             yield from _lines(branch)
-
-
-def _next(state: dict[str, Any]) -> list[str]:
-    following = [state[key] for key in ("Next", "Default") if key in state]
-    rules = (*state.get("Choices", []), *state.get("Catch", []))
-    return [*following, *(rule["Next"] for rule in rules)]

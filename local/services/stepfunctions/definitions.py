@@ -1,7 +1,7 @@
 """What a state machine's definition is refused for, before anything runs."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 State = dict[str, Any]
@@ -18,21 +18,27 @@ _DISTRIBUTED = (
     *("ToleratedFailureCount", "ToleratedFailurePercentage"),
 )
 _MOST = {"ToleratedFailurePercentage": 100}
+_LISTS = ("Choices", "Catch", "Retry", "Branches")
+_OBJECTS = ("ItemProcessor", "Iterator", "ItemReader", "ItemBatcher", "ResultWriter")
+_ENDS = {"Succeed", "Fail"}
+_TYPES = {"Pass", "Task", "Choice", "Wait", "Parallel", "Map", *_ENDS}
 _NOT_IN_LABELS = set('?*<>{}[]:;,\\|^~$#%&`"')
 _MAX_LABEL = 40
 _INPUT_TYPES = {"CSV", "JSON", "JSONL"}
 
 
 def problem(definition: object) -> str | None:
-    """Why AWS, or this cloud, refuses a definition; None if they take it."""
+    """Why AWS, or this cloud, refuses a definition; None if they take it, or an update has none."""
+    if definition is None:
+        return None
     try:
-        parsed: object = json.loads(str(definition))
-    except ValueError:
-        return None
-    if not isinstance(parsed, dict):
-        return None
+        parsed: State = json.loads(str(definition))
+    except ValueError as error:
+        return _invalid([f"INVALID_JSON_DESCRIPTION: {error}"])
+    if found := list(_of_shape(parsed, "")):
+        return _invalid([f"SCHEMA_VALIDATION_FAILED: {text} at {path}" for text, path in found])
     labels: set[str] = set()
-    for path, state in _states(cast("State", parsed), ""):
+    for path, state in _states(parsed, ""):
         rules = [*state.get("Choices", []), *state.get("Catch", [])]
         for fields in (state, *rules):
             for found in sorted(_OF_JSON_PATH & fields.keys()):
@@ -40,22 +46,102 @@ def problem(definition: object) -> str | None:
                 return f"This cloud runs JSONata, and {where} is of JSONPath."
         if state.get("Type") == "Map":
             for text, field in _of_map(state, labels):
-                return (
-                    "Invalid State Machine Definition: "
-                    f"'SCHEMA_VALIDATION_FAILED: {text} at {path}/{field}'"
-                )
-    return None
+                return _invalid([f"SCHEMA_VALIDATION_FAILED: {text} at {path}/{field}"])
+    found = [*_of_transitions(parsed, "")]
+    return _invalid(found) if found else None
+
+
+def _invalid(problems: Sequence[str]) -> str:
+    return f"Invalid State Machine Definition: '{', '.join(problems)}'"
+
+
+def _of_shape(machine: Any, path: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - JSON
+    """What is of another type than it has to be, and where."""
+    states = machine.get("States") if isinstance(machine, dict) else None
+    if not states or not isinstance(states, dict) or not isinstance(machine.get("StartAt"), str):
+        yield "These fields are required: [StartAt, States]", path or "/"
+        return
+    for name, state in cast("dict[str, Any]", states).items():
+        at = f"{path}/States/{name}"
+        if not isinstance(state, dict) or state.get("Type") not in _TYPES:
+            yield f"The field 'Type' should have one of these values: {sorted(_TYPES)}", at
+            continue
+        misshapen = [
+            *(f for f in _LISTS if not _is_list_of_objects(state.get(f, []))),
+            *(f for f in _OBJECTS if not isinstance(state.get(f, {}), dict)),
+            *(["Label"] if not isinstance(state.get("Label", ""), str) else []),
+        ]
+        for field in misshapen:
+            yield "The value is of the wrong type", f"{at}/{field}"
+        if state["Type"] not in {*_ENDS, "Choice"} and not {"Next", "End"} & state.keys():
+            yield "One of these fields is required: [Next, End]", at
+        if not misshapen:
+            for inner, where in _within(state, at):
+                yield from _of_shape(inner, where)
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, dict) for one in cast("list[object]", value)
+    )
+
+
+def _within(state: State, path: str) -> Iterator[tuple[State, str]]:
+    """The definitions in a state, by where they are."""
+    for field in ("ItemProcessor", "Iterator"):
+        if field in state:
+            yield state[field], f"{path}/{field}"
+    for index, branch in enumerate(state.get("Branches", [])):
+        yield branch, f"{path}/Branches[{index}]"
+
+
+def _of_transitions(machine: State, path: str) -> Iterator[str]:
+    """What leads nowhere, and what nothing leads to, in AWS's words.
+
+    https://github.com/floci-io/floci/pull/2786
+    """
+    states: dict[str, State] = machine["States"]
+    leads = {name: list(_transitions(state)) for name, state in states.items()}
+    for where, target in (
+        ("StartAt", machine["StartAt"]),
+        *((f"States/{name}/{field}", to) for name in leads for field, to in leads[name]),
+    ):
+        if target not in states:
+            yield f"MISSING_TRANSITION_TARGET: Missing 'Next' target: {target} at {path}/{where}"
+    if not any(state.get("End") or state["Type"] in _ENDS for state in states.values()):
+        yield "MISSING_END_STATE: Workflow has no terminal state"
+        return
+    reached, new = set[str](), {machine["StartAt"]} & states.keys()
+    while new:
+        reached |= new
+        new = {to for name in new for _, to in leads[name]} & states.keys() - reached
+    for name in states:
+        if name in reached:
+            continue
+        yield f'MISSING_TRANSITION_TARGET: State "{name}" is not reachable. at {path}/States/{name}'
+    for name, state in states.items():
+        for inner, where in _within(state, f"{path}/States/{name}"):
+            yield from _of_transitions(inner, where)
+
+
+def _transitions(state: State) -> Iterator[tuple[str, str]]:
+    """Where a state may lead to, and by which field."""
+    for field in ("Next", "Default"):
+        if field in state:
+            yield field, str(state[field])
+    for field in ("Choices", "Catch"):
+        for index, rule in enumerate(state.get(field, [])):
+            yield f"{field}[{index}]/Next", str(rule.get("Next"))
 
 
 def _states(definition: State, above: str) -> Iterator[tuple[str, State]]:
     """All states, by where they are."""
-    for name, state in cast("dict[str, State]", definition.get("States") or {}).items():
+    states: dict[str, State] = definition["States"]
+    for name, state in states.items():
         path = f"{above}/States/{name}"
         yield path, state
-        for field in ("ItemProcessor", "Iterator"):
-            yield from _states(state.get(field) or {}, f"{path}/{field}")
-        for index, branch in enumerate(state.get("Branches", [])):
-            yield from _states(branch, f"{path}/Branches[{index}]")
+        for inner, where in _within(state, path):
+            yield from _states(inner, where)
 
 
 def _of_map(state: State, labels: set[str]) -> Iterator[tuple[str, str]]:

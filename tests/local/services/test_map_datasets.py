@@ -177,11 +177,12 @@ READER = {"Resource": items.GET_OBJECT, "Arguments": {"Bucket": "b", "Key": "k"}
 
 def refused(config: dict[str, Json], *states: dict[str, Json]) -> str | None:
     """Why Map states with these fields are refused."""
-    processor = {"ProcessorConfig": config, "StartAt": "P", "States": {"P": {"Type": "Pass"}}}
-    named = {
-        f"M{index}": {"Type": "Map", "ItemProcessor": processor} | state
+    processor = {"ProcessorConfig": config, "StartAt": "P", "States": {"P": {"Type": "Succeed"}}}
+    named: dict[str, Json] = {
+        f"M{index}": {"Type": "Map", "ItemProcessor": processor, "Next": f"M{index + 1}"} | state
         for index, state in enumerate(states)
     }
+    named[f"M{len(states)}"] = {"Type": "Succeed"}
     return definitions.problem(json.dumps({"StartAt": "M0", "States": named}))
 
 

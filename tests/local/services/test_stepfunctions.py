@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Generator
@@ -341,6 +342,67 @@ def test_what_only_json_path_has_is_refused_by_name(machines: Machines) -> None:
     ):
         with pytest.raises(refused, match=f"runs JSONata, and {found} is of JSONPath"):
             machines.create("m", {"One": state})
+
+
+END = {"Type": "Pass", "End": True}
+LOOP = {"A": {"Type": "Pass", "Next": "B"}, "B": {"Type": "Pass", "Next": "A"}}
+
+
+@pytest.mark.parametrize(
+    ("definition", "found"),
+    [
+        ("{", "INVALID_JSON_DESCRIPTION: "),
+        ("[]", "SCHEMA_VALIDATION_FAILED: These fields are required: [StartAt, States] at /'"),
+        ({"A": []}, "'Type' should have one of these values: "),
+        ({"A": {"Type": "Pass"}}, "One of these fields is required: [Next, End] at /States/A'"),
+        ({"A": {**END, "Catch": {}}}, "The value is of the wrong type at /States/A/Catch'"),
+        (
+            {"A": {"Type": "Parallel", "Branches": [{}], "End": True}},
+            "These fields are required: [StartAt, States] at /States/A/Branches[0]'",
+        ),
+        (LOOP, "'MISSING_END_STATE: Workflow has no terminal state'"),
+        (
+            {"A": {"Type": "Pass", "Next": "C"}, "B": END},
+            (
+                "'MISSING_TRANSITION_TARGET: Missing 'Next' target: C at /States/A/Next, "
+                'MISSING_TRANSITION_TARGET: State "B" is not reachable. at /States/B\''
+            ),
+        ),
+        (
+            {
+                "A": {**END, "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "B"}]},
+                "B": {"Type": "Choice", "Choices": [{"Next": "D"}], "Default": "A"},
+            },
+            "'MISSING_TRANSITION_TARGET: Missing 'Next' target: D at /States/B/Choices[0]/Next'",
+        ),
+        (
+            {
+                "A": {
+                    "Type": "Map",
+                    "ItemProcessor": {"StartAt": "I", "States": {"O": END}},
+                    "End": True,
+                }
+            },
+            (
+                "Missing 'Next' target: I at /States/A/ItemProcessor/StartAt, "
+                'MISSING_TRANSITION_TARGET: State "O" is not reachable. at '
+                "/States/A/ItemProcessor/States/O'"
+            ),
+        ),
+    ],
+    ids=str,
+)
+def test_a_definition_that_does_not_hold_together_is_refused(
+    machines: Machines, definition: str | dict[str, Any], found: str
+) -> None:
+    text = (
+        definition
+        if isinstance(definition, str)
+        else json.dumps({"StartAt": "A", "States": definition})
+    )
+    states = machines.cloud.client("stepfunctions")
+    with pytest.raises(states.exceptions.InvalidDefinition, match=re.escape(found)):
+        states.create_state_machine(name="m", roleArn=ROLE, definition=text)
 
 
 def test_functions_of_step_functions_are_there_and_null_is_a_value(machines: Machines) -> None:
