@@ -14,7 +14,7 @@ from .asl.job import Endings, RetryPolicy, run_job
 from .asl.limit import WAIT_SECONDS, Permits
 from .asl.states import Definition
 from .asl.turn import Turns
-from .concurrency import ConcurrencyLimit
+from .concurrency import MOST, ConcurrencyLimit, ConcurrencyLimitArgs, was_lifted
 from .names import machine_prefix
 
 
@@ -111,18 +111,25 @@ class BatchStateMachine(Component):
         table = args.get("launch_table_name")
         per_second = args.get("launches_per_second", defaults.LAUNCHES_PER_SECOND)
         most, limit = args.get("max_concurrency"), None
+        limited: ConcurrencyLimitArgs = {
+            "state_machine_name": f"{machine_prefix()}job-{name}",
+            "limit": MOST if most is None else most,
+            "lifted": most is None,
+            "stop_timeout": args.get("stop_timeout", defaults.STOP_TIMEOUT),
+            "log_group_arn": args.get("log_group_arn"),
+            "log_retention_days": log_retention_days,
+            "protect": protect,
+        }
         if most is not None:
-            limit = ConcurrencyLimit(
-                name,
-                {
-                    "state_machine_name": f"{machine_prefix()}job-{name}",
-                    "limit": most,
-                    "stop_timeout": args.get("stop_timeout", defaults.STOP_TIMEOUT),
-                    "log_group_arn": args.get("log_group_arn"),
-                    "log_retention_days": log_retention_days,
-                    "protect": protect,
-                },
-                child,
+            limit = ConcurrencyLimit(name, limited, child)
+        elif (rule := self.was("aws:cloudwatch/eventRule:EventRule", name)) is not None:
+            # Executions wait for its permits, and would for a week: it goes with the next update.
+            rule.apply(
+                lambda state: (
+                    None
+                    if state is None or was_lifted(state, name)
+                    else ConcurrencyLimit(name, limited, child).urn
+                )
             )
 
         def definition(known: dict[str, Any]) -> Definition:

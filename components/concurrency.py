@@ -1,6 +1,7 @@
 """A semaphore for a job's executions: who holds a permit, who waits for one, in a table."""
 
-from typing import NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -13,6 +14,11 @@ from ._iam import allow, arn
 from ._machine import state_machine
 from .asl.limit import Permits, pass_on_permits
 
+MOST = 1000
+"""The greatest limit."""
+
+_LIFTED = "Who still waits for a permit of the job {}, which has no limit any more"
+_ENDS = "Executions of the job {} that ended, and a look for others that did"
 _ENDED = ["SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"]
 
 
@@ -23,6 +29,8 @@ class ConcurrencyLimitArgs(TypedDict):
     """The physical name of the job's state machine, which is made after this."""
     limit: int
     """How many executions may run the job's task at once, 1 to 1000."""
+    lifted: NotRequired[bool]
+    """Whether the job has no limit any more, and this serves who waits still. Default: False."""
     stop_timeout: NotRequired[int]
     """Within how many seconds a task that is told to stop has stopped. Default: 30."""
     log_group_arn: NotRequired[pulumi.Input[str] | None]
@@ -117,7 +125,7 @@ class ConcurrencyLimit(Component):
             name,
             {
                 name: Rule(
-                    f"Executions of the job {name} that ended, and a look for others that did",
+                    (_LIFTED if args.get("lifted", False) else _ENDS).format(name),
                     pattern,
                     rate="rate(5 minutes)",
                 )
@@ -138,3 +146,8 @@ class ConcurrencyLimit(Component):
                 "dead_letter_queue_name": self.dead_letter_queue_name,
             }
         )
+
+
+def was_lifted(rule: Mapping[str, Any], name: str) -> bool:
+    """Whether the limit whose rule has this state was of a job without one already."""
+    return rule["inputs"].get("description") == _LIFTED.format(name)

@@ -1,6 +1,7 @@
 """What executions under way take stays granted: a second update of parts, with no cloud behind."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -129,3 +130,30 @@ def test_an_upload_is_delivered_until_its_rule_points_elsewhere(tmp_path: Path) 
         [("", "pipeline-*"), ("Before0", "job-*")],
         [("", "job-*"), ("Before0", "pipeline-*")],
     ]
+
+
+LIMITED = """
+from components import BatchStateMachine, FargateJob
+
+place = {"cluster_arn": "arn:aws:ecs:r:a:cluster/c", "subnet_ids": [], "security_group_ids": []}
+job = FargateJob("ingest", {"image": "i:1", "execution_role_arn": "arn:aws:iam::a:role/shared"})
+BatchStateMachine("ingest", {"task": job.task, "placement": place, "max_concurrency": LIMIT})
+"""
+
+
+def test_who_waits_for_a_permit_gets_one_when_there_is_no_limit_any_more(tmp_path: Path) -> None:
+    deployment, provider = Deployment(), DryProvider(REGION)
+
+    def limit_of(limit: int | None) -> str | None:
+        program = f"LIMIT = {limit}\n{LIMITED}"
+        update(write_project(tmp_path, program), deployment, provider)
+        below = [one for one in deployment.states.values() if "ConcurrencyLimit$" in one.urn]
+        machines = [one for one in below if one.type == "aws:sfn/stateMachine:StateMachine"]
+        if not machines:
+            assert below == []
+            return None
+        [permits] = set(re.findall(r'":limit": {"N": "(\d+)"}', machines[0].inputs["definition"]))
+        return permits
+
+    assert [limit_of(one) for one in (2, None, None)] == ["2", "1000", None]
+    assert [limit_of(one) for one in (2, None, 3)] == ["2", "1000", "3"]

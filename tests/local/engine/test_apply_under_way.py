@@ -196,6 +196,27 @@ def test_executions_under_way_and_starts_meanwhile_all_succeed(laptop: Laptop) -
     assert laptop.dead_letters() == {}
 
 
+@pytest.mark.parametrize("after", ["", ", maxConcurrency: 5", ", maxConcurrency: 2"])
+def test_who_waits_for_a_permit_goes_on_when_there_are_others_or_none_any_more(
+    laptop: Laptop, after: str
+) -> None:
+    if after.endswith("2"):
+        laptop.edit("maxConcurrency: 1", "maxConcurrency: 3")
+        laptop.apply()
+    machine = laptop.served.outputs["jobs"]["single"]["stateMachineArn"]
+    waiting = [laptop.start(machine, "wait:go") for _ in range(6)]
+    time.sleep(1)
+    laptop.edit(", maxConcurrency: 3" if after.endswith("2") else ", maxConcurrency: 1", after)
+    laptop.apply()
+    waiting += [laptop.start(machine, None) for _ in range(2)]
+    laptop.let("go")
+    assert [laptop.ended(one) for one in waiting] == ["SUCCEEDED"] * 8
+    laptop.edit("single: {", "single: {retries: 1, ")
+    laptop.apply()
+    machines = laptop.api("stepfunctions").list_state_machines()["stateMachines"]
+    assert any("-limit-single" in one["name"] for one in machines) == bool(after)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_job_gets_or_loses_secrets_and_with_them_a_role_and_its_executions_go_on(
