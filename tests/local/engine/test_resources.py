@@ -18,7 +18,7 @@ from local.engine.resources.containers import digest
 from local.engine.resources.functions import zipped
 from local.engine.state import EvaluationError
 from local.services.ecs.build import Image
-from tests.local.engine.read_back import Recorded
+from tests.local.engine.read_back import READS, TAKEN_BACK, Recorded
 from tests.local.everything import PROGRAM
 from tests.local.programs import REGION, STACK_FILE, write_project
 
@@ -55,6 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Generator[Made]:
     with Cloud(0, REGION) as cloud:
         recorded = Recorded(cloud)
         evaluation = create_stack(project, recorded, cloud.images.add)
+        recorded.stop()
         yield Made(cloud, root, recorded, evaluation)
 
 
@@ -73,6 +74,7 @@ def test_the_program_declares_every_type_there_is_a_handler_for(made: Made) -> N
 
 
 def test_all_that_was_written_reads_back_as_it_was_written(made: Made) -> None:
+    assert {operation for _, operation, _, _ in made.recorded.writes} == {*READS, *TAKEN_BACK}
     assert made.recorded.differences() == []
 
 
