@@ -13,6 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+COMMAND_SECONDS = 60.0
+"""What a command may take: a container engine may have stopped answering."""
+
 
 def remove(folder: str) -> None:
     """Remove a cloud's folder, and what is large of it elsewhere."""
@@ -31,7 +34,11 @@ def main(folder: str) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(int(group), signal.SIGKILL)
     for process in [subprocess.Popen(json.loads(command)) for command in commands]:
-        process.wait()
+        try:
+            process.wait(COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
     remove(folder)
 
 

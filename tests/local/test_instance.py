@@ -1,15 +1,18 @@
 """The folder of a running cloud: whose it is, and what becomes of it."""
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
+from local import cleaner
 from local.instance import Instance, InstanceError, read_token
 from local.services.ecs.build import with_command
 from local.services.ecs.processes import CannotStart, OnThisMachine, Process
@@ -122,6 +125,22 @@ def test_what_is_left_ends_with_the_process_that_began_it(base: Path, tmp_path: 
         time.sleep(0.02)
     os.kill(no_more, 9)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["left"]
+
+
+def test_a_command_that_does_not_end_is_ended_and_the_folder_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cleaner, "COMMAND_SECONDS", 0.5)
+    began = tmp_path / "began"
+    command = ["/bin/sh", "-c", f"echo $$ > {began}; exec sleep 86400"]
+    given = TextIOWrapper(BytesIO(f"!{json.dumps(command)}\n".encode()))
+    monkeypatch.setattr(sys, "stdin", given)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    cleaner.main(str(folder))
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(began.read_text()), 0)
 
 
 def test_a_container_whose_folder_cannot_be_written_does_not_start(tmp_path: Path) -> None:
