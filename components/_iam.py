@@ -178,10 +178,12 @@ def own_or_shared(
     own: Callable[[], pulumi.Output[str]],
     shared: pulumi.Input[str] | None,
 ) -> pulumi.Output[str]:
-    """The ARN of a shared role, but of a component's own where there is no other, or was none.
+    """The ARN of the shared role; of a component's own where none is shared, or it has one already.
 
-    A component that has one of its own keeps it: what is under way runs with it, and would be
-    without a role in the midst of its work.
+    A component that has a role of its own keeps it: what is under way runs with it, and would be
+    without a role in the midst of its work. Whether it has one only the engine knows, which tells
+    when the component is registered, in a preview too. So this is never unknown, and the one place
+    where a resource is made inside `apply`.
     """
     if shared is None:
         return own()

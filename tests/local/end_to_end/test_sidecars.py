@@ -14,7 +14,6 @@ from tests.local.probe import IMAGE, eventually, write_image
 pytestmark = pytest.mark.slow
 
 AGENT = "public.ecr.aws/agent/agent:1"
-ROUTER = "public.ecr.aws/router/router:1"
 CONFIG: dict[str, Any] = {
     "protect": False,
     "image": IMAGE,
