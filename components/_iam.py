@@ -182,8 +182,8 @@ def own_or_shared(
 
     A component that has a role of its own keeps it: what is under way runs with it, and would be
     without a role in the midst of its work. Whether it has one only the engine knows, which tells
-    when the component is registered, in a preview too. So this is never unknown, and the one place
-    where a resource is made inside `apply`.
+    when the component is registered, in a preview too. So this is never unknown, and a resource
+    can be made inside its `apply`.
     """
     if shared is None:
         return own()
