@@ -1,6 +1,9 @@
 """What the components share: JSON texts of documents with outputs, and where the program runs."""
 
+import ast
+import importlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pulumi
@@ -9,7 +12,7 @@ import pulumi_aws as aws
 from components._documents import json_text
 from components._here import here
 from components._iam import still_granting
-from tests.recorder import ACCOUNT, REGION, deploy, one
+from tests.recorder import ACCOUNT, REGION, ROOT, deploy, one
 
 ROLE = "aws:iam/role:Role"
 POLICY = "aws:iam/rolePolicy:RolePolicy"
@@ -113,3 +116,42 @@ def test_of_a_list_a_policy_still_grants_what_is_gone_if_there_is_room() -> None
     # IAM allows 10,240 characters.
     assert next_one(policy("a" * 5000), policy("b" * 5000)) != []
     assert next_one(policy("a" * 5200), policy("b" * 5200)) == []
+
+
+def _read(function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
+    """The Args of a function's parameters, and the keys that it reads of them."""
+    args = {
+        one.arg: one.annotation.id
+        for one in [*function.args.args, *function.args.kwonlyargs]
+        if isinstance(one.annotation, ast.Name) and one.annotation.id.endswith("Args")
+    }
+    for node in ast.walk(function):
+        match node:
+            case (
+                ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key)))
+                | ast.Call(
+                    func=ast.Attribute(value=ast.Name(id=name), attr="get"),
+                    args=[ast.Constant(value=str(key)), *_],
+                )
+            ) if name in args:
+                yield args[name], key
+            case _:
+                pass
+
+
+def test_a_component_reads_no_argument_that_it_does_not_have() -> None:
+    """A type checker lets `args.get` ask for any key: one that nobody can give is its default."""
+    read = [
+        (module.relative_to(ROOT).with_suffix(""), kind, key)
+        for module in (ROOT / "components").rglob("*.py")
+        for function in ast.walk(ast.parse(module.read_text("utf-8")))
+        if isinstance(function, ast.FunctionDef)
+        for kind, key in _read(function)
+    ]
+    unknown = [
+        f"{path}: {kind}.{key}"
+        for path, kind, key in read
+        if key not in getattr(importlib.import_module(".".join(path.parts)), kind).__annotations__
+    ]
+    assert len(read) > 200
+    assert unknown == []
