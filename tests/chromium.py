@@ -26,7 +26,7 @@ FLAGS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     "--no-proxy-server",
 )
-SECONDS = 30
+SECONDS = 120
 
 
 class Tab:

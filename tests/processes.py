@@ -8,7 +8,7 @@ def stop(process: "subprocess.Popen[Any]") -> None:
     """End a process, with force if it does not do so by itself."""
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

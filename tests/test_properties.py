@@ -26,7 +26,7 @@ from tests.recorder import ROOT
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 IMAGE = "registry.example.com/tell:1"
-SECONDS = 120
+
 
 # Prints its arguments and its environment, in hexadecimal.
 PROGRAM = """
@@ -150,7 +150,7 @@ class Deployed:
             }
             return found if len(found) >= count else None
 
-        found = eventually(look, SECONDS) if count else (look() or {})
+        found = eventually(look) if count else (look() or {})
         self.seen |= set(found)
         return [got(message) for message in found.values()]
 
@@ -161,7 +161,7 @@ class Deployed:
         return answer["executionArn"]
 
     def ended(self, execution: str) -> dict[str, Any]:
-        return ended(self.cloud, execution, SECONDS)
+        return ended(self.cloud, execution)
 
     def told(self, output: Mapping[str, str]) -> Got:
         """What the container of a successful execution told."""

@@ -81,10 +81,10 @@ def serve_s3(scratch: Path) -> Generator[str]:
 
 
 def _wait(endpoint: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while True:
         try:
-            with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=5):  # noqa: S310 - loopback
+            with urllib.request.urlopen(f"{endpoint}/_ministack/health", timeout=120):  # noqa: S310 - loopback
                 return
         except (urllib.error.URLError, OSError):
             if time.monotonic() > deadline:
@@ -121,7 +121,7 @@ def command(*arguments: str) -> list[str]:
 
 def run(arguments: list[str], variables: Mapping[str, str]) -> Finished:
     done = subprocess.run(
-        command(*arguments), env=dict(variables), capture_output=True, timeout=60, check=False
+        command(*arguments), env=dict(variables), capture_output=True, timeout=240, check=False
     )
     return Finished(
         done.returncode,

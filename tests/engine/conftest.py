@@ -153,7 +153,7 @@ class Engine:
         """Upload a small table, and wait for the key of what its batch made of it."""
         outputs, s3 = self.outputs(stack), self.api("s3")
         s3.put_object(Bucket=outputs["uploadBucket"], Key=key, Body=b"a,b\n1,2\n")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while True:
             found = s3.list_objects_v2(Bucket=outputs["resultsBucket"]).get("Contents", [])
             if made := [one["Key"] for one in found if f"/{key}-" in one["Key"]]:

@@ -50,7 +50,7 @@ def results_of(engine: Engine, outputs: dict[str, Any], key: str) -> list[str]:
     """Upload a file, and wait for what the batch makes of it."""
     s3: Any = engine.cloud.client("s3")
     s3.put_object(Bucket=outputs["uploadBucket"], Key=key, Body=b"a,b\n1,2\n")
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while True:
         found = s3.list_objects_v2(Bucket=outputs["resultsBucket"]).get("Contents", [])
         made = [str(it["Key"]) for it in found if key in it["Key"]]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from tests.local.programs import ROOT
 
-READY_SECONDS = 120
+READY_SECONDS = 240
 
 
 def environment() -> dict[str, str]:

@@ -101,6 +101,61 @@ class Machines:
         ]
 
 
+@dataclass
+class Waiting:
+    """A state that sends its input to a queue and waits until the test says how it ended."""
+
+    machines: Machines
+
+    def __post_init__(self) -> None:
+        sqs = self.machines.cloud.client("sqs")
+        self.queue = sqs.create_queue(QueueName="waiting")["QueueUrl"]
+
+    @property
+    def states(self) -> dict[str, Any]:
+        body = {"item": "{% $states.input %}", "token": "{% $states.context.Task.Token %}"}
+        return {
+            "Ask": {
+                "Type": "Task",
+                "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+                "Arguments": {"QueueUrl": self.queue, "MessageBody": body},
+                "End": True,
+            }
+        }
+
+    def before(self, name: str) -> dict[str, Any]:
+        """The same, with another state behind it."""
+        state = {key: value for key, value in self.states["Ask"].items() if key != "End"}
+        return {"Ask": state | {"Next": name}}
+
+    def asked(self) -> tuple[Json, str]:
+        """An item that waits now, and its token."""
+        sqs = self.machines.cloud.client("sqs")
+
+        def look() -> dict[str, Any] | None:
+            for found in sqs.receive_message(QueueUrl=self.queue).get("Messages", []):
+                sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=found["ReceiptHandle"])
+                return json.loads(found["Body"])
+            return None
+
+        message = eventually(look)
+        return message["item"], message["token"]
+
+    def succeed(self) -> Json:
+        """Let the next one that waits succeed with its item doubled; the item."""
+        item, token = self.asked()
+        states = self.machines.cloud.client("stepfunctions")
+        states.send_task_success(taskToken=token, output=json.dumps(item * 2))
+        return item
+
+    def fail(self) -> Json:
+        """Let the next one that waits fail; its item."""
+        item, token = self.asked()
+        states = self.machines.cloud.client("stepfunctions")
+        states.send_task_failure(taskToken=token, error="Bad", cause=str(item))
+        return item
+
+
 def run_task(stack: Stack, definition: str, command: Json, **fields: Json) -> dict[str, Any]:
     """A task state that runs one container to its end."""
     return {

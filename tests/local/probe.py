@@ -46,11 +46,11 @@ def main(command, *arguments):
     if command == "wait":
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         print("waiting", flush=True)
-        time.sleep(60)
+        time.sleep(600)
     if command == "stubborn":
         signal.signal(signal.SIGTERM, lambda *_: print("no", flush=True))
         print("waiting", flush=True)
-        for _ in range(600):
+        for _ in range(6000):
             time.sleep(0.1)
     if command == "parent":
         if os.fork() == 0:
@@ -170,6 +170,17 @@ class Stack:
             )
         )
 
+    def running(self, arn: str) -> list[str]:
+        """What the container of a task wrote, once it has, and the task is RUNNING.
+
+        Either may come first.
+        """
+
+        def look() -> list[str] | None:
+            return (self.task(arn)["lastStatus"] == "RUNNING" and self.log(arn)) or None
+
+        return eventually(look)
+
     def log(self, arn: str, container: str = "probe") -> list[str]:
         stream = f"probe/{container}/{arn.rsplit('/', 1)[-1]}"
         logs = self.cloud.client("logs")
@@ -246,7 +257,7 @@ def make_stack(cloud: Cloud) -> Stack:
     return Stack(cloud, subnet, group)
 
 
-def ended(cloud: Cloud, execution: str, seconds: float = 60) -> dict[str, Any]:
+def ended(cloud: Cloud, execution: str) -> dict[str, Any]:
     """What DescribeExecution says of an execution once it has ended."""
     states = cloud.client("stepfunctions")
 
@@ -254,4 +265,4 @@ def ended(cloud: Cloud, execution: str, seconds: float = 60) -> dict[str, Any]:
         found = states.describe_execution(executionArn=execution)
         return None if found["status"] == "RUNNING" else found
 
-    return eventually(look, seconds)
+    return eventually(look)

@@ -129,10 +129,11 @@ def test_the_environment_of_the_process_is_as_before(monkeypatch: pytest.MonkeyP
     assert dict(os.environ) == before
 
 
-def test_close_ends_stubborn_tasks_within_two_seconds(here: Here, images: Images) -> None:
+def test_close_does_not_wait_for_what_is_stubborn(here: Here, images: Images) -> None:
     with Cloud(0, REGION, images=images, max_tasks=20) as opened:
         stack = make_stack(opened)
-        definition = stack.define()
+        # As long as ECS waits at most; the test is over before.
+        definition = stack.define(containers=[{"stopTimeout": 120}])
         arns = [
             task["taskArn"]
             for _ in range(2)
@@ -146,11 +147,10 @@ def test_close_ends_stubborn_tasks_within_two_seconds(here: Here, images: Images
         assert stack.task(queued)["lastStatus"] == "PROVISIONING"
         children = here.children()
         begun = time.monotonic()
-    took = time.monotonic() - begun
+    assert time.monotonic() - begun < 100
     assert len(children) == 20 + 1, "the tasks, and what ends them if this process is killed"
     assert [child for child in children if child.is_running()] == []
     assert here.children() == []
-    assert took < 30
 
 
 def test_close_leaves_no_listener_thread_or_scratch_directory(here: Here, images: Images) -> None:

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local.clock import Clock
 from local.cloud import Cloud
-from local.faults import FAULTS, FaultError, Faults, of_event, parse
+from local.faults import DELAY_SECONDS, FAULTS, FaultError, Faults, of_event, parse
 from local.services.ecs.images import Images
 from tests.local.machines import Machines, make_role, run_task
 from tests.local.probe import REGION, Stack, eventually, make_stack
@@ -199,10 +200,19 @@ def test_a_duplicated_event_is_the_same_event(opened: Open) -> None:
     assert found[0]["Body"] == found[1]["Body"]
 
 
-def test_a_delayed_event_comes_later(opened: Open) -> None:
+def test_a_delayed_event_comes_later(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    late: list[tuple[float, Callable[[], object]]] = []
+
+    def keep(_clock: Clock, seconds: float, call: Callable[[], object]) -> None:
+        late.append((seconds, call))
+
+    monkeypatch.setattr(Clock, "after", keep)
     stack = opened(delay=1)
     take = deliver(stack)
+    [(seconds, call)] = eventually(lambda: late or None)
+    assert seconds == pytest.approx(DELAY_SECONDS * stack.cloud.wait_scale)
     assert take() == []
+    call()
     assert len(eventually(lambda: take() or None)) == 1
 
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from unittest.mock import Mock
@@ -16,6 +15,7 @@ from local import cleaner
 from local.instance import Instance, InstanceError, read_token
 from local.services.ecs.build import with_command
 from local.services.ecs.processes import CannotStart, OnThisMachine, Process
+from tests.local.probe import eventually
 
 
 @pytest.fixture(autouse=True)
@@ -107,22 +107,19 @@ def test_what_is_left_ends_with_the_process_that_began_it(base: Path, tmp_path: 
         "opened.leave(left)\n"
         "opened.done(done)\n"
         "for kept in (True, False):\n"
-        "    child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        "    child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
         "    opened.began(child.pid)\n"
         "    if not kept:\n"
         "        opened.ended(child.pid)\n"
         "    print(child.pid, flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
         assert one.stdout is not None
         ours, no_more = (int(one.stdout.readline()) for _ in range(2))
         one.kill()
         one.wait()
-    deadline = time.monotonic() + 10
-    while (base / "1").exists() or Path(f"/proc/{ours}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: not ((base / "1").exists() or Path(f"/proc/{ours}").exists()) or None)
     os.kill(no_more, 9)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["left"]
 

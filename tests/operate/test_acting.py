@@ -20,8 +20,8 @@ def started(answer_err: str) -> str:
     return answer_err.splitlines()[0].rpartition(":")[2]
 
 
-def failed(deployed: Deployed, fargate_batch: CommandLine, given: str = FAILING) -> str:
-    execution = deployed.start(**json.loads(given))
+def failed(deployed: Deployed, fargate_batch: CommandLine) -> str:
+    execution = deployed.start(**json.loads(FAILING))
     deployed.ended(execution)
     identity = execution.rpartition(":")[2]
     fargate_batch.run(identity, "failed")
@@ -52,11 +52,11 @@ def test_start_of_a_run_that_fails_ends_with_1_or_with_its_exit_code(
 def test_start_without_wait_and_with_a_timeout_leave_it_running(
     fargate_batch: CommandLine,
 ) -> None:
-    answer = fargate_batch("start", "ingest", "--no-wait", "--json", "--env", "SLEEP=60")
+    answer = fargate_batch("start", "ingest", "--no-wait", "--json", "--env", "SLEEP=3600")
     assert answer.status == 0
     identity = answer.json["started"].rpartition(":")[2]
     fargate_batch.run(identity, "running")
-    waited = fargate_batch("start", "ingest", "--timeout", "0s", "--env", "SLEEP=60")
+    waited = fargate_batch("start", "ingest", "--timeout", "0s", "--env", "SLEEP=3600")
     assert waited.status == 3
     other = started(waited.err)
     stopped = fargate_batch("stop", identity, other, "--reason", "a test")
@@ -135,15 +135,18 @@ def test_what_ended_in_a_fail_state_is_started_again_once(
 
 
 def test_a_retry_that_runs_is_not_doubled(deployed: Deployed, fargate_batch: CommandLine) -> None:
-    given = json.dumps({"environment": {"CODE": "3", "SLEEP": "1"}})
-    identity = failed(deployed, fargate_batch, given)
-    first = fargate_batch("retry", identity, "--json").json
-    second = fargate_batch("retry", identity)
-    assert second.status == 1
-    assert "was retried already" in second.out
-    assert "runs" in second.out
-    running = fargate_batch("retry", first["started"].rpartition(":")[2])
-    assert "still runs" in running.out
+    identity = failed(deployed, fargate_batch)
+    deployed.held.touch()
+    try:
+        first = fargate_batch("retry", identity, "--json").json
+        second = fargate_batch("retry", identity)
+        assert second.status == 1
+        assert "was retried already" in second.out
+        assert "runs" in second.out
+        running = fargate_batch("retry", first["started"].rpartition(":")[2])
+        assert "still runs" in running.out
+    finally:
+        deployed.held.unlink()
     deployed.ended(first["started"])
 
 

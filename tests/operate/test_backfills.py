@@ -122,9 +122,10 @@ def test_a_dry_run_says_how_many_how_long_and_what_it_costs(
         "maxConcurrency": 1,
         "toleratedFailures": 0,
     }
-    assert 0 < seconds < 60
-    # Two tasks of a minute at the least, and ten state transitions.
-    assert dollars == pytest.approx(2 * (0.000597 + 5 * 0.000025), rel=0.01)
+    assert seconds > 0
+    # Two tasks of a minute at the least, and ten state transitions; more where tasks take longer.
+    least = 2 * (0.000597 + 5 * 0.000025)
+    assert least * 0.99 < dollars < least * 1.01 * max(1, seconds / 2 / 60)
     line = fargate_batch(*every).out
     assert line.startswith("would run ingest for 2 objects (2 B), 10 at once: about ")
     assert line.endswith("no more are begun once more than 10 have failed\n")

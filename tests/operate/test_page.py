@@ -172,7 +172,7 @@ def test_a_page_whose_server_is_gone_says_so(deployed: Deployed, tmp_path: Path)
 def test_the_first_byte_comes_soon_and_a_page_is_small(
     deployed: Deployed, fargate_batch: CommandLine
 ) -> None:
-    run = fargate_batch.run(fargate_batch.runs()[0]["id"])
+    run = fargate_batch.run(deployed.start().rpartition(":")[2])
     with served(deployed.stack()) as server:
         client = Client(server).enter()
         sizes = {path: len(client.get(path).text) for path in ("/", f"/runs/{run['id']}")}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -122,10 +123,15 @@ def test_a_pipeline_is_a_run_and_so_is_each_of_its_steps(
 def test_a_running_run_is_followed_to_its_end(
     deployed: Deployed, fargate_batch: CommandLine
 ) -> None:
-    execution = deployed.start(commands=["late"], environment={"SLEEP": "1.5", "CODE": "7"})
+    deployed.held.touch()
+    execution = deployed.start(commands=["late"], environment={"CODE": "7"})
     identity = execution.rpartition(":")[2]
-    fargate_batch.run(identity, "running")
-    followed = fargate_batch("logs", identity, "--follow")
+    try:
+        fargate_batch.run(identity, "running")
+        threading.Timer(0.5, deployed.held.unlink).start()
+        followed = fargate_batch("logs", identity, "--follow")
+    finally:
+        deployed.held.unlink(missing_ok=True)
     assert followed.status == 7
     lines = [line.split("  ") for line in followed.out.splitlines()]
     assert [line[2] for line in lines] == ["began, arguments 1", "late "]
@@ -164,7 +170,10 @@ def test_control_characters_never_reach_the_output(
         assert "\x1b" not in answer.out
 
 
-def test_what_is_not_a_terminal_gets_whole_rows(fargate_batch: CommandLine) -> None:
+def test_what_is_not_a_terminal_gets_whole_rows(
+    deployed: Deployed, fargate_batch: CommandLine
+) -> None:
+    fargate_batch.run(deployed.start().rpartition(":")[2])
     answer = fargate_batch("runs")
     assert answer.status == 0
     [first, *_] = answer.rows
@@ -192,7 +201,8 @@ def test_a_key_or_a_beginning_that_is_several_runs_is_listed(
 def test_runs_are_found_again_once_ecs_has_forgotten_their_tasks(
     deployed: Deployed, fargate_batch: CommandLine
 ) -> None:
-    deployed.ended(deployed.start(commands=["kept"]))
+    kept = deployed.start(commands=["kept"])
+    fargate_batch.run(kept.rpartition(":")[2], "succeeded")
     before = eventually(
         lambda: fargate_batch.runs() if all(r["ended"] for r in fargate_batch.runs()) else None
     )

@@ -362,7 +362,7 @@ def deployed() -> Generator[Deployed]:
             "ends": _program(Path(folder), "ends", ""),
             "fails": _program(Path(folder), "fails", "raise SystemExit(1)"),
             "warns": _program(Path(folder), "warns", "raise SystemExit(3)"),
-            "waits": _program(Path(folder), "waits", "import time\ntime.sleep(60)"),
+            "waits": _program(Path(folder), "waits", "import time\ntime.sleep(3600)"),
         }
         secret = cloud.client("secretsmanager").create_secret(Name="database", SecretString="s")
         cloud.client("ssm").put_parameter(Name="/token", Value="t", Type="SecureString")

@@ -54,7 +54,7 @@ class Uploads:
             done = len(own) >= count and all(one["status"] != "RUNNING" for one in own)
             return own if done else None
 
-        return eventually(look, 30)
+        return eventually(look)
 
     def stopped(self, key: str, count: int) -> list[dict[str, Any]]:
         """The tasks for a key, once there are so many and all have stopped."""
@@ -72,7 +72,7 @@ class Uploads:
             done = len(own) >= count and all(task["lastStatus"] == "STOPPED" for task in own)
             return own if done else None
 
-        return eventually(look, 30)
+        return eventually(look)
 
     def results(self, key: str) -> list[tuple[str, int]]:
         """The version and the rows of each report about a key."""

@@ -10,7 +10,7 @@ import pytest
 from local.cloud import Cloud
 from local.faults import Faults
 from tests.local import stacks
-from tests.local.probe import eventually, write_image
+from tests.local.probe import ended, eventually, write_image
 
 pytestmark = pytest.mark.slow
 
@@ -35,17 +35,11 @@ class Runs:
 
     def run(self, job: str, *commands: str) -> dict[str, Any]:
         """The execution of a job with these arguments, once it has ended."""
-        states = self.cloud.client("stepfunctions")
-        arn = states.start_execution(
+        arn = self.cloud.client("stepfunctions").start_execution(
             stateMachineArn=self.outputs["jobs"][job]["stateMachineArn"],
             input=json.dumps({"commands": commands}),
         )["executionArn"]
-
-        def look() -> dict[str, Any] | None:
-            execution = states.describe_execution(executionArn=arn)
-            return None if execution["status"] == "RUNNING" else execution
-
-        return eventually(look, 30)
+        return ended(self.cloud, arn)
 
     def tasks(self, execution: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The tasks of an execution, in the order they were created."""
@@ -108,7 +102,8 @@ def test_a_killed_container_is_not_retried(runs: Runs) -> None:
 def test_a_task_that_outlives_its_timeout_is_stopped(runs: Runs) -> None:
     execution = runs.run("brief", "wait")
     assert (execution["status"], execution["error"]) == ("FAILED", "Batch.TimedOut")
-    [task] = runs.tasks(execution)
+    # It is stopped once the execution has ended.
+    [task] = eventually(lambda: runs.tasks(execution) or None)
     assert task["stopCode"] == "UserInitiated"
 
 

@@ -23,7 +23,6 @@ from tests.local.programs import ROOT
 pytestmark = pytest.mark.slow
 
 IMAGE = "registry.example.com/holder:1"
-SECONDS = 30
 
 # Tells that it has the values, not what they are; fails when it is asked to.
 PROGRAM = """
@@ -86,7 +85,7 @@ class Deployed:
         return self.ended(execution)
 
     def ended(self, execution: str) -> dict[str, Any]:
-        return ended(self.cloud, execution, SECONDS)
+        return ended(self.cloud, execution)
 
     def told(self, ended: dict[str, Any]) -> dict[str, str]:
         output = json.loads(ended["output"])
@@ -275,7 +274,7 @@ def test_the_values_are_nowhere_else_whatever_fails(deployed: Deployed) -> None:
             Bucket=deployed.outputs["uploadBucket"], Key="undelivered", Body=b"x"
         )
         queue = deployed.outputs["uploads"]["direct"]["deadLetterQueueUrl"]
-        eventually(lambda: count(cloud, queue) or None, SECONDS)
+        eventually(lambda: count(cloud, queue) or None)
 
     def all_is_logged() -> bool | None:
         """Whether the log of task events has the end of every task."""
@@ -289,8 +288,8 @@ def test_the_values_are_nowhere_else_whatever_fails(deployed: Deployed) -> None:
         log = "".join(stopped)
         return all(task["taskArn"] in log for task in deployed.tasks()) or None
 
-    eventually(lambda: count(cloud, told) or None, SECONDS)
-    eventually(all_is_logged, SECONDS)
+    eventually(lambda: count(cloud, told) or None)
+    eventually(all_is_logged)
     places = dict[str, str]()
     for place, text in everything(deployed):
         places[place] = places.get(place, "") + text

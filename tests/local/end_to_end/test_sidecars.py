@@ -9,7 +9,7 @@ import pytest
 
 from local.cloud import Cloud
 from tests.local import stacks
-from tests.local.probe import IMAGE, eventually, write_image
+from tests.local.probe import IMAGE, ended, eventually, write_image
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ CONFIG: dict[str, Any] = {
             "retries": 0,
             "sidecars": {
                 # It has no handler of SIGTERM, and is killed as the job's container ends.
-                "router": {"image": IMAGE, "entryPoint": ["sleep"], "commands": ["60"]},
+                "router": {"image": IMAGE, "entryPoint": ["sleep"], "commands": ["3600"]},
                 "agent": {"image": AGENT},
             },
             "dependsOn": {"router": "START", "agent": "START"},
@@ -50,17 +50,11 @@ class Deployed:
 
     def run(self, job: str, *commands: str) -> dict[str, Any]:
         """The execution, once it has ended."""
-        client = self.cloud.client("stepfunctions")
-        arn = client.start_execution(
+        arn = self.cloud.client("stepfunctions").start_execution(
             stateMachineArn=self.outputs["jobs"][job]["stateMachineArn"],
             input=json.dumps({"commands": commands, "environment": {"ONLY": "own"}}),
         )["executionArn"]
-
-        def look() -> dict[str, Any] | None:
-            execution = client.describe_execution(executionArn=arn)
-            return None if execution["status"] == "RUNNING" else execution
-
-        return eventually(look, 30)
+        return ended(self.cloud, arn)
 
     def task(self, execution: dict[str, Any]) -> dict[str, Any]:
         """The task of an execution."""
@@ -104,7 +98,10 @@ def test_an_execution_fails_with_the_jobs_container_and_not_its_sidecars(
 ) -> None:
     execution = deployed.run("served", "exit", "65")
     assert (execution["status"], execution["error"]) == ("FAILED", "Batch.BadData")
-    assert _codes(deployed.task(execution)) == {"served": 65, "proxy": 0}
+    codes = _codes(deployed.task(execution))
+    assert codes["served"] == 65
+    # SIGTERM may come before it has installed its handler.
+    assert codes["proxy"] in {0, 143}
 
 
 def test_commands_and_variables_of_an_execution_are_the_jobs_containers_alone(

@@ -47,7 +47,7 @@ def test_a_task_has_the_tags_of_its_job_and_of_what_started_it(tmp_path: Path) -
         machines.start_execution(stateMachineArn=outputs["pipelines"]["series"]["stateMachineArn"])
         cloud.client("s3").put_object(Bucket=outputs["uploadBucket"], Key="in/a", Body=b"a")
         schedules.fire(outputs["schedules"]["hourly"])
-        tags = eventually(lambda: _tags(cloud, outputs["clusterArn"]), 30)
+        tags = eventually(lambda: _tags(cloud, outputs["clusterArn"]))
     of_job = {
         **load(ROOT, "dev").default_tags,
         "batch-job": "load",
@@ -65,13 +65,14 @@ def test_a_task_has_the_tags_of_its_job_and_of_what_started_it(tmp_path: Path) -
 def _tags(cloud: Cloud, cluster: str) -> dict[str, dict[str, str]] | None:
     """The other tags of the four tasks, by their trigger's; None before all are there."""
     ecs = cloud.client("ecs")
-    arns = [
+    # A task that stops between the two calls is in both answers.
+    arns = {
         arn
         for status in ("RUNNING", "STOPPED")
         for arn in ecs.list_tasks(cluster=cluster, desiredStatus=status)["taskArns"]
-    ]
+    }
     if not arns:
         return None
-    tasks = ecs.describe_tasks(cluster=cluster, tasks=arns, include=["TAGS"])["tasks"]
+    tasks = ecs.describe_tasks(cluster=cluster, tasks=sorted(arns), include=["TAGS"])["tasks"]
     found = [{tag["key"]: tag["value"] for tag in task["tags"]} for task in tasks]
     return {one.pop("batch-trigger"): one for one in found} if len(found) == 4 else None

@@ -15,7 +15,7 @@ from local import control
 from local.cloud import Cloud
 from local.engine.project import Project, load
 from local.engine.served import ServedDeployment
-from tests.local.command import ended, read_line, run, start
+from tests.local.command import READY_SECONDS, ended, read_line, run, start
 from tests.local.programs import REGION, ROOT, STACK_FILE, write_files
 
 PROGRAM = """
@@ -251,7 +251,7 @@ def test_the_command_tells_what_changed(tmp_path: Path) -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=READY_SECONDS,
         check=False,
     )
     assert done.returncode == 2

@@ -16,6 +16,7 @@ from local.engine.monitor import forget_program
 from local.engine.project import load
 from local.engine.served import ServedDeployment
 from tests.local.held import HeldTasks, start_just_before_update
+from tests.local.probe import ended, eventually
 from tests.local.programs import REGION, copy_program
 
 pytestmark = pytest.mark.slow
@@ -35,8 +36,8 @@ config:
   aws:region: ap-northeast-1
   fargate-batch:protect: false
   fargate-batch:jobs:
-    ingest: {cpu: 512, memory: 1024, retries: 20}
-    single: {cpu: 512, memory: 1024, maxConcurrency: 1}
+    ingest: {cpu: 512, memory: 1024, retries: 20, timeout: 14d}
+    single: {cpu: 512, memory: 1024, maxConcurrency: 1, timeout: 14d}
   fargate-batch:uploads:
     target: {job: ingest, prefix: target/}
     direct: {job: ingest, prefix: direct/, via: task}
@@ -83,13 +84,8 @@ class Laptop:
 
     def ended(self, execution: str) -> str:
         """The status of an execution once it has ended."""
-        deadline = time.monotonic() + 120
-        while True:
-            described = self.api("stepfunctions").describe_execution(executionArn=execution)
-            if described["status"] != "RUNNING":
-                return described["status"] + described.get("cause", "")
-            assert time.monotonic() < deadline, execution
-            time.sleep(0.1)
+        described = ended(self.cloud, execution)
+        return described["status"] + described.get("cause", "")
 
     def stopped(self) -> int:
         """How many tasks have ended."""
@@ -151,11 +147,14 @@ class Uploads:
             self._laptop.api("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
             self.keys.append(key)
 
-    def stop(self) -> int:
-        """How many were put."""
+    def some_more(self) -> None:
+        """Wait until there are."""
+        most = len(self.keys) + 3
+        eventually(lambda: len(self.keys) >= most or None)
+
+    def stop(self) -> None:
         self._over.set()
         self._thread.join()
-        return len(self.keys)
 
 
 def finished(laptop: Laptop, machine_arn: str) -> list[str]:
@@ -179,20 +178,20 @@ def test_executions_under_way_and_starts_meanwhile_all_succeed(laptop: Laptop) -
         *[laptop.start(single, "wait:go") for _ in range(3)],
     ]
     uploads, direct = Uploads(laptop, "target/"), Uploads(laptop, "direct/")
-    time.sleep(1)
+    uploads.some_more()
+    direct.some_more()
     laptop.edit("ingest: {cpu: 512, memory: 1024", "ingest: {cpu: 1024, memory: 2048")
     laptop.edit("single: {cpu: 512, memory: 1024", "single: {cpu: 1024, memory: 2048")
     answer = laptop.apply()
     assert answer["counts"]["replaced"] == 2, answer["done"]
     started = [laptop.start(ingest, None) for _ in range(3)]
-    time.sleep(1)
-    uploaded, ran = uploads.stop(), direct.stop()
+    for one in (uploads, direct):
+        one.some_more()
+        one.stop()
     laptop.let("go")
     laptop.let("step")
     assert {laptop.ended(one) for one in [*under_way, *started]} == {"SUCCEEDED"}
     assert set(finished(laptop, ingest)) == {"SUCCEEDED"}
-    assert uploaded > 5
-    assert ran > 5
     assert laptop.dead_letters() == {}
 
 
@@ -236,10 +235,8 @@ def test_a_job_gets_or_loses_secrets_and_with_them_a_role_and_its_executions_go_
     laptop.edit(before, after)
     assert "updated aws:sfn/stateMachine:StateMachine ingest" in laptop.apply()["done"]
     held.go.set()
-    deadline = time.monotonic() + 120
-    while laptop.stopped() < 4:  # of them two of the one that retries
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    # Of them two of the one that retries.
+    eventually(lambda: laptop.stopped() >= 4 or None)
     laptop.let("go")
     assert [laptop.ended(one) for one in (waiting, retrying, just_before)] == ["SUCCEEDED"] * 3
 
@@ -247,14 +244,14 @@ def test_a_job_gets_or_loses_secrets_and_with_them_a_role_and_its_executions_go_
 def test_a_job_is_renamed_without_an_upload_that_is_not_delivered(laptop: Laptop) -> None:
     old = laptop.served.outputs["jobs"]["ingest"]["stateMachineArn"]
     uploads, direct = Uploads(laptop, "target/"), Uploads(laptop, "direct/")
-    time.sleep(1)
+    uploads.some_more()
+    direct.some_more()
     laptop.edit("ingest", "intake")
     laptop.apply()
-    time.sleep(1)
-    uploaded, ran = uploads.stop(), direct.stop()
+    for one in (uploads, direct):
+        one.some_more()
+        one.stop()
     new = laptop.served.outputs["jobs"]["intake"]["stateMachineArn"]
     assert old != new
     assert set(finished(laptop, new)) == {"SUCCEEDED"}
-    assert uploaded > 5
-    assert ran > 5
     assert laptop.dead_letters() == {}

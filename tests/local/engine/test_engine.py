@@ -371,7 +371,7 @@ def test_a_dry_evaluation_imports_no_cloud(tmp_path: Path) -> None:
         [sys.executable, "-c", script, str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )

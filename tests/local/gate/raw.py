@@ -15,7 +15,7 @@ class Answer:
     body: bytes
 
 
-def send(port: int, request: bytes, *, seconds: float = 10) -> Answer:
+def send(port: int, request: bytes, *, seconds: float = 120) -> Answer:
     """Send bytes to the port of loopback, and read the first answer to its end."""
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         connection.sendall(request)
@@ -53,7 +53,7 @@ def fetch(
 ) -> tuple[int, bytes]:
     """Ask without a name server: `BUCKET.localhost` is this machine by its Host alone."""
     split = urlsplit(url)
-    connection = http.client.HTTPConnection("127.0.0.1", split.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", split.port, timeout=120)
     connection.request(
         method,
         urlunsplit(("", "", split.path, split.query, "")),

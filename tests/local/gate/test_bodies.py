@@ -57,7 +57,7 @@ def test_a_body_is_asked_for_when_it_is_wanted(cloud: Cloud) -> None:
     own = {"Host": f"127.0.0.1:{cloud.port}", **signed("s3")}
     lines = [f"{name}: {value}" for name, value in own.items()]
     head = ["PUT /uploads/waited HTTP/1.1", *lines, "Content-Length: 4", "Expect: 100-continue"]
-    with socket.create_connection(("127.0.0.1", cloud.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", cloud.port), timeout=120) as connection:
         connection.sendall("\r\n".join([*head, "", ""]).encode())
         assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
         connection.sendall(b"rows")
@@ -75,12 +75,12 @@ def test_a_body_longer_than_the_service_takes_is_a_413(cloud: Cloud, *, chunked:
         raw = request("POST", "/", headers) + f"{len(body):x}\r\n".encode() + body
     else:
         raw = request("POST", "/", headers, body)
-    with socket.create_connection(("127.0.0.1", cloud.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", cloud.port), timeout=120) as connection:
         sending = threading.Thread(target=_send_all, args=(connection, raw))
         sending.start()
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
         connection.close()
-        sending.join(10)
+        sending.join(120)
 
 
 def _send_all(connection: socket.socket, raw: bytes) -> None:
@@ -109,7 +109,7 @@ def test_an_object_is_not_in_memory(cloud: Cloud) -> None:
         "PUT", "/uploads/long", {"Host": f"127.0.0.1:{cloud.port}", **signed("s3")}
     ).replace(b"Connection: close", b"Content-Length: %d" % size)
     with Memory(psutil.Process()) as memory:
-        with socket.create_connection(("127.0.0.1", cloud.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", cloud.port), timeout=120) as connection:
             connection.sendall(head)
             piece = bytes(MEGABYTE)
             for _ in range(96):

@@ -24,7 +24,7 @@ from tests.processes import stop
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-SECONDS = 60
+SECONDS = 120
 ALLOWED, BUCKET = "app.example", "uploads"
 KEYS = ["plain.csv", "a b+c.csv", "of%2Fthree/日本 é.csv", 'it\'s (1) & "2"#?.csv']
 
@@ -180,7 +180,9 @@ UPLOADS = """
         form.append(Object.assign(document.createElement("textarea"), {name, value}))
     document.body.append(frame, form)
     form.submit()
-    await new Promise(done => setTimeout(done, 2000))
+    // Its answer is none to show, so nothing in this page tells that it came.
+    while (await (await fetch(UPLOADS[0].posted)).text() != "by a form")
+        await new Promise(done => setTimeout(done, 100))
     return found
 """
 
@@ -195,6 +197,9 @@ def _uploads(cloud: Cloud) -> list[dict[str, Any]]:
             "put": s3.generate_presigned_url("put_object", {"Bucket": BUCKET, "Key": f"put/{key}"}),
             "get": s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": f"put/{key}"}),
             "post": s3.generate_presigned_post(BUCKET, f"post/{key}"),
+            "posted": s3.generate_presigned_url(
+                "get_object", {"Bucket": BUCKET, "Key": f"post/{key}"}
+            ),
         }
         for key in KEYS
     ]

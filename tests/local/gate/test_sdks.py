@@ -38,7 +38,7 @@ def test_the_sdk_for_javascript_uploads_reads_and_signs(cloud: Cloud, tmp_path: 
         env=without_aws(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
@@ -65,7 +65,7 @@ def test_the_aws_cli_copies_and_signs(cloud: Cloud, tmp_path: Path, key: str) ->
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=False,
         )
         assert ran.returncode == 0, ran.stderr
@@ -78,7 +78,7 @@ def test_the_aws_cli_copies_and_signs(cloud: Cloud, tmp_path: Path, key: str) ->
     assert (tmp_path / "back").read_bytes() == (tmp_path / "long").read_bytes()
     url = aws("s3", "presign", where).strip()
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=30) as answer:
+    with opener.open(url, timeout=240) as answer:
         assert answer.read() == (tmp_path / "long").read_bytes()
     assert "cli/" in aws("s3", "ls", f"s3://{BUCKET}/")
     aws("s3", "rm", where)

@@ -147,11 +147,15 @@ def containers_left(stack: Stack) -> str:
 
 
 @pytest.mark.parametrize(
-    ("trap", "code"), [("trap 'echo bye; exit 9' TERM", 9), ("trap 'echo no' TERM", 137)]
+    ("trap", "seconds", "code"),
+    [("trap 'echo bye; exit 9' TERM", 120, 9), ("trap 'echo no' TERM", 1, 137)],
 )
-def test_a_stopped_task_has_its_stop_timeout_to_end(stack: Stack, trap: str, code: int) -> None:
+def test_a_stopped_task_has_its_stop_timeout_to_end(
+    stack: Stack, trap: str, seconds: int, code: int
+) -> None:
     script = f"{trap}; echo up; while :; do sleep 0.1; done"
-    definition = stack.define(containers=[{"command": ["/bin/sh", "-c", script], "stopTimeout": 1}])
+    container = {"command": ["/bin/sh", "-c", script], "stopTimeout": seconds}
+    definition = stack.define(containers=[container])
     arn = stack.run(definition)["taskArn"]
     eventually(lambda: stack.log(arn) or None)
     stack.cloud.client("ecs").stop_task(cluster="batch", task=arn)
@@ -165,14 +169,13 @@ def test_containers_of_a_task_wait_for_each_others_health(stack: Stack) -> None:
         "name": "agent",
         "essential": False,
         "command": ["/bin/sh", "-c", "echo agent; sleep 60"],
-        "healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 5},
+        "healthCheck": {"command": ["CMD-SHELL", "true"], "interval": 60, "timeout": 60},
         "stopTimeout": 1,
     }
     job = {"command": ["/bin/sh", "-c", "echo job"], "dependsOn": depends}
     task = stack.stopped(stack.run(stack.define(containers=[job, agent]))["taskArn"])
     assert exit_codes(task)[0] == 0
-    logs = [stack.log(task["taskArn"], name) for name in ("probe", "agent")]
-    assert logs == [["job"], ["agent"]]
+    assert stack.log(task["taskArn"]) == ["job"]
 
 
 def test_a_program_that_the_image_has_not_cannot_start(stack: Stack) -> None:
@@ -323,7 +326,7 @@ def test_a_container_whose_command_line_ends_at_once_is_seen_to_end(state: str, 
     engine.start.return_value, engine.removal.return_value = client, ["/bin/sh", "-c", ":"]
     container = InEngine(EngineImage(engine, "image"), "name", {}, [], {}, {}, None, Mock())
     process = Process(container, Mock(), Mock(), lambda _: ended.set())
-    assert (ended.wait(10), process.exit_code) == (True, code)
+    assert (ended.wait(120), process.exit_code) == (True, code)
 
 
 def test_an_engine_that_does_not_answer_is_a_reason_like_another(

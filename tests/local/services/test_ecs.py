@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+import uuid
 from collections.abc import Generator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -232,19 +233,12 @@ def test_a_process_has_exited_only_after_its_last_line_was_written(tmp_path: Pat
     command = ["python", "-c", code]
     container = OnThisMachine(image, command, {}, tmp_path)
     process = Process(container, Mock(), write_slowly, exited)
-    assert process.join(10)
+    assert process.join(120)
     assert order == ["last", "exit 9"]
 
 
 def test_lines_are_in_the_log_while_the_task_runs(stack: Stack) -> None:
-    arn = stack.run(stack.define(), "wait")["taskArn"]
-
-    def first_line() -> list[str] | None:
-        if stack.task(arn)["lastStatus"] != "RUNNING":
-            return None
-        return stack.log(arn) or None
-
-    assert eventually(first_line) == ["waiting"]
+    assert stack.running(stack.run(stack.define(), "wait")["taskArn"]) == ["waiting"]
 
 
 def test_bytes_that_are_no_utf_8_are_replaced_and_empty_lines_dropped(stack: Stack) -> None:
@@ -279,7 +273,7 @@ def test_lines_survive_every_way_the_stream_is_cut(
 
 def test_a_stopped_task_had_time_to_end_by_itself(stack: Stack) -> None:
     arn = stack.run(stack.define(), "wait")["taskArn"]
-    eventually(lambda: stack.log(arn) or None)
+    stack.running(arn)
     answer = stack.cloud.client("ecs").stop_task(cluster="batch", task=arn, reason="enough")
     assert (answer["task"]["desiredStatus"], answer["task"]["lastStatus"]) == ("STOPPED", "RUNNING")
     assert exit_of(stack.stopped(arn)) == {
@@ -289,28 +283,30 @@ def test_a_stopped_task_had_time_to_end_by_itself(stack: Stack) -> None:
     }
 
 
-def test_a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout(stack: Stack) -> None:
+def test_a_task_that_ignores_sigterm_is_killed_after_its_stop_timeout(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Longer than anybody waits here.
+    for name in ("_STOP_SECONDS", "_MOST_STOP_SECONDS"):
+        monkeypatch.setattr(ecs, name, 3600)
     definition = stack.define(containers=[{"stopTimeout": 1}])
     arn = stack.run(definition, "stubborn")["taskArn"]
-    eventually(lambda: stack.log(arn) or None)
+    stack.running(arn)
     begun = time.monotonic()
     stack.cloud.client("ecs").stop_task(cluster="batch", task=arn)
     task = stack.stopped(arn)
-    assert 0.9 < time.monotonic() - begun < 30
+    assert time.monotonic() - begun > 0.9
     assert exit_of(task)["exitCodes"] == [137]
     assert stack.log(arn) == ["waiting", "no"]
 
 
 def test_what_a_container_started_dies_with_it(stack: Stack) -> None:
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    arn = stack.run(stack.define(), "parent")["taskArn"]
+    # Of nobody else's tests that run on this machine.
+    own = uuid.uuid4().hex
+    arn = stack.run(stack.define(), "parent", own)["taskArn"]
     assert exit_of(stack.stopped(arn))["exitCodes"] == [0]
     assert stack.log(arn) == ["parent gone"]
-    orphans = [
-        process
-        for process in psutil.process_iter()
-        if process.pid not in before and "probe parent" in " ".join(_command_line(process))
-    ]
+    orphans = [process for process in psutil.process_iter() if own in _command_line(process)]
     assert orphans == []
 
 
@@ -573,8 +569,7 @@ def test_a_task_outlives_a_container_that_is_not_essential(stack: Stack) -> None
 
     found = eventually(init_exited)
     assert found["containers"][1]["exitCode"] == 1
-    eventually(lambda: stack.log(task) or None)
-    assert stack.task(task)["lastStatus"] == "RUNNING"
+    assert stack.running(task) == ["waiting"]
 
 
 def test_a_container_starts_after_what_it_depends_on_has_succeeded(stack: Stack) -> None:
@@ -627,6 +622,7 @@ def test_a_task_whose_dependency_fails_never_starts(
 
 def test_a_container_starts_once_the_other_is_healthy(stack: Stack, tmp_path: Path) -> None:
     ready = tmp_path / "ready"
+    command = ["CMD-SHELL", f"test -f {ready}"]
     arn = stack.define(
         containers=[
             {
@@ -638,7 +634,7 @@ def test_a_container_starts_once_the_other_is_healthy(stack: Stack, tmp_path: Pa
                 "name": "proxy",
                 "command": ["wait"],
                 "essential": False,
-                "healthCheck": {"command": ["CMD-SHELL", f"test -f {ready}"], "interval": 5},
+                "healthCheck": {"command": command, "interval": 60, "timeout": 60},
             },
         ]
     )
@@ -799,7 +795,7 @@ def test_the_times_of_a_task_are_in_the_order_of_its_life(stack: Stack) -> None:
 
 def test_a_stop_is_a_change_of_its_own(stack: Stack) -> None:
     arn = stack.run(stack.define(), "wait")["taskArn"]
-    eventually(lambda: stack.log(arn) or None)
+    stack.running(arn)
     stack.cloud.client("ecs").stop_task(cluster="batch", task=arn)
     stack.stopped(arn)
     events = eventually(lambda: found if len(found := published(stack.cloud)) == 6 else None)

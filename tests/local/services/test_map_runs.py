@@ -4,7 +4,6 @@ https://docs.aws.amazon.com/step-functions/latest/dg/state-map-distributed.html
 """
 
 import json
-from dataclasses import dataclass
 from typing import Any
 from unittest.mock import ANY
 
@@ -17,7 +16,7 @@ from local.cloud import Cloud
 from local.ministack import internals
 from local.services.stepfunctions.tokens import machine_of
 from local.shapes import Json
-from tests.local.machines import STATES, Machines, make_role
+from tests.local.machines import STATES, Machines, Waiting, make_role
 from tests.local.probe import REGION, eventually
 
 BUCKET = "datasets"
@@ -156,56 +155,6 @@ def test_a_map_run_lists_objects_of_a_bucket_and_selects_of_each(machines: Machi
         }
         for index, key in enumerate(("in/a", "in/b"))
     ]
-
-
-@dataclass
-class Waiting:
-    """A state that sends its input to a queue and waits until the test says how it ended."""
-
-    machines: Machines
-
-    def __post_init__(self) -> None:
-        sqs = self.machines.cloud.client("sqs")
-        self.queue = sqs.create_queue(QueueName="waiting")["QueueUrl"]
-
-    @property
-    def states(self) -> dict[str, Any]:
-        body = {"item": "{% $states.input %}", "token": "{% $states.context.Task.Token %}"}
-        return {
-            "Ask": {
-                "Type": "Task",
-                "Resource": "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
-                "Arguments": {"QueueUrl": self.queue, "MessageBody": body},
-                "End": True,
-            }
-        }
-
-    def asked(self) -> tuple[Json, str]:
-        """An item whose child waits now, and its token."""
-        sqs = self.machines.cloud.client("sqs")
-
-        def look() -> dict[str, Any] | None:
-            for found in sqs.receive_message(QueueUrl=self.queue).get("Messages", []):
-                sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=found["ReceiptHandle"])
-                return json.loads(found["Body"])
-            return None
-
-        message = eventually(look)
-        return message["item"], message["token"]
-
-    def succeed(self) -> Json:
-        """Let the next child that waits succeed with its item doubled; the item."""
-        item, token = self.asked()
-        states = self.machines.cloud.client("stepfunctions")
-        states.send_task_success(taskToken=token, output=json.dumps(item * 2))
-        return item
-
-    def fail(self) -> Json:
-        """Let the next child that waits fail; its item."""
-        item, token = self.asked()
-        states = self.machines.cloud.client("stepfunctions")
-        states.send_task_failure(taskToken=token, error="Bad", cause=str(item))
-        return item
 
 
 def counts(run: dict[str, Any], name: str = "executionCounts") -> dict[str, int]:
@@ -575,9 +524,8 @@ def test_the_children_of_a_deleted_machine_end_with_the_state_that_they_are_in(
     machines: Machines,
 ) -> None:
     states, waiting = machines.cloud.client("stepfunctions"), Waiting(machines)
-    ask = {"Ask": {**waiting.states["Ask"], "Next": "Last"}}
-    del ask["Ask"]["End"]
-    machine = machines.create("m", each(ask | {"Last": {"Type": "Succeed"}}))
+    last = {"Last": {"Type": "Succeed"}}
+    machine = machines.create("m", each(waiting.before("Last") | last))
     execution = machines.start(machine, [1])
     _, token = waiting.asked()
     assert machine_of(token) == machine
