@@ -20,6 +20,7 @@ _HANDED = {
 }
 _HANDED_PREFIXES = ("PIP_", "DOCKER_", "BUILDX_", "BUILDAH_", "CONTAINER_", "CONTAINERS_")
 _DONE = "_FARGATE_BATCH_ENVIRONMENT"
+_ENDS = {signal.SIGINT, signal.SIGTERM}
 
 
 def _begin_with_little() -> None:
@@ -42,6 +43,8 @@ def _begin_with_little() -> None:
             for name, value in os.environ.items():
                 if name.upper() in _HANDED or name.startswith(_HANDED_PREFIXES):
                     pipe.write(os.fsencode(f"{name}={value}\0"))
+        # Ctrl-C waits for the handlers of below: Python's own would show a traceback.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
         command = [sys.executable, *sys.orig_argv[1:]]
         os.execve(sys.executable, command, {**kept, _DONE: str(reading)})  # noqa: S606 - the same
 
@@ -55,6 +58,7 @@ if __name__ == "__main__":
     # First of all, so that Ctrl-C while the rest is imported leaves no traceback.
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
     _begin_with_little()
 
     from local.commands import main
