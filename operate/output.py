@@ -96,7 +96,7 @@ class Output:
         local = moment.astimezone(UTC) if self._utc else moment.astimezone()
         if precise:
             return local.strftime("%m-%d %H:%M:%S.") + f"{local.microsecond // 1000:03}"
-        same_year = local.year == datetime.now(UTC).year
+        same_year = local.year == datetime.now(local.tzinfo).year
         return local.strftime("%m-%d %H:%M:%S" if same_year else "%Y-%m-%d %H:%M")
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

@@ -6,8 +6,9 @@ import json
 import os
 import re
 import sys
-from datetime import UTC, datetime
-from typing import Any
+import time
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Self
 
 import pytest
 
@@ -80,13 +81,37 @@ def test_what_is_no_terminal_gets_tabs_and_everything() -> None:
     assert written.getvalue() == "run\tstatus\tbegan\treason\n" + "\t".join(ROW) + "\n"
 
 
-def test_times_are_rfc_3339_in_utc_off_a_terminal_and_short_on_it() -> None:
+class NewYear(datetime):
+    """Midnight of the last day of 2029 has passed in Tokyo, not yet in UTC."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return cls(2029, 12, 31, 15, 30, tzinfo=UTC).astimezone(tz)
+
+
+def test_times_are_rfc_3339_in_utc_off_a_terminal_and_short_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("operate.output.datetime", NewYear)
     off, on = Output(stdout=io.StringIO(), utc=False), Output(stdout=Terminal(), utc=True)
     assert off.time(MOMENT) == "2030-01-31T10:00:00Z"
     assert off.time(MOMENT, precise=True) == "2030-01-31T10:00:00.123Z"
     assert on.time(MOMENT) == "2030-01-31 10:00"
     assert on.time(MOMENT, precise=True) == "01-31 10:00:00.123"
     assert on.time(None) == ""
+
+
+def test_a_time_of_this_year_is_without_it_by_the_calendar_of_the_zone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("operate.output.datetime", NewYear)
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        on = Output(stdout=Terminal(), utc=False)
+        before, after = (datetime(2029, 12, 31, hour, 10, tzinfo=UTC) for hour in (14, 15))
+        assert (on.time(before), on.time(after)) == ("2029-12-31 23:10", "01-01 00:10:00")
+    time.tzset()
 
 
 def test_lines_are_safe_and_raw_ones_only_off_a_terminal() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import time
 
 import pytest
 
@@ -40,9 +41,12 @@ def no_stack(_options: argparse.Namespace) -> Stack:
 def test_wrong_use_is_said_in_one_line(
     command: str, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TZ", "UTC")
     given = ["" if one == "EMPTY" else one for one in command.split()]
-    assert cli.main(given, no_stack) == 2
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        assert cli.main(given, no_stack) == 2
+    time.tzset()
     written = capsys.readouterr()
     assert written.out == ""
     assert told in written.err
