@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import unquote, unquote_to_bytes
 
 from local.gate import App, Message, Receive, Send
-from local.ministack import internals, objects
+from local.ministack import forms, internals, objects
 from local.ministack.models import SERVICES
 from local.ministack.requests import (
     BadRequest,
@@ -70,6 +70,17 @@ class _Request:
         of_s3 = self.sender.service == "s3"
         return of_s3 and objects.is_upload(self.method, self.key, self.query)
 
+    @property
+    def posts(self) -> bool:
+        """Whether its body is a form with an object, and the credentials to put that."""
+        return (
+            self.method == "POST"
+            and bool(self.bucket)
+            and not self.key
+            and not self.query
+            and self.headers.get("content-type", "").lower().startswith("multipart/form-data")
+        )
+
 
 _current: ContextVar[_Request] = ContextVar("request")
 
@@ -113,12 +124,11 @@ class Front:
         preflight = request.method == "OPTIONS"
         asked = "access-control-request-method"
         method = request.headers.get(asked, "") if preflight else request.method
-        form = method == "POST" and not request.query and _is_form(request.headers)
         if (
             scope["path"].startswith(self._control_prefix)
             or request.sender.service != "s3"
             or not request.bucket
-            or not (request.key or form or method in {"GET", "HEAD"})
+            or not (request.key or request.posts or method in {"GET", "HEAD"})
             # From another bucket, which its own configuration would have to allow.
             or "x-amz-copy-source" in {*request.headers, *map(str.lower, request.query)}
         ):
@@ -156,6 +166,8 @@ class Front:
                 await self._pass_on(scope, request, receive, send_on)
         except BadRequest as error:
             answer = _failure(service, headers, error)
+        except forms.Refused as refused:
+            answer = _before_its_end(refused.response)
         except Exception:  # noqa: BLE001 - whatever it is, its sender gets an answer
             _log.exception("%s %s", scope["method"], scope["path"])
             problem = BadRequest("InternalFailure", "The request failed in this cloud.", 500)
@@ -213,14 +225,7 @@ class Front:
             problem = self._identify(sender.key, sender.token)
             if problem is not None:
                 raise BadRequest(*problem, 403)
-        elif not (
-            # A form has its credentials in its body.
-            request.method == "POST"
-            and request.bucket
-            and not request.key
-            and not request.query
-            and _is_form(request.headers)
-        ):
+        elif not request.posts:
             raise BadRequest("AccessDenied", "Access Denied", 403)
         length = request.headers.get("content-length", "0")
         if sender.service != "s3" and int(length) > most_bytes(sender.service):
@@ -237,7 +242,7 @@ class Front:
                 return await receive()
             given.append(True)
             await _go_on(scope)
-            if request.uploads:
+            if request.uploads or request.posts:
                 return await receive()
             return await _whole(receive, request.sender.service)
 
@@ -254,7 +259,11 @@ class Front:
                 (name, host if name.lower() == b"host" else value)
                 for name, value in scope["headers"]
             ]
-        await self._app(passed, receive_whole, send_in_pieces)
+        try:
+            await self._app(passed, receive_whole, send_in_pieces)
+        finally:
+            # What waits for the connection's next request knows this one as long as it does.
+            request.reading = request.answer = None
 
 
 async def _go_on(scope: Message) -> None:
@@ -293,10 +302,6 @@ def _pieces(message: Message, answer: objects.Body | None) -> Iterator[Message]:
         yield {**message, "body": piece, "more_body": more}
 
 
-def _is_form(headers: Mapping[str, str]) -> bool:
-    return headers.get("content-type", "").lower().startswith("multipart/form-data")
-
-
 def _text(value: bytes) -> str:
     try:
         return value.decode()
@@ -317,7 +322,12 @@ def _failure(service: str, headers: dict[str, str], error: BadRequest) -> _Answe
     )
     if error.code not in internals.authentication_failures():
         status = error.status
-    # What is left of the request is not read.
+    return _before_its_end((status, found, body))
+
+
+def _before_its_end(answer: _Answer) -> _Answer:
+    """The answer to a request of which the rest is not read."""
+    status, found, body = answer
     return status, {**found, "Connection": "close"}, body
 
 
@@ -359,8 +369,11 @@ async def _dispatch(
 async def _body(
     folder: Path, receive: Receive, method: str, headers: dict[str, str]
 ) -> bytes | objects.Body:
-    if _current.get().uploads:
+    request = _current.get()
+    if request.uploads:
         return await objects.received(receive, headers, folder)
+    if request.posts:
+        return await forms.received(receive, headers, request.bucket, folder)
     return await internals.read_body.original(receive, method, headers)
 
 
@@ -412,11 +425,6 @@ def _presigned(method: str, path: str, headers: dict[str, str], query_params: Qu
     return internals.verify_presigned.original(method, path, headers, query_params)
 
 
-def _unsigned_form(policy_b64: str, size: int) -> Any:  # noqa: ANN401 - as above
-    del policy_b64, size
-    return internals.s3_error("AccessDenied", "Access Denied", 403)
-
-
 def install(folder: Path) -> None:
     """Put the reading above in place of MiniStack's, until `pinned.restore`.
 
@@ -429,10 +437,10 @@ def install(folder: Path) -> None:
     internals.data_plane.replace(_nothing)
     internals.read_body.replace(functools.partial(_body, folder))
     objects.install()
+    forms.install()
     internals.dispatch_request.replace(_dispatch)
     internals.action_of_request.replace(_action)
     internals.verify_presigned.replace(_presigned)
-    internals.check_form.replace(_unsigned_form)
 
 
 def as_signed() -> tuple[str, list[tuple[bytes, bytes]]]:

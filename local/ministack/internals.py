@@ -475,6 +475,23 @@ verify_presigned: Replaced[..., Any] = Replaced(
     *("method", "path", "headers", "query_params"),
     reason="A signature is of the host and path that were signed, not of those passed on.",
 )
+parse_form: Replaced[[str, bytes], list[Any]] = Replaced(
+    "services.s3._parse_multipart_form",
+    *("content_type", "body"),
+    reason="It takes a form apart in memory.",
+)
+check_signed_form: Function[[Mapping[str, str], str, str | None, int, bool], Response | None] = (
+    Function(
+        "services.s3._enforce_signed_post_policy",
+        "fields",
+        "bucket_name",
+        "region",
+        "size",
+        "sigv4",
+    )
+)
+bucket_owner: Function[[str], str | None] = Function("services.s3._bucket_owner_account", "name")
+bucket_region: Function[[str], str | None] = Function("services.s3.bucket_region", "name")
 check_form: Replaced[[str, int], Any] = Replaced(
     "services.s3._enforce_post_policy_size",
     *("policy_b64", "size"),

@@ -12,7 +12,7 @@ import re
 import tempfile
 import weakref
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,8 +98,8 @@ class Body:
                 yield from stretch.pieces()
 
 
-class _Spool:
-    """Takes bytes: a file's as soon as they are many."""
+class Spool:
+    """Takes bytes: a file's as soon as they are many. Raises `BadRequest` for a full disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -108,21 +108,27 @@ class _Spool:
         self._length = 0
 
     def write(self, data: bytes | bytearray) -> None:
+        """Take what comes next."""
         self._held += data
         self._length += len(data)
         if len(self._held) > _IN_MEMORY_BYTES:
             self._flush()
 
     def _flush(self) -> None:
-        if self._file is None:
-            descriptor, path = tempfile.mkstemp(dir=self._folder)
-            os.close(descriptor)
-            self._file = _File(path)
-        with Path(self._file.path).open("ab") as file:
-            file.write(self._held)
+        try:
+            if self._file is None:
+                descriptor, path = tempfile.mkstemp(dir=self._folder)
+                os.close(descriptor)
+                self._file = _File(path)
+            with Path(self._file.path).open("ab") as file:
+                file.write(self._held)
+        except OSError as error:
+            problem = f"{self._folder}: {error.strerror}"
+            raise BadRequest("InternalError", problem, 500) from None
         self._held.clear()
 
     def body(self) -> bytes | Body:
+        """All that was written."""
         if self._file is None:
             return bytes(self._held)
         self._flush()
@@ -227,6 +233,17 @@ def is_upload(method: str, key: str, query: Query) -> bool:
     return method == "PUT" and bool(key) and not _NO_OBJECT & query.keys()
 
 
+async def arriving(receive: Receive) -> AsyncIterator[bytes]:
+    """A body as it arrives."""
+    more = True
+    while more:
+        message: Message = await receive()
+        if message["type"] != "http.request":
+            raise internals.disconnected()
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
 async def received(receive: Receive, headers: dict[str, str], folder: Path) -> bytes | Body:
     """The body of an upload; the headers that it brought along are added to the others."""
     encodings = [one.strip() for one in headers.get("content-encoding", "").split(",")]
@@ -235,20 +252,11 @@ async def received(receive: Receive, headers: dict[str, str], folder: Path) -> b
         or "aws-chunked" in encodings
         or "x-amz-decoded-content-length" in headers
     )
-    spool, arrived = _Spool(folder), 0
+    spool, arrived = Spool(folder), 0
     chunks = _Chunks(spool.write)
-    more = True
-    while more:
-        message: Message = await receive()
-        if message["type"] != "http.request":
-            raise internals.disconnected()
-        data: bytes = message.get("body", b"")
-        more = message.get("more_body", False)
+    async for data in arriving(receive):
         arrived += len(data)
-        try:
-            (chunks if in_chunks else spool).write(data)
-        except OSError as error:
-            raise BadRequest("InternalError", f"{folder}: {error.strerror}", 500) from None
+        (chunks if in_chunks else spool).write(data)
     trailer = chunks.end() if in_chunks else {}
     if headers.get("x-amz-content-sha256", "").startswith("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"):
         internals.pin_body(chunks.signed)

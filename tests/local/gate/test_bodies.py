@@ -1,12 +1,15 @@
 """Long and broken bodies: read from who may send them, and kept in files."""
 
+import contextlib
 import gzip
+import http.client
 import io
 import json
 import socket
 import threading
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, TYPE_CHECKING, Self, cast
 
 import boto3
 import psutil
@@ -18,6 +21,9 @@ from tests.local.command import ended, read_line, start
 from tests.local.gate.raw import request, send
 from tests.local.probe import REGION
 from tests.local.programs import write_files
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
 
 MEGABYTE = 1 << 20
 TARGET = "AmazonEC2ContainerServiceV20141113.ListClusters"
@@ -121,6 +127,55 @@ def test_an_object_is_not_in_memory(cloud: Cloud) -> None:
     cloud.client("s3").delete_object(Bucket="uploads", Key="long")
 
 
+def form_of_zeros(fields: Mapping[str, str], size: int) -> Generator[bytes]:
+    """A form with a file of so many zero bytes, in pieces of a megabyte."""
+    for name, value in fields.items():
+        head = f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        yield f"{head}{value}\r\n".encode()
+    yield b'--edge\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    for _ in range(size // MEGABYTE):
+        yield bytes(MEGABYTE)
+    yield b"\r\n--edge--\r\n"
+
+
+def post(port: int, fields: Mapping[str, str], size: int) -> int:
+    """Post a form to the bucket `uploads`; the status of the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    with contextlib.closing(connection):
+        headers = {"Content-Type": "multipart/form-data; boundary=edge"}
+        connection.request("POST", "/uploads", form_of_zeros(fields, size), headers)
+        return connection.getresponse().status
+
+
+def client(endpoint: str) -> "S3Client":
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=REGION,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(
+            read_timeout=600,
+            retries={"total_max_attempts": 1},
+            proxies={},
+            signature_version="s3v4",
+        ),
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="there is no /proc here")
+def test_the_file_of_a_form_is_not_in_memory(cloud: Cloud) -> None:
+    size = 96 * MEGABYTE
+    with contextlib.closing(client(cloud.endpoint)) as s3:
+        fields = s3.generate_presigned_post("uploads", "long form")["fields"]
+    with Memory(psutil.Process()) as memory:
+        assert post(cloud.port, fields, size) == 204
+    s3 = cloud.client("s3")
+    assert s3.head_object(Bucket="uploads", Key="long form")["ContentLength"] == size
+    assert memory.more < size / 3
+    s3.delete_object(Bucket="uploads", Key="long form")
+
+
 class Memory:
     """How much more memory than at first a process had at most."""
 
@@ -179,18 +234,15 @@ def test_two_gigabytes_go_through_a_cloud_that_has_no_room_for_them(tmp_path: Pa
     write_files(tmp_path, "import pulumi_aws as aws\naws.s3.Bucket('uploads', bucket='uploads')\n")
     with ended(start("up", "--root", str(tmp_path), "--port", "0", "--json")) as process:
         endpoint = json.loads(read_line(process))["endpoint"]
-        s3 = boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=REGION,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(read_timeout=600, retries={"total_max_attempts": 1}, proxies={}),
-        )
+        s3 = client(endpoint)
+        form = s3.generate_presigned_post("uploads", "a form")
         with Memory(psutil.Process(process.pid)) as memory:
             s3.put_object(Bucket="uploads", Key="at once", Body=cast("IO[bytes]", Zeros(size)))
             s3.upload_fileobj(cast("IO[bytes]", Zeros(size)), "uploads", "in parts")
             s3.copy_object(Bucket="uploads", Key="copy", CopySource="uploads/in parts")
+            assert post(int(endpoint.rpartition(":")[2]), form["fields"], size // 2) == 204
+            told = s3.head_object(Bucket="uploads", Key="a form")
+            assert told["ContentLength"] == size // 2
             for key in ("at once", "copy"):
                 found = s3.get_object(Bucket="uploads", Key=key)
                 assert sum(len(one) for one in found["Body"].iter_chunks(MEGABYTE)) == size
