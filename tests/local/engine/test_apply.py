@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from local import control
 from local.cloud import Cloud
+from local.engine.deployment import Evaluation
 from local.engine.project import Project, load
 from local.engine.served import ServedDeployment
 from tests.local.command import READY_SECONDS, ended, read_line, run, start
@@ -193,9 +195,17 @@ def test_a_stack_that_does_not_run_here_is_named(laptop: Laptop) -> None:
     )
 
 
-def test_one_update_at_a_time(laptop: Laptop) -> None:
+def test_one_update_at_a_time(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, update = threading.Event(), laptop.served.update
+
+    def held(project: Project) -> Evaluation:
+        assert asked.wait(240)
+        return update(project)
+
+    monkeypatch.setattr(laptop.served, "update", held)
     assert laptop.ask(control.APPLY, stack="dev")[0] == 202
     assert laptop.ask(control.APPLY, stack="dev")[0] == 409
+    asked.set()
     while laptop.ask(control.APPLIED)[0] == 202:
         pass
     assert laptop.apply()[0] == 200
