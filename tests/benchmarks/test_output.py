@@ -26,6 +26,7 @@ benchmarks.MODULES["noisy"] = "says much"
 benchmarks.importlib.import_module = lambda name: module
 sys.exit(benchmarks.main(["noisy"]))
 """
+MEANWHILE = "What was said meanwhile, of faults on purpose too: "
 SAID = ["from print", "ERROR:root:from logging", "from a child"]
 
 
@@ -45,7 +46,7 @@ def test_only_figures_are_printed_and_the_rest_is_in_the_file_it_names(tmp_path:
     status, out, err = measured(tmp_path, "pass")
     assert (status, out) == (0, "noisy\tfigure\t7\n")
     [log] = tmp_path.iterdir()
-    assert err == f"What was said meanwhile, of faults on purpose too: {log}\n"
+    assert err == f"{MEANWHILE}{log}\n"
     assert sorted(log.read_text("utf-8").splitlines()) == sorted(SAID)
 
 
@@ -53,6 +54,34 @@ def test_a_benchmark_that_fails_says_why_where_it_is_read(tmp_path: Path) -> Non
     status, out, err = measured(tmp_path, "raise RuntimeError('broken')")
     assert (status, out) == (1, "")
     assert err.splitlines()[-1] == "RuntimeError: broken"
+
+
+SOAK = """
+import sys
+from benchmarks import __main__ as benchmarks, soak
+
+soak.run.__defaults__ = (60,)
+sys.exit(benchmarks.main(["soak"]))
+"""
+
+
+@pytest.mark.slow
+def test_a_soak_in_which_everything_fails_prints_its_figures_alone(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SOAK],
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split("\t")[:2] for line in lines[:2]] == [["soak", "sent"], ["soak", "succeeded"]]
+    assert len(lines) == 9
+    # Where there was nothing else to say, no file is named.
+    named = "".join(f"{MEANWHILE}{log}\n" for log in tmp_path.glob("*.log"))
+    assert done.stderr == named
 
 
 @pytest.mark.slow
