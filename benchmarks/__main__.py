@@ -131,7 +131,8 @@ def show(name: str, figures: list[Figure], console: Console) -> None:
 def log_apart() -> Generator[TextIO]:
     """Let all that this process and its children write go to a file; gives what was stdout.
 
-    The file is named on stderr, and removed if there is nothing in it.
+    The file is named on stderr, and removed if there is nothing in it. What is still ending when
+    this ends writes there, too: only for an error stdout and stderr are as they were.
     """
     stdout, stderr = (os.dup(stream) for stream in (1, 2))
     number, name = tempfile.mkstemp(prefix="fargate-batch-benchmarks-", suffix=".log")
@@ -140,18 +141,25 @@ def log_apart() -> Generator[TextIO]:
             os.dup2(number, stream)
         with os.fdopen(os.dup(stdout), "w", encoding="utf-8") as out:
             yield out
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
+    except BaseException:
+        _flush()
         for kept, stream in ((stdout, 1), (stderr, 2)):
             os.dup2(kept, stream)
-            os.close(kept)
-        written = os.fstat(number).st_size
-        os.close(number)
-        if written:
-            print(f"What was said meanwhile, of faults on purpose too: {name}", file=sys.stderr)
+        raise
+    finally:
+        if os.fstat(number).st_size:
+            told = f"What was said meanwhile, of faults on purpose too: {name}\n"
+            os.write(stderr, told.encode())
         else:
             Path(name).unlink()
+        for descriptor in (stdout, stderr, number):
+            os.close(descriptor)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def _possible() -> list[str]:

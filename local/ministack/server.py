@@ -19,6 +19,7 @@ from local.gate import App, Message, Receive, Send
 from local.ministack import internals, pinned
 
 HOST = "127.0.0.1"
+_START_SECONDS = 60
 _JOIN_SECONDS = 1.5
 _GRACE_SECONDS = 0.3
 
@@ -80,7 +81,7 @@ class Server:
         """
         self._app = app
         self._thread.start()
-        if not self._ready.wait(10) or self._failure is not None:
+        if not self._ready.wait(_START_SECONDS) or self._failure is not None:
             raise CloudError(f"the cloud did not start: {self._failure}")
 
     def close(self) -> None:
@@ -96,6 +97,7 @@ class Server:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
+        self._loop.set_exception_handler(_tell)
         try:
             # A request without a header that says whose it is begins with what an earlier cloud's
             # modules took from the environment.
@@ -147,6 +149,15 @@ class Server:
         with contextlib.suppress(_Stopping):
             await self._app(scope, receive_startup, send_and_tell)
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what failed, but no connection that is open as the cloud closes.
+
+    Python does before 3.11.8 and 3.12.2: https://github.com/python/cpython/issues/113538
+    """
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 class _Stopping(Exception):  # noqa: N818 - says what happens

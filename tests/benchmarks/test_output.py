@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NOISY = """
-import logging, subprocess, sys
+import logging, subprocess, sys, threading
 from benchmarks import __main__ as benchmarks
 
 class module:
@@ -19,6 +19,7 @@ class module:
         print("from print")
         logging.error("from logging")
         subprocess.run([sys.executable, "-c", "raise SystemExit('from a child')"])
+        threading.Timer(0.3, print, ["when all is over"]).start()
         {last}
         return [("figure", "7")]
 
@@ -27,7 +28,7 @@ benchmarks.importlib.import_module = lambda name: module
 sys.exit(benchmarks.main(["noisy"]))
 """
 MEANWHILE = "What was said meanwhile, of faults on purpose too: "
-SAID = ["from print", "ERROR:root:from logging", "from a child"]
+SAID = ["from print", "ERROR:root:from logging", "from a child", "when all is over"]
 
 
 def measured(tmp_path: Path, last: str) -> tuple[int, str, str]:

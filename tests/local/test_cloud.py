@@ -1,5 +1,7 @@
 """The server itself: where it listens, how it starts, and that nothing of it is left."""
 
+import contextlib
+import logging
 import os
 import socket
 import sys
@@ -11,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.cloud import Cloud, CloudError, PortInUse
+from local.cloud import HOST, Cloud, CloudError, PortInUse
 from local.ministack.pinned import PinnedInternalMoved
 from local.services.ecs.images import Images
 from tests.local.gate.raw import form
@@ -151,6 +153,23 @@ def test_close_does_not_wait_for_what_is_stubborn(here: Here, images: Images) ->
     assert len(children) == 20 + 1, "the tasks, and what ends them if this process is killed"
     assert [child for child in children if child.is_running()] == []
     assert here.children() == []
+
+
+def test_a_request_under_way_as_the_cloud_closes_is_no_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    credential = f"test/20260401/{REGION}/s3/aws4_request"
+    signed = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=00"
+    with contextlib.ExitStack() as connections, Cloud(0, REGION) as opened:
+        lines = ["PUT /b/k HTTP/1.1", f"Host: {HOST}:{opened.port}", f"Authorization: {signed}"]
+        # The body of none of them comes.
+        head = "\r\n".join([*lines, "Content-Length: 9", "Expect: 100-continue", "", ""])
+        for _ in range(3):
+            one = connections.enter_context(socket.create_connection((HOST, opened.port)))
+            one.sendall(head.encode())
+            assert one.recv(1000).startswith(b"HTTP/1.1 100 ")
+        opened.close()
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_close_leaves_no_listener_thread_or_scratch_directory(here: Here, images: Images) -> None:
