@@ -63,7 +63,7 @@ def listen(
         key: aws.cloudwatch.EventRule(
             key,
             description=rule.description,
-            event_pattern=json_text(rule.pattern),
+            event_pattern=json_text(rule.pattern, escaped=False),
             schedule_expression=rule.rate,
             opts=opts,
         )

@@ -7,8 +7,10 @@ from typing import Any
 import pulumi
 
 
-def json_text(document: Any) -> pulumi.Output[str]:  # noqa: ANN401 -- any JSON
+def json_text(document: Any, *, escaped: bool = True) -> pulumi.Output[str]:  # noqa: ANN401 -- any JSON
     """The JSON text of `document`, in which any value may be an output.
+
+    Unless it is `escaped`, as IAM wants it, Japanese takes one character of a quota and not six.
 
     `pulumi.Output.json_dumps` makes several outputs of every value, known or not, and Pulumi's
     time grows with the square of the outputs it waits for: of a state machine it makes a thousand.
@@ -17,7 +19,7 @@ def json_text(document: Any) -> pulumi.Output[str]:  # noqa: ANN401 -- any JSON
 
     def text(values: list[Any]) -> str:
         known = dict(zip(outputs, values, strict=True))
-        return json.dumps(_resolved(document, known), ensure_ascii=False)
+        return json.dumps(_resolved(document, known), ensure_ascii=escaped)
 
     return pulumi.Output.all(*outputs.values()).apply(text)
 

@@ -244,7 +244,7 @@ class FargateJob(Component):
             execution_role_arn=execution_role_arn,
             task_role_arn=task_role_arn,
             volumes=volumes or None,
-            container_definitions=json_text([container, *others]),
+            container_definitions=json_text([container, *others], escaped=False),
             # An execution that is under way when the stack is updated still starts the revision
             # it was defined with; it must not have been deregistered.
             skip_destroy=True,

@@ -45,6 +45,7 @@ def disagreements(settings: Settings) -> Iterable[str]:
     yield from _backfills(settings)
     yield from _unread_ingest(settings)
     yield from _quotas(settings)
+    yield from _role_policies(settings)
     yield from default_tags.disagreements(settings)
 
 
@@ -327,11 +328,41 @@ def _quotas(settings: Settings) -> Iterable[str]:
                 f"{PROJECT}:pipelines.{name}.steps: take a definition of about {size} bytes, Step "
                 f"Functions allows {DEFINITION_BYTES}; shorten their commands or split the pipeline"
             )
+
+
+def _role_policies(settings: Settings) -> Iterable[str]:
+    """Roles of which IAM would refuse what they are granted."""
+    for name, job in settings.jobs.items():
+        own = [
+            {
+                "Sid": f"AtOnce{number}",
+                "Effect": "Allow",
+                "Action": one.actions,
+                "Resource": one.resources,
+                "Condition": one.conditions,
+            }
+            for number, one in enumerate(job.policies)
+        ]
+        # A bucket is listed and read, by ARNs of 80 characters at most; so are the results.
+        characters = 800 + 160 * len(settings.sources_of(name))
+        characters += len(json.dumps(own, separators=(",", ":")))
+        yield from _too_large(f"jobs.{name}.policies", "take", characters, "use managedPolicies")
+        containers = (job, *job.sidecars.values())
+        secrets = {arn for container in containers for arn in container.secrets.values()}
+        characters = 1200 + sum(len(arn) + 3 for arn in secrets)
+        advice = "put several values into one secret"
+        yield from _too_large(f"jobs.{name}.secrets", f"{len(secrets)} take", characters, advice)
+    for name, pipeline in settings.pipelines.items():
         jobs = {step.job for members in pipeline.steps for step in members}
         # Each job's state machine and its executions' pattern are named in the role's policy.
         characters = 2000 + sum(2 * (80 + len(f"fargate-batch-job-{job}") + 20) for job in jobs)
-        if characters > ROLE_POLICY_CHARACTERS:
-            yield (
-                f"{PROJECT}:pipelines.{name}.steps: {len(jobs)} different jobs take a role policy "
-                f"of about {characters} characters, IAM allows {ROLE_POLICY_CHARACTERS}; split it"
-            )
+        what = f"{len(jobs)} different jobs take"
+        yield from _too_large(f"pipelines.{name}.steps", what, characters, "split it")
+
+
+def _too_large(place: str, what: str, characters: int, advice: str) -> Iterable[str]:
+    if characters > ROLE_POLICY_CHARACTERS:
+        yield (
+            f"{PROJECT}:{place}: {what} a role policy of about {characters} characters, IAM allows "
+            f"{ROLE_POLICY_CHARACTERS}; {advice}"
+        )

@@ -66,5 +66,9 @@ class ResultsSettings(BucketSettings):
     prefix: Annotated[
         Text,
         Field(max_length=200),
-        matching(r"|[^/].*/", "must be empty, or end with / and not begin with it"),
+        matching(
+            # In a grant these would stand for something else.
+            r"|(?!/)[^*?$]*/",
+            "must be empty, or end with / and not begin with it, and have no *, ? and $",
+        ),
     ] = ""

@@ -42,6 +42,7 @@ def lines(
 
     `below` is where in `values` that is which was refused.
     """
+    told = set[str]()
     for refusal in error.errors(include_url=False):
         kind, value = refusal["type"], refusal["input"]
         if kind == "too_short" and value:
@@ -50,6 +51,10 @@ def lines(
         # "[key]" marks the name of an entry, such as a job's: the name itself is what is wrong.
         path = [*below, *(part for part in refusal["loc"] if part != "[key]")]
         path = _as_written(path, values)
+        if (place := _key(path)) in told:
+            # Of what may be a text or a list of them, each way of being neither is an error.
+            continue
+        told.add(place)
         reason = _REASONS.get(kind, refusal["msg"]).format(**refusal.get("ctx", {}))
         if kind == "too_long":
             # Of a mapping pydantic does not say how many it has.
@@ -60,7 +65,7 @@ def lines(
         # Whoever took a secret's value for its ARN should not read it in a build's log.
         hidden = kind in _WITHOUT_VALUE or _is_whole(value) or "secrets" in path
         shown = "" if hidden else f" (is: {_shown(value)})"
-        yield f"{_key(path)}: {reason.removeprefix('Value error, ')}{shown}"
+        yield f"{place}: {reason.removeprefix('Value error, ')}{shown}"
 
 
 _REASONS = {
@@ -97,6 +102,9 @@ def _as_written(path: list[int | str], values: Mapping[str, Any]) -> list[int | 
     match path:
         case ["uploads", name, "prefix" | "suffix" | "key" | "wildcard" | "exclude" as key, int()]:
             return path if isinstance(values["uploads"][name][key], list) else path[:3]
+        case ["jobs", _, "policies", int(), "conditions", _, _, _, *rest]:
+            # A text or a list of them, and which of these it would be.
+            return [*path[:7], *rest]
         case ["pipelines", name, "steps", int(number), int(), *rest]:
             step = values["pipelines"][name]["steps"][number]
             return path if isinstance(step, list) else [*path[:4], *rest]

@@ -21,6 +21,17 @@ ResourceArn = Annotated[
         "must be an ARN, with * only in its last part: name what is used",
     ),
 ]
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+Operator = Annotated[
+    Text,
+    matching(
+        r"Null|(For(AllValues|AnyValue):)?"
+        r"(String(Not)?(Equals(IgnoreCase)?|Like)|(Numeric|Date)(Not)?Equals"
+        r"|(Numeric|Date)(Less|Greater)Than(Equals)?|Bool|BinaryEquals|(Not)?IpAddress"
+        r"|Arn(Not)?(Equals|Like))(IfExists)?",
+        "must be an operator of IAM's conditions, such as StringEquals",
+    ),
+]
 ManagedPolicyArn = Annotated[
     str,
     matching(
@@ -37,7 +48,7 @@ class StatementSettings(Section):
 
     actions: Annotated[tuple[Action, ...], Field(min_length=1)]
     resources: Annotated[tuple[ResourceArn, ...], Field(min_length=1)]
-    conditions: dict[Text, dict[Text, Text | tuple[Text, ...]]] = Field(default_factory=dict)
+    conditions: dict[Operator, dict[Text, Text | tuple[Text, ...]]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _hands_over_no_role(self) -> Self:

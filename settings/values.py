@@ -114,12 +114,12 @@ EnvironmentName = Annotated[
 ]
 KeyArn = Annotated[
     str,
-    matching(r"arn:[a-z-]+:kms:[^:]+:\d{12}:key/\S+", "must be the ARN of a KMS key"),
+    matching(r"arn:[a-z-]+:kms:[^:]+:\d{12}:key/[\w-]+", "must be the ARN of a KMS key"),
 ]
 SecretArn = Annotated[
     str,
     matching(
-        r"arn:[a-z-]+:(secretsmanager|ssm):[^:]+:\d{12}:.+",
+        r"arn:[a-z-]+:(secretsmanager:[^:]+:\d{12}:secret:|ssm:[^:]+:\d{12}:parameter/)[^\s*?]+",
         "must be the ARN of a Secrets Manager secret or an SSM parameter",
     ),
 ]

@@ -506,3 +506,19 @@ def test_it_puts_out_the_revision_the_log_and_the_role() -> None:
             "log_group_name": LOG,
         },
     }
+
+
+def test_grants_are_ascii_as_iam_wants_them_and_the_rest_is_sent_as_it_is() -> None:
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html
+    args: FargateJobArgs = {
+        "image": "python:3.13",
+        "environment": {"WHAT": "取込"},
+        "results_bucket_name": "results",
+        "results_bucket_arn": "arn:aws:s3:::results",
+        "results_prefix": "取込/",
+    }
+    recording = job(args)
+    policy = one(recording.resources, type="RolePolicy", name="ingest-task")
+    assert policy.inputs["policy"].isascii()
+    assert "arn:aws:s3:::results/取込/*" in str(policy.document("policy"))
+    assert "取込" in one(recording.resources, type="TaskDefinition").inputs["containerDefinitions"]

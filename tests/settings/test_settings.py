@@ -262,11 +262,21 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     (
         {"resultsBucket": {"prefix": "out"}},
-        'resultsBucket.prefix: must be empty, or end with / and not begin with it (is: "out")',
+        'resultsBucket.prefix: must be empty, or end with / and not begin with it, and have no *, ? and $ (is: "out")',
+    ),
+    *(
+        (
+            {"resultsBucket": {"prefix": prefix}},
+            (
+                "resultsBucket.prefix: must be empty, or end with / and not begin with it, and have "
+                f'no *, ? and $ (is: "{prefix}")'
+            ),
+        )
+        for prefix in ("o*t/", "o?t/", "${aws:username}/")
     ),
     (
         {"resultsBucket": {"prefix": "/out/"}},
-        'resultsBucket.prefix: must be empty, or end with / and not begin with it (is: "/out/")',
+        'resultsBucket.prefix: must be empty, or end with / and not begin with it, and have no *, ? and $ (is: "/out/")',
     ),
     # Jobs
     (
@@ -588,8 +598,8 @@ REFUSALS: list[tuple[Config, str]] = [
         f"{WRITES}/out/ingest/, {TRIGGERS_ITSELF}",
     ),
     (
-        one_bucket("o*t/", wildcard="o\\*t/*"),
-        f"{WRITES}/o*t/ingest/, {TRIGGERS_ITSELF}",
+        one_bucket("o\\t/", wildcard="o\\\\t/*"),
+        f"{WRITES}/o\\t/ingest/, {TRIGGERS_ITSELF}",
     ),
     # Pipelines
     (pipeline(steps=[]), "pipelines.nightly.steps: must have at least one entry"),
@@ -817,6 +827,7 @@ REFUSALS: list[tuple[Config, str]] = [
 
 
 TABLE = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/orders"
+PARAMETER = "arn:aws:ssm:r:123456789012:parameter/"
 ROLE = "arn:aws:iam::123456789012:role/other"
 
 
@@ -835,6 +846,34 @@ def may(*actions: str, on: str = TABLE, **more: Any) -> Config:  # noqa: ANN401 
         (may("iam:PassRole", on=f"{ROLE}*"), "iam:PassRole on a pattern"),
         (may("iam:PassRole", on=ROLE), "needs the condition StringEquals iam:PassedToService"),
         (may(), "policies[0].actions"),
+        (
+            may("s3:GetObject", conditions={"StringEqual": {"a": "b"}}),
+            "policies[0].conditions.StringEqual: must be an operator of IAM's conditions",
+        ),
+        (
+            may("s3:GetObject", conditions={"Bool": {"aws:SecureTransport": True}}),
+            "policies[0].conditions.Bool.aws:SecureTransport: must be text; put it in quotes",
+        ),
+        (
+            job(policies=[{"actions": ["sqs:SendMessage"], "resources": [TABLE]}] * 90),
+            (
+                "jobs.ingest.policies: take a role policy of about 14721 characters, IAM allows "
+                "10240; use managedPolicies"
+            ),
+        ),
+        (
+            job(secrets={f"S{number}": f"{PARAMETER}{number:050}" for number in range(101)}),
+            (
+                "jobs.ingest.secrets: 101 take a role policy of about 10290 characters, IAM allows "
+                "10240; put several values into one secret"
+            ),
+        ),
+        (job(secrets={"A": f"{PARAMETER}*"}), "jobs.ingest.secrets.A: must be the ARN of a"),
+        (job(secrets={"A": PARAMETER.replace("parameter", "document")}), "must be the ARN of a"),
+        (
+            job(secrets={"A": PARAMETER}, secretsKey="arn:aws:kms:r:123456789012:key/*"),
+            "jobs.ingest.secretsKey: must be the ARN of a KMS key",
+        ),
         (
             job(managedPolicies=["arn:aws:iam::aws:policy/AmazonS3FullAccess"]),
             "managedPolicies[0]: must be the ARN of a managed policy, and none that grants",
@@ -1028,6 +1067,14 @@ def test_japanese_keys_count_as_they_are_sent_in_a_pattern() -> None:
     assert load(upload(prefix=["取" * 340 + end for end in "abcde"]))
     assert "its event pattern takes about 2390 characters" in refusal(
         upload(prefix=["取" * 340 + end for end in "abcdef"])
+    )
+
+
+def test_what_may_be_one_of_two_kinds_is_refused_in_one_line() -> None:
+    told = refusal(may("s3:GetObject", conditions={"Bool": {"aws:SecureTransport": True}}))
+    assert told == (
+        "fargate-batch:jobs.ingest.policies[0].conditions.Bool.aws:SecureTransport: must be text; "
+        "put it in quotes (is: true)"
     )
 
 
