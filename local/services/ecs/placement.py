@@ -14,6 +14,9 @@ from local.ministack import internals, seam
 from local.services.iam import iam
 
 _FARGATE_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-using-tags.html#tag-restrictions
+_TAG = re.compile(r"[\w .:/=+@-]*")
+_MOST_TAGS = 50
 _STARTED_BY = re.compile(r"[A-Za-z0-9\-/_]{0,128}")
 
 
@@ -265,13 +268,21 @@ def _tags(
     definition: Mapping[str, Any],
 ) -> list[dict[str, str]]:
     own = cast("list[dict[str, str]]", request.get("tags") or [])
-    if len(own) > 50:
+    if len(own) > _MOST_TAGS:
         raise _invalid("tags can have at most 50 items.")
+    for tag in own:
+        key, value = tag.get("key", ""), tag.get("value", "")
+        if key.lower().startswith("aws:"):
+            raise _invalid(f"The tag {key!r} begins with aws:, which is reserved.")
+        if not (0 < len(key) <= 128 and len(value) <= 256 and _TAG.fullmatch(key + value)):
+            raise _invalid(f"The tag {key!r} is too long, empty, or has other characters.")
     merged: dict[str, str] = {}
     if request.get("propagateTags") == "TASK_DEFINITION":
         inherited = internals.ecs_tags().get(definition["taskDefinitionArn"]) or []
         merged = {tag["key"]: tag.get("value", "") for tag in inherited}
     merged |= {tag["key"]: tag.get("value", "") for tag in own}
+    if len(merged) > _MOST_TAGS:
+        raise _invalid("A task can have at most 50 tags, those of its task definition among them.")
     return [{"key": key, "value": value} for key, value in merged.items()]
 
 

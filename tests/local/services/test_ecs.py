@@ -438,6 +438,25 @@ def test_a_role_that_ecs_may_not_assume_is_refused(stack: Stack) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("aws:x", "y"), ("AWS:x", "y"), ("a;b", ""), ("a", "x" * 257), ("a" * 129, "")],
+)
+def test_a_tag_that_no_task_can_have_is_refused(stack: Stack, key: str, value: str) -> None:
+    told = refusal(stack, stack.define(), tags=[{"key": key, "value": value}])
+    assert told.startswith(f"InvalidParameterException: The tag {key!r} ")
+
+
+def test_tags_of_a_task_and_its_definition_are_too_many_together(stack: Stack) -> None:
+    tags = [{"key": f"t{number}", "value": "名"} for number in range(51)]
+    arn = stack.define(tags=tags[:30])
+    assert len(stack.run(arn, tags=tags[29:50], propagateTags="TASK_DEFINITION")["tags"]) == 50
+    assert refusal(stack, arn, tags=tags[30:], propagateTags="TASK_DEFINITION") == (
+        "InvalidParameterException: A task can have at most 50 tags, those of its task definition "
+        "among them."
+    )
+
+
 def test_run_task_refuses_what_ecs_refuses(stack: Stack) -> None:
     arn = stack.define()
     old = stack.define("old")
