@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -42,6 +43,8 @@ TESTS = {
     "lambdas": ("tests/lambdas",),
     "batch": ("tests/batch",),
 }
+# Folders that have links to files of the others, whose tests may be here.
+LINKING = {"settings": OF_PROGRAM, "operate": ("tests/operate",)}
 MOST_ALIVE = 0.05
 # A test that has not ended by then never does: with less, a busy machine counts as noticing.
 TIMEOUT_SECONDS = 1800
@@ -135,15 +138,16 @@ def _nodes(node: NodeOrLeaf) -> Iterator[NodeOrLeaf]:
 def _tests(folder: Path, path: str) -> Iterator[list[str]]:
     """Yield the files of tests that name a file, where most mutants die, and then all."""
     places = next(tests for place, tests in TESTS.items() if path.startswith(place))
-    stem = Path(path).stem.strip("_")
-    name = re.compile(rf"golden|_{stem}\b|\b{stem}\b")
+    name, stem = Path(path).name, Path(path).stem.strip("_")
+    linking = [tests for place, tests in LINKING.items() if (folder / place / name).is_symlink()]
+    names = re.compile(rf"golden|_{stem}\b|\b{stem}\b")
     files = [
         file
-        for place in places
+        for place in dict.fromkeys((*places, *chain(*linking)))
         for file in ([folder / place] if place.endswith(".py") else (folder / place).iterdir())
         if file.match("test_*.py")
     ]
-    yield [str(file) for file in files if name.search(f"{file.stem}\n{file.read_text('utf-8')}")]
+    yield [str(file) for file in files if names.search(f"{file.stem}\n{file.read_text('utf-8')}")]
     yield list(places)
 
 
