@@ -40,7 +40,7 @@ OF_PROGRAM = (
 TESTS = {
     "components": OF_PROGRAM,
     "settings": OF_PROGRAM,
-    "lambdas": ("tests/lambdas",),
+    "lambdas": ("tests/lambdas", "tests/components/test_outcomes.py"),
     "batch": ("tests/batch",),
 }
 # Folders that have links to files of the others, whose tests may be here.

@@ -326,6 +326,14 @@ def test_the_group_tells_the_execution_that_started_by_does_not(log: Log) -> Non
     }
 
 
+def test_the_group_tells_the_schedule_that_started_by_cuts(log: Log) -> None:
+    by_schedule = {"startedBy": "chronos-schedule/nightly-re", "group": "schedule:nightly-report"}
+    assert log.line(changed("running", **by_schedule))["trigger"] == {
+        "kind": "schedule",
+        "name": "nightly-report",
+    }
+
+
 @pytest.mark.parametrize("group", ["family:ingest", "my-execution:1", "", None, 7])
 def test_any_other_group_leaves_it_to_started_by(log: Log, group: object) -> None:
     event = changed("running", startedBy="events-rule/uploads", group=group)
@@ -398,6 +406,23 @@ def test_the_trigger_of_an_execution_comes_from_its_input(
     assert (line["level"], line["trigger"], line["stoppedAt"]) == ("INFO", trigger, None)
 
 
+@pytest.mark.parametrize(
+    ("millis", "time"),
+    [
+        (0, "1970-01-01T00:00:00.000+00:00"),
+        (1772413798120.5, "2026-03-02T01:09:58.120+00:00"),
+        (99_999_999_999_000, "5138-11-16T09:46:39.000+00:00"),
+        (1e14, None),
+        (-1, None),
+        ("0", None),
+    ],
+)
+def test_the_times_of_an_execution_are_milliseconds(
+    log: Log, millis: object, time: str | None
+) -> None:
+    assert log.line(execution("RUNNING", startDate=millis))["startedAt"] == time
+
+
 def test_an_execution_whose_input_is_too_large_for_its_event_is_logged(log: Log) -> None:
     line = log.line(execution("SUCCEEDED", input=None))
     assert (line["level"], line["trigger"]["kind"], line["object"]) == ("INFO", "other", None)
@@ -414,6 +439,8 @@ def test_a_cause_is_cut_and_its_environment_masked(log: Log) -> None:
     line = log.line(execution("FAILED", error="States.TaskFailed", cause=child))
     assert "hidden" not in json.dumps(line)
     assert "PASSWORD" in line["cause"]
+    line = log.line(execution("FAILED", error="States.Runtime", cause="x" * 2000))
+    assert line["cause"] == "x" * 2000
     line = log.line(execution("FAILED", error="States.Runtime", cause="x" * 5000))
     assert line["cause"] == "x" * 2000 + "... (3,000 more characters)"
 
@@ -453,6 +480,8 @@ def test_what_the_stack_says_is_read_when_the_function_starts(
         ("arn:aws:ecs:ap-northeast-1:111122223333:task-definition/a-b_c:12", "a-b_c", 12),
         ("arn:aws:ecs:ap-northeast-1:111122223333:task-definition/a:latest", "a", None),
         ("arn:aws:ecs:ap-northeast-1:111122223333:task-definition/a:" + "9" * 5000, "a", None),
+        ("arn:aws:ecs:ap-northeast-1:111122223333:task-definition/a:" + "9" * 18, "a", 10**18 - 1),
+        ("arn:aws:ecs:ap-northeast-1:111122223333:task-definition/a:" + "9" * 19, "a", None),
         ("arn:aws:ecs:ap-northeast-1:111122223333:task-definition/a", "a", None),
         ("", None, None),
         (None, None, None),
@@ -526,6 +555,45 @@ def test_an_unknown_status_is_a_warning_with_every_field(log: Log) -> None:
         "lastStatus": "HIBERNATING",
         "outcome": None,
     }
+
+
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html
+@pytest.mark.parametrize(
+    "status",
+    [
+        "PROVISIONING",
+        "PENDING",
+        "ACTIVATING",
+        "RUNNING",
+        "DEACTIVATING",
+        "STOPPING",
+        "DEPROVISIONING",
+        "DELETED",
+    ],
+)
+def test_a_status_of_ecs_is_known(log: Log, status: str) -> None:
+    line = log.line(changed("running", lastStatus=status))
+    assert (line["level"], line["message"]) == ("INFO", f"Task {TASK} (ingest) is {status}.")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "logged"),
+    [
+        ("version", 2**63 - 1, 2**63 - 1),
+        ("version", 1 - 2**63, 1 - 2**63),
+        ("version", -(2**63), None),
+        ("cpu", "0", 0),
+        ("cpu", "999999999", 999_999_999),
+        ("cpu", "1000000000", None),
+        ("memory", "-1", None),
+        ("memory", "٣", None),
+        ("memory", 512, None),
+    ],
+)
+def test_a_number_is_one_that_any_reader_holds(
+    log: Log, field: str, value: object, logged: int | None
+) -> None:
+    assert log.line(changed("running", **{field: value}))[field] == logged
 
 
 def test_values_of_a_wrong_type_become_null(log: Log) -> None:
@@ -780,6 +848,15 @@ def test_a_number_that_python_cannot_write_is_a_warning(log: Log) -> None:
         "message": "An event could not be logged (ValueError).",
         "event": None,
     }
+
+
+def test_a_line_may_be_as_long_as_what_forwards_it_takes(log: Log) -> None:
+    # 256 KiB, 26 bytes of which are CloudWatch Logs' own
+    assert LINE_LIMIT == 262_118
+    texts = ["x" * 60_000] * 4
+    rest = LINE_LIMIT - len(log.text([*texts, ""]))
+    assert log.line([*texts, "x" * rest])["event"] == [*texts, "x" * rest]
+    assert log.line([*texts, "x" * (rest + 1)])["cut"] is True
 
 
 def test_a_256_kb_reason_is_cut_and_counted(log: Log) -> None:
