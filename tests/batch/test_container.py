@@ -270,34 +270,50 @@ def started(buckets: Buckets, scratch: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-# Sends itself SIGTERM as soon as it has a file: who looks from outside may come too late.
+# Sends itself SIGTERM in the middle of a stage, which goes on once the signal has been handled:
+# who looks from outside, or from another thread, may come too late.
 ENDED = """
-import glob, os, runpy, signal, sys, threading, time
+import importlib, os, runpy, signal, sys, threading, time
+from batch import cli
 
-def watch(pattern, told):
-    while not glob.glob(pattern):
-        time.sleep(0.001)
-    with open(told, "w") as file:
-        file.write(str(time.process_time()))
-    os.kill(os.getpid(), signal.SIGTERM)
+module, name, method, told = sys.argv[1:]
+owner = getattr(importlib.import_module(module), name)
+step, handle, handled = getattr(owner, method), cli._raise, threading.Event()
 
-threading.Thread(target=watch, args=sys.argv[1:], daemon=True).start()
+def handles(*arguments):
+    handled.set()
+    handle(*arguments)
+
+def steps(*arguments, **named):
+    step(*arguments, **named)
+    if not handled.is_set():
+        with open(told, "w") as file:
+            file.write(str(time.process_time()))
+        os.kill(os.getpid(), signal.SIGTERM)
+        handled.wait()
+
+cli._raise = handles
+setattr(owner, method, steps)
 sys.argv = ["batch", "big.csv"]
 runpy.run_module("batch", run_name="__main__")
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["text", "result.parquet"])
+@pytest.mark.parametrize(
+    "stage",
+    [("batch.charset", "Watch", "see"), ("pyarrow.parquet", "ParquetWriter", "write_table")],
+    ids=["text", "result.parquet"],
+)
 def test_sigterm_ends_it_before_it_is_killed_with_nothing_written(
-    buckets: Buckets, large: bytes, tmp_path: Path, stage: str
+    buckets: Buckets, large: bytes, tmp_path: Path, stage: tuple[str, str, str]
 ) -> None:
     buckets.put("big.csv", large)
     scratch, told = tmp_path / "scratch", tmp_path / "told"
     scratch.mkdir()
     before = processor_seconds()
     done = subprocess.run(
-        [sys.executable, "-c", ENDED, f"{scratch}/batch-*/*{stage}", str(told)],
+        [sys.executable, "-c", ENDED, *stage, str(told)],
         env=buckets.variables | {"TMPDIR": str(scratch)},
         capture_output=True,
         check=False,
