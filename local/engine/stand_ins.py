@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, cast
 
 from local.engine.developer import SECRETS_FILE
-from local.engine.project import Project
+from local.engine.project import Project, ProjectError
 from local.ministack import identity
 
 _RANGE = "10.255"
@@ -44,7 +44,15 @@ class StandIns:
 
         `secrets` has values by ARN or name. Returns a line about each that is new, or has another
         value than before, without that.
+
+        Raises:
+            ProjectError: they are of another account than the cloud is.
         """
+        if (wanted := account(project)) not in {None, self._cloud.account}:
+            raise ProjectError(
+                f"What the stack names is of the account {wanted} now, and what runs has "
+                f"{self._cloud.account}: stop it and start anew."
+            )
         texts = list(_texts(project))
         lines = self._network(
             _matches(texts, r"vpc-[0-9a-f]+"),

@@ -201,6 +201,18 @@ def test_what_an_edited_stack_names_as_well_is_made_and_what_was_there_stays(
     assert found["Parameter"]["Value"] == "rotated"
 
 
+def test_what_is_of_another_account_takes_another_cloud(cloud: Cloud) -> None:
+    secret = SECRET.replace(ACCOUNT, "999999999999")
+    jobs = json.dumps({"etl": {"secrets": {"A": secret}}})
+    config = {"aws:region": REGION, "fargate-batch:jobs": jobs}
+    with pytest.raises(ProjectError) as refused:
+        StandIns(cloud).make(Project(ROOT, "fargate-batch", "acme", REGION, config, {}), {})
+    assert str(refused.value) == (
+        f"What the stack names is of the account 999999999999 now, and what runs has {ACCOUNT}: "
+        "stop it and start anew."
+    )
+
+
 def test_a_stack_with_nothing_of_its_own_needs_no_stand_in() -> None:
     config = {"aws:region": REGION, "fargate-batch:jobs": '{"etl": {"environment": {"A": "b"}}}'}
     project = Project(ROOT, "fargate-batch", "dev", REGION, config, {})
