@@ -87,6 +87,18 @@ class Laptop:
         described = ended(self.cloud, execution)
         return described["status"] + described.get("cause", "")
 
+    def queues(self, execution: str) -> bool:
+        """Whether an execution has no permit, and waits for one."""
+        events = self.api("stepfunctions").get_execution_history(
+            executionArn=execution, maxResults=1000
+        )["events"]
+        entered = [
+            event["stateEnteredEventDetails"]["name"]
+            for event in events
+            if "stateEnteredEventDetails" in event
+        ]
+        return bool(entered) and entered[-1].startswith("Queue")
+
     def stopped(self) -> int:
         """How many tasks have ended."""
         cluster = self.served.outputs["clusterArn"]
@@ -204,7 +216,8 @@ def test_who_waits_for_a_permit_goes_on_when_there_are_others_or_none_any_more(
         laptop.apply()
     machine = laptop.served.outputs["jobs"]["single"]["stateMachineArn"]
     waiting = [laptop.start(machine, "wait:go") for _ in range(6)]
-    time.sleep(1)
+    without = 3 if after.endswith("2") else 5
+    eventually(lambda: sum(laptop.queues(one) for one in waiting) == without or None)
     laptop.edit(", maxConcurrency: 3" if after.endswith("2") else ", maxConcurrency: 1", after)
     laptop.apply()
     waiting += [laptop.start(machine, None) for _ in range(2)]

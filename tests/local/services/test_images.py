@@ -41,7 +41,7 @@ def run(tmp_path: Path) -> Run:
         command = [*image.entry_point, *image.command]
         container = OnThisMachine(image, command, variables, tmp_path)
         process = Process(container, Mock(), found.extend, lambda _: None)
-        assert process.join(30)
+        assert process.join(240)
         assert process.exit_code == 0, found
         return [line.message for line in found]
 
