@@ -194,7 +194,7 @@ def test_only_what_has_no_newer_result_is_run_unless_more_is_asked_for(
     assert [found["object"]["key"] for found in run] == [new]
     everything = fargate_batch(*fill, "--only", "all", "--dry-run").json
     assert everything["objects"] == 3
-    since = fargate_batch(*fill, "--to", "2020-01-01", "--dry-run").json
+    since = fargate_batch(*fill, "--to", "2020-01-01T00:00Z", "--dry-run").json
     nothing = fargate_batch("backfill", "ingest", "--prefix", "target/none/", "--json")
     assert (nothing.status, nothing.json["objects"]) == (0, 0)
     assert nothing.err.startswith("Nothing to do: no such object without a result (--only all ")
