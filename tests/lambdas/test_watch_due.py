@@ -139,3 +139,15 @@ def test_it_agrees_with_the_laptops_scheduler(
             break
         expected.append(moment)
     assert due_times(expression, zone, start, until)[:20] == expected
+
+
+def test_months_and_weekdays_are_named_in_english() -> None:
+    months = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+    assert [times(f"cron(0 9 1 {name} ? *)", "2026-01-01", "2027-01-01") for name in months] == [
+        [f"{number:02}-01 09:00"] for number in range(1, 13)
+    ]
+    # 1 June 2026 is a Monday.
+    weekdays = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+    assert [times(f"cron(0 9 ? * {name} *)", "2026-06-01", "2026-06-08") for name in weekdays] == [
+        [f"06-{number:02} 09:00"] for number in range(1, 8)
+    ]

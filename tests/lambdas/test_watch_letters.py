@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from lambdas.watch.letters import LETTERS_OF_A_MESSAGE, Letter, Memory, look, short
 from lambdas.watch.tell import Message
 
@@ -78,6 +80,24 @@ def test_letters_with_one_error_share_its_line() -> None:
         "- s3://uploads/b; 1 attempt",
     ]
     assert len(only(told).steps) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "step"),
+    [
+        ("NO_PERMISSIONS", "A role or policy was changed by hand: pulumi refresh, then pulumi up."),
+        ("NO_RESOURCE", "The target is gone: pulumi refresh, then pulumi up."),
+        (
+            "THROTTLING",
+            "AWS throttled it until the retries ran out: raise the quota or start less.",
+        ),
+        ("SDK_CLIENT_ERROR", "The target refused what it was sent: read the error."),
+        ("ANOTHER", "Fix what the error says."),
+    ],
+)
+def test_a_letter_says_what_to_do_about_its_error(code: str, step: str) -> None:
+    again = "Then send it again: the runbook says how, section 'Send a dead letter again'."
+    assert only(see(upload("a", code=code))[0]).steps == [step, again]
 
 
 def test_a_flood_is_told_whole_in_several_messages() -> None:

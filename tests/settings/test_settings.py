@@ -770,10 +770,10 @@ REFUSALS: list[tuple[Config, str]] = [
         'S: day 30 does not exist in month 2, so it would never fire (is: "cron(0 0 30 2 ? *)")',
     ),
     (
-        schedule("cron(0 0 31 APR,jun ? *)"),
+        schedule("cron(0 0 31 FEB,APR,jun,SEP,NOV ? *)"),
         (
-            "S: day 31 does not exist in month APR,jun, so it would never fire "
-            '(is: "cron(0 0 31 APR,jun ? *)")'
+            "S: day 31 does not exist in month FEB,APR,jun,SEP,NOV, so it would never fire "
+            '(is: "cron(0 0 31 FEB,APR,jun,SEP,NOV ? *)")'
         ),
     ),
     (
