@@ -58,6 +58,14 @@ def test_logs_and_letters_of_a_renamed_job_and_upload_stay_and_the_names_are_fre
     assert prod.outputs("prod")["jobs"]["ingest"]["logGroup"] != group
 
 
+def test_images_that_are_no_longer_built_stay_with_their_repository(prod: Engine) -> None:
+    [built] = prod.api("ecr").describe_repositories()["repositories"]
+    above = "fargate-batch:logRetentionDays:"
+    prod.edit(above, f"fargate-batch:image: public.example/none:1\n  {above}", FILE)
+    assert "delete" in prod.up("prod").must().counts
+    assert prod.api("ecr").describe_repositories()["repositories"] == [built]
+
+
 def test_it_is_destroyed_only_without_protect_and_leaves_what_it_was_told_to_keep(
     prod: Engine,
 ) -> None:
@@ -76,7 +84,7 @@ def test_it_is_destroyed_only_without_protect_and_leaves_what_it_was_told_to_kee
     assert log_groups(prod) < kept
     assert now not in log_groups(prod)
     # What was removed under protect is no longer Pulumi's to delete.
-    assert set(prod.left()) == {"log groups", "queues", "task definitions"}
+    assert set(prod.left()) == {"log groups", "queues", "repositories", "task definitions"}
 
 
 def test_destroyed_without_its_preview_it_keeps_its_objects_and_the_next_update_mends_it(
