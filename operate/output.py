@@ -181,11 +181,11 @@ def _fitted(
         over = sum(widths) + 2 * (len(widths) - 1) - room
         if over <= 0:
             return shown, widths
-        for place, i in sorted(enumerate(shown), key=lambda pair: widths[pair[0]], reverse=True):
-            if columns[i].cut and over > 0:
-                less = min(over, max(widths[place] - _LEAST, 0))
-                widths[place] -= less
-                over -= less
+        cut_ = [place for place, i in enumerate(shown) if columns[i].cut]
+        while over > 0 and (widest := max((widths[one] for one in cut_), default=0)) > _LEAST:
+            # One character at a time, so that a long one leaves room to the others.
+            widths[next(one for one in cut_ if widths[one] == widest)] -= 1
+            over -= 1
         if over <= 0:
             return shown, widths
         droppable = [i for i in shown if columns[i].drop]

@@ -121,6 +121,17 @@ def test_lines_are_safe_and_raw_ones_only_off_a_terminal() -> None:
     assert printable("日本 é") == "日本 é"
 
 
+def test_of_two_texts_the_longer_is_cut_until_they_are_as_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    terminal = Terminal()
+    columns = (Column("key", cut=True), Column("reason", cut=True), Column("short", cut=True))
+    Output(stdout=terminal).table(columns, [("k" * 900, "r" * 300, "s" * 14)])
+    row = terminal.getvalue().splitlines()[1]
+    assert row == f"{'k' * 15}…  {'r' * 15}…  {'s' * 14}"
+
+
 @pytest.mark.parametrize(
     ("text", "columns", "expected"),
     [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("日本語", 5, "日本…"), ("日本語", 6, "日本語")],
