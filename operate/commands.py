@@ -151,7 +151,7 @@ def show(options: Options, connect: Connect, out: Output) -> int:
     stack = connect(options)
     found = runs_of.matching(stack, options.wanted)
     if not found:
-        raise OperateError(f"no such run: {cut(options.wanted, 80)} (`runs` lists them)")
+        raise runs_of.no_run(options.wanted)
     if len(found) > 1:
         out.say(f"{len(found)} runs are called that:")
         if options.json:
@@ -730,8 +730,10 @@ def _with_letters(
         raise OperateError("which letters? give beginnings of their ids, or --all")
     failed = 0
     with letters_of.taken(stack, _which(stack, options), letters_of.SEND_SECONDS) as found:
-        if not found:
+        if not found and options.wanted:
             raise OperateError("no such dead letter (`letters list` lists them)")
+        if not found:
+            out.say("Nothing to do: no such dead letter.")
         _each_is_one(options.wanted, found)
         for letter in found:
             try:

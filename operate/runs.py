@@ -302,13 +302,20 @@ def find(stack: Stack, wanted: str) -> Run:
     """
     found = matching(stack, wanted)
     if not found:
-        raise OperateError(f"no such run: {cut(wanted, 80)} (`runs` lists them)")
+        raise no_run(wanted)
     if len(found) > 1 and len({run.id for run in found}) > 1 and not _one_key(found, wanted):
         listed = "; ".join(
             f"{run.short} ({run.kind} {run.name}, {run.began:%Y-%m-%d %H:%M})" for run in found[:10]
         )
         raise OperateError(f"{wanted} is {len(found)} runs: {listed}")
     return found[0]
+
+
+def no_run(wanted: str) -> OperateError:
+    """That there is no run that a text names."""
+    if wanted == "@latest":
+        return OperateError("nothing has run yet")
+    return OperateError(f"no such run: {cut(wanted, 80)} (`runs` lists them)")
 
 
 def matching(stack: Stack, wanted: str) -> list[Run]:

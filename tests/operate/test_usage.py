@@ -4,10 +4,11 @@ import argparse
 import json
 import re
 import time
+from typing import Any, cast
 
 import pytest
 
-from operate import cli, events
+from operate import cli, events, runs
 from operate.stack import Stack
 
 
@@ -98,3 +99,24 @@ def test_a_pattern_has_no_control_character_and_an_end(value: str, pattern: str)
     longest = events.either(*[events.equals("trigger.name", '"' * 999, beginning=True)] * 4)
     assert len(f"{{ {longest} }}") <= 1024
     assert json.loads(re.findall(r'= (".*")', events.equals("x", value))[0])
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "told"),
+    [
+        ("show @latest", 2, "nothing has run yet\n"),
+        ("letters send --all", 0, "Nothing to do: no such dead letter.\n0 sent.\n"),
+        ("letters drop --all --dry-run", 0, "Nothing to do: no such dead letter.\n"),
+    ],
+)
+def test_where_there_is_nothing_that_is_said(
+    command: str,
+    status: int,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(runs, "recent", lambda *_, **__: [])
+    stack = Stack(cast("Any", None), "project", "stack", {})
+    assert cli.main([*command.split(), "--stack", "stack"], lambda _: stack) == status
+    assert capsys.readouterr().err == told
