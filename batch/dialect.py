@@ -12,7 +12,6 @@ from batch.limits import COLUMNS, PREAMBLE_LINES
 
 _ROWS = 1000
 _DELIMITERS = ",\t;|"
-_NAMES = {",": "comma", "\t": "tab", ";": "semicolon", "|": "bar"}
 _SEP = re.compile(r"\"?sep=(.)\"?", re.IGNORECASE)
 _RETURN = re.compile(r"\r(?!\n)")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")

@@ -581,3 +581,19 @@ def test_a_file_that_is_not_ingested_ends_with_its_exit_code(
     done = on_a_file(tmp_path / "a.csv", tmp_path / "out", INGEST=declared)
     assert (done.returncode, done.stderr) == (code, b"")
     assert json.loads(done.stdout.splitlines()[-1])["exit"] == code
+
+
+@pytest.mark.parametrize(
+    ("cell", "absent"),
+    [
+        *((cell, True) for cell in ("", "-", "--", "N/A", "na", "NULL", "None", "NaN")),
+        *((cell, True) for cell in ("なし", "―", "ー")),
+        ("some", False),
+    ],
+)
+def test_what_stands_for_no_value_makes_no_column_one_of_words(
+    ingest: Ingest, cell: str, *, absent: bool
+) -> None:
+    """The first row may be one like the others, unless it has a word above numbers."""
+    done = ingest(f"x,amount\nx,1\nx,{cell}\ny,2\n".encode())
+    assert (list(done.types) == ["x", "amount"]) is absent
