@@ -5,6 +5,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from ._documents import joined
 from ._iam import document
 
 
@@ -73,7 +74,7 @@ def hardened_bucket(
                     "Effect": "Deny",
                     "Principal": "*",
                     "Action": "s3:*",
-                    "Resource": [bucket.arn, pulumi.Output.concat(bucket.arn, "/*")],
+                    "Resource": [bucket.arn, joined(bucket.arn, "/*")],
                     "Condition": {"Bool": {"aws:SecureTransport": "false"}},
                 }
             ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pulumi
 
-from ._documents import json_text
+from ._documents import joined, json_text
 from ._here import here
 from ._queries import QUERIES
 
@@ -116,6 +116,6 @@ def _log(title: str, query: str, log_group: pulumi.Input[str]) -> dict[str, Any]
             "title": title,
             "view": "table",
             "region": here().region,
-            "query": pulumi.Output.concat("SOURCE '", log_group, "' | ", query),
+            "query": joined("SOURCE '", log_group, "' | ", query),
         },
     }

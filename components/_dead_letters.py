@@ -53,8 +53,7 @@ def queue_url() -> pulumi.Output[str]:
 
     https://docs.aws.amazon.com/general/latest/gr/sqs-service.html
     """
-    place = here()
-    return pulumi.Output.all(place.partition, place.region, place.account_id).apply(
+    return here().all.apply(
         lambda of: f"https://sqs.{of[1]}.amazonaws.com{'.cn' * (of[0] == 'aws-cn')}/{of[2]}/"
     )
 

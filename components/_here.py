@@ -10,6 +10,8 @@ import pulumi_aws as aws
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import get_monitor, monitor_supports_feature
 
+from ._documents import of_known
+
 
 class Component(pulumi.ComponentResource):
     """A component whose own provider is asked where it deploys to, while it makes its parts.
@@ -67,6 +69,8 @@ class Here:
     partition: pulumi.Output[str]
     region: pulumi.Output[str]
     account_id: pulumi.Output[str]
+    all: pulumi.Output[Sequence[str]]
+    """These three, in this order."""
 
 
 _made: ContextVar[Component | None] = ContextVar("_made", default=None)
@@ -84,14 +88,12 @@ def here() -> Here:
     of, asked = (get_monitor(), provider), _asked.get()
     if asked is None or asked[0] != of:
         opts = pulumi.InvokeOutputOptions(parent=made)
-        asked = (
-            of,
-            Here(
-                aws.get_partition_output(opts=opts).partition,
-                aws.get_region_output(opts=opts).region,
-                aws.get_caller_identity_output(opts=opts).account_id,
-            ),
+        said = (
+            aws.get_partition_output(opts=opts).partition,
+            aws.get_region_output(opts=opts).region,
+            aws.get_caller_identity_output(opts=opts).account_id,
         )
+        asked = (of, Here(*said, of_known(said, list)))
         _asked.set(asked)
     return asked[1]
 

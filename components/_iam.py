@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from ._documents import json_text
+from ._documents import joined, json_text, of_known
 from ._here import Component, here
 from .iam_path import role_path
 
@@ -96,7 +96,7 @@ def service_role(
         if under_way and isinstance(opts.parent, Component):
             before = opts.parent.was("aws:iam/rolePolicy:RolePolicy", name)
             if before is not None:
-                text = pulumi.Output.all(text, before).apply(lambda both: still_granting(*both))
+                text = of_known([text, before], lambda both: still_granting(*both))
         policy = aws.iam.RolePolicy(
             name,
             role=role.name,
@@ -104,9 +104,7 @@ def service_role(
             opts=pulumi.ResourceOptions.merge(opts, replaced),
         )
         granted.append(policy.id)
-    if not granted:
-        return role.arn
-    return pulumi.Output.all(role.arn, *granted).apply(lambda values: values[0])
+    return of_known([role.arn, *granted], lambda known: known[0])
 
 
 _BEFORE = "Before"
@@ -200,9 +198,9 @@ def account_id() -> pulumi.Output[str]:
 
 def arn(service: str, resource: pulumi.Input[str]) -> pulumi.Output[str]:
     """An ARN of this account and Region, for what exists only after the role that names it."""
-    place = here()
-    return pulumi.Output.all(place.partition, place.region, place.account_id, resource).apply(
-        lambda parts: "arn:{}:{service}:{}:{}:{}".format(*parts, service=service)
+    return of_known(
+        [here().all, resource],
+        lambda known: "arn:{}:{service}:{}:{}:{}".format(*known[0], known[1], service=service),
     )
 
 
@@ -238,9 +236,7 @@ def run_task(
 
 def revisions_of(task_definition_arn: pulumi.Input[str]) -> pulumi.Output[str]:
     """The ARN pattern of every revision of a task definition's family."""
-    return pulumi.Output.from_input(task_definition_arn).apply(
-        lambda arn: arn.rpartition(":")[0] + ":*"
-    )
+    return of_known(task_definition_arn, lambda arn: arn.rpartition(":")[0] + ":*")
 
 
 def run_any_task(
@@ -255,33 +251,30 @@ def run_any_task(
     those of before are, by its name.
     """
     under = role_arns_under()
-    others = pulumi.Output.all(under, *role_arns).apply(
-        lambda arns: [arns[0], *sorted({a for a in arns[1:] if not fnmatchcase(a, arns[0])})]
+    others = of_known(
+        [under, *role_arns],
+        lambda arns: [arns[0], *sorted({a for a in arns[1:] if not fnmatchcase(a, arns[0])})],
     )
-    any_of = arn("ecs", pulumi.Output.concat("task-definition/", families, ":*"))
+    any_of = arn("ecs", joined("task-definition/", families, ":*"))
     passed: Any = others.apply(lambda arns: arns[0] if len(arns) == 1 else arns)
     return run_task(task_definition_arn=any_of, cluster_arn=cluster_arn, role_arns=passed)
 
 
 def role_arns_under(path: str = "") -> pulumi.Output[str]:
     """The ARN pattern of the stack's roles, or of those under a path below theirs."""
-    place, path = here(), role_path() + path
-    return pulumi.Output.format(
-        "arn:{0}:iam::{1}:role{2}*", place.partition, place.account_id, path
-    )
+    path = role_path() + path
+    return here().all.apply(lambda known: f"arn:{known[0]}:iam::{known[2]}:role{path}*")
 
 
 def tasks_of(cluster_arn: pulumi.Input[str]) -> pulumi.Output[str]:
     """The ARN pattern of every task of a cluster."""
-    return pulumi.Output.from_input(cluster_arn).apply(
-        lambda arn: arn.replace(":cluster/", ":task/", 1) + "/*"
-    )
+    return of_known(cluster_arn, lambda arn: arn.replace(":cluster/", ":task/", 1) + "/*")
 
 
 def instances_of(cluster_arn: pulumi.Input[str]) -> pulumi.Output[str]:
     """The ARN pattern of every container instance of a cluster; on Fargate there is none."""
-    return pulumi.Output.from_input(cluster_arn).apply(
-        lambda arn: arn.replace(":cluster/", ":container-instance/", 1) + "/*"
+    return of_known(
+        cluster_arn, lambda arn: arn.replace(":cluster/", ":container-instance/", 1) + "/*"
     )
 
 
@@ -303,7 +296,7 @@ def through_s3() -> dict[str, Any]:
     """
     return {
         "StringEquals": {
-            "kms:ViaService": pulumi.Output.format("s3.{0}.amazonaws.com", here().region)
+            "kms:ViaService": here().region.apply(lambda region: f"s3.{region}.amazonaws.com")
         }
     }
 

@@ -1,11 +1,13 @@
 """A state machine with its role, and the log group of executions."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
+from ._documents import joined, of_known
 from ._iam import Statement, arn, log_delivery, own_or_shared, service_role
 from ._logs import log_group
 from .asl.states import Definition
@@ -16,7 +18,8 @@ def state_machine(
     name: str,
     *,
     kind: str,
-    definition: pulumi.Output[Definition],
+    of: Any,  # noqa: ANN401 -- any JSON
+    definition: Callable[[Any], Definition],
     log_group_arn: pulumi.Input[str] | None,
     log_retention_days: int,
     opts: pulumi.ResourceOptions,
@@ -26,6 +29,8 @@ def state_machine(
     role_arn: pulumi.Input[str] | None = None,
 ) -> aws.sfn.StateMachine:
     """A standard state machine with a role that may do what `statements` say and log, or another's.
+
+    Its definition is made of `of`, once the outputs in it are known.
 
     It logs to the group of `log_group_arn`, or to one of its own, which `log_retention_days` and
     `protect` are for: see `execution_log`.
@@ -50,12 +55,11 @@ def state_machine(
         name,
         name=physical_name,
         role_arn=role_arn,
-        # Output.from_input would make an output of each of its parts: a thousand of some.
-        definition=definition.apply(lambda known: json.dumps(known, ensure_ascii=False)),
+        definition=of_known(of, lambda known: json.dumps(definition(known), ensure_ascii=False)),
         logging_configuration={
             "level": "ALL",
             "include_execution_data": False,
-            "log_destination": pulumi.Output.concat(log_group_arn, ":*"),
+            "log_destination": joined(log_group_arn, ":*"),
         },
         opts=pulumi.ResourceOptions.merge(
             opts, pulumi.ResourceOptions(custom_timeouts=_deleted_within(longest_seconds))

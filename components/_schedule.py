@@ -11,6 +11,7 @@ import pulumi_aws as aws
 
 from . import defaults
 from ._dead_letters import dead_letter_queue
+from ._documents import of_known
 from ._iam import Statement, service_role
 
 
@@ -105,8 +106,8 @@ def schedule(
 def _state(args: ScheduleArgs) -> pulumi.Input[str]:
     if not args.get("enabled", defaults.ENABLED):
         return "DISABLED"
-    paused = pulumi.Output.from_input(args.get("paused", defaults.PAUSED))
-    return paused.apply(lambda it: "DISABLED" if it else "ENABLED")
+    paused = args.get("paused", defaults.PAUSED)
+    return of_known(paused, lambda it: "DISABLED" if it else "ENABLED")
 
 
 def over(args: ScheduleArgs, at: datetime) -> str | None:

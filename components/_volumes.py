@@ -7,6 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from . import defaults
+from ._documents import joined
 from ._iam import Statement, allow, arn
 
 
@@ -70,7 +71,7 @@ def statements(volumes: Mapping[str, VolumeArgs]) -> list[Statement]:
     return [
         allow(
             _ACTIONS[:1] if args.get("read_only", defaults.READ_ONLY) else _ACTIONS,
-            arn("elasticfilesystem", pulumi.Output.concat("file-system/", args["file_system_id"])),
+            arn("elasticfilesystem", joined("file-system/", args["file_system_id"])),
             _through(args.get("access_point_id")),
         )
         for _, args in sorted(volumes.items())
@@ -85,5 +86,5 @@ def _through(access_point_id: pulumi.Input[str] | None) -> dict[str, Any] | None
     if access_point_id is None:
         return None
     # https://docs.aws.amazon.com/efs/latest/ug/access-points-iam-policy.html
-    access_point = arn("elasticfilesystem", pulumi.Output.concat("access-point/", access_point_id))
+    access_point = arn("elasticfilesystem", joined("access-point/", access_point_id))
     return {"StringEquals": {"elasticfilesystem:AccessPointArn": access_point}}

@@ -5,6 +5,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from . import defaults
+from ._documents import joined
 from ._here import Component
 from ._iam import allow, arn, through_s3
 from ._machine import state_machine
@@ -64,9 +65,8 @@ class Backfills(Component):
         machine = state_machine(
             name,
             kind="backfill",
-            definition=pulumi.Output.all(jobs, args["bucket_name"]).apply(
-                lambda known: run_backfill(jobs=known[0], bucket=known[1], folder=folder)
-            ),
+            of=[jobs, args["bucket_name"]],
+            definition=lambda known: run_backfill(jobs=known[0], bucket=known[1], folder=folder),
             statements=[
                 *may_run_steps([jobs.apply(lambda prefix: f"{prefix}*")], []),
                 # https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
@@ -85,7 +85,7 @@ class Backfills(Component):
                         "s3:ListMultipartUploadParts",
                         "s3:AbortMultipartUpload",
                     ],
-                    pulumi.Output.concat(args["bucket_arn"], "/", folder, "*"),
+                    joined(args["bucket_arn"], "/", folder, "*"),
                 ),
                 *(
                     []

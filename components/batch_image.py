@@ -8,6 +8,7 @@ import pulumi_aws as aws
 import pulumi_docker_build as docker_build
 
 from . import defaults
+from ._documents import joined
 from ._here import Component
 from ._iam import arn
 from ._remote import Repository
@@ -98,10 +99,10 @@ class BatchImage(Component):
                 pulumi.ResourceOptions(aliases=[pulumi.Alias(parent=it) for it in (before, alone)]),
             ),
         )
-        self.image_uri = pulumi.Output.concat(repository.url, "@", image.digest)
+        self.image_uri = joined(repository.url, "@", image.digest)
         # ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME
         repository_name = repository.url.apply(lambda url: url.partition("/")[2])
-        self.repository_arn = arn("ecr", pulumi.Output.concat("repository/", repository_name))
+        self.repository_arn = arn("ecr", joined("repository/", repository_name))
         self.register_outputs({"image_uri": self.image_uri, "repository_arn": self.repository_arn})
 
 

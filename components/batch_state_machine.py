@@ -6,6 +6,7 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 
 from . import defaults
+from ._documents import as_output, joined
 from ._here import Component
 from ._iam import allow, arn, instances_of, managed_rule, tasks_of
 from ._machine import state_machine
@@ -98,7 +99,7 @@ class BatchStateMachine(Component):
     ) -> None:
         super().__init__("fargate-batch:index:BatchStateMachine", name, args, opts, looks_back=True)
         child = pulumi.ResourceOptions(parent=self)
-        task, placement = pulumi.Output.from_input(args["task"]), args["placement"]
+        task, placement = as_output(args["task"]), args["placement"]
         cluster_arn = placement["cluster_arn"]
         timeout_seconds = args.get("timeout_seconds", defaults.TIMEOUT_SECONDS)
         log_retention_days = args.get("log_retention_days", defaults.LOG_RETENTION_DAYS)
@@ -150,9 +151,13 @@ class BatchStateMachine(Component):
         machine = state_machine(
             name,
             kind="job",
-            definition=pulumi.Output.all(
-                task=task, placement=placement, permits=limit and limit.table_name, turns=table
-            ).apply(definition),
+            of={
+                "task": task,
+                "placement": placement,
+                "permits": limit and limit.table_name,
+                "turns": table,
+            },
+            definition=definition,
             statements=[
                 *may_run(task, placement),
                 # Without DescribeTasks an execution can hang, without StopTask an aborted one
@@ -189,7 +194,7 @@ class BatchStateMachine(Component):
 
 
 def _table(name: pulumi.Input[str]) -> pulumi.Output[str]:
-    return arn("dynamodb", pulumi.Output.concat("table/", name))
+    return arn("dynamodb", joined("table/", name))
 
 
 # What acquiring a permit of a `ConcurrencyLimit` takes.

@@ -95,9 +95,8 @@ class ConcurrencyLimit(Component):
         machine = state_machine(
             name,
             kind="limit",
-            definition=table.name.apply(
-                lambda table: pass_on_permits(Permits(table, limit, stop_timeout))
-            ),
+            of=table.name,
+            definition=lambda table: pass_on_permits(Permits(table, limit, stop_timeout)),
             statements=[
                 allow(
                     [

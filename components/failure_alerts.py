@@ -125,22 +125,19 @@ class FailureAlerts(Component):
         machine = state_machine(
             name,
             kind="alerts",
-            definition=pulumi.Output.all(
-                queue.url, dict(args.get("log_groups", {})), *topic_arns
-            ).apply(
-                lambda known: alert(
-                    project=project,
-                    stack=stack,
-                    prefix=prefix,
-                    runbook=runbook,
-                    queue_url=known[0],
-                    log_groups=known[1],
-                    topic_arn=known[2],
-                    chat_topic_arn=known[3] if chat is not None else None,
-                    exit_codes=args.get("exit_codes", {}),
-                    restarted=args.get("restarted_jobs", ()),
-                    backfills=backfills_arn is not None,
-                )
+            of=[queue.url, dict(args.get("log_groups", {})), *topic_arns],
+            definition=lambda known: alert(
+                project=project,
+                stack=stack,
+                prefix=prefix,
+                runbook=runbook,
+                queue_url=known[0],
+                log_groups=known[1],
+                topic_arn=known[2],
+                chat_topic_arn=known[3] if chat is not None else None,
+                exit_codes=args.get("exit_codes", {}),
+                restarted=args.get("restarted_jobs", ()),
+                backfills=backfills_arn is not None,
             ),
             statements=[
                 allow("sns:Publish", topic_arns if chat is not None else topic.arn),

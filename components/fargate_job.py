@@ -7,7 +7,7 @@ import pulumi
 import pulumi_aws as aws
 
 from . import _volumes, defaults
-from ._documents import json_text
+from ._documents import as_output, joined, json_text
 from ._here import Component, here
 from ._iam import Statement, allow, arn, at_once, own_or_shared, service_role, through_s3
 from ._logs import log_group
@@ -254,7 +254,7 @@ class FargateJob(Component):
         self.log_group_name = logs.name
         self.task_role_arn = task_role_arn
         self.execution_role_arn = execution_role_arn
-        self.task = pulumi.Output.from_input(
+        self.task = as_output(
             TaskArgs(
                 name=name,
                 task_definition_arn=self.task_definition_arn,
@@ -355,7 +355,7 @@ def execution_statements(
     statements = [
         allow(
             ["logs:CreateLogStream", "logs:PutLogEvents"],
-            pulumi.Output.concat(log_group_arn, ":log-stream:*"),
+            joined(log_group_arn, ":log-stream:*"),
         )
     ]
     if repositories := [arn for arn in repository_arns if arn is not None]:
@@ -400,7 +400,7 @@ def _task_statements(name: str, args: FargateJobArgs) -> list[Statement]:
             allow("s3:ListBucket", sources),
             allow(
                 ["s3:GetObject", "s3:GetObjectVersion"],
-                [pulumi.Output.concat(bucket_arn, "/*") for bucket_arn in sources],
+                [joined(bucket_arn, "/*") for bucket_arn in sources],
             ),
         ]
     results_arn = args.get("results_bucket_arn")
@@ -410,7 +410,7 @@ def _task_statements(name: str, args: FargateJobArgs) -> list[Statement]:
             allow("s3:ListBucket", results_arn),
             allow(
                 ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"],
-                pulumi.Output.concat(results_arn, f"/{prefix}*"),
+                joined(results_arn, f"/{prefix}*"),
             ),
         ]
     statements += _key_statements(args)

@@ -107,14 +107,13 @@ class ScheduledPipeline(Component):
         machine = state_machine(
             name,
             kind="pipeline",
-            definition=pulumi.Output.from_input(args["steps"]).apply(
-                lambda steps: run_pipeline(
-                    name,
-                    [[_step(member, args.get("tags", {})) for member in step] for step in steps],
-                    skip_overlap=skip_overlap,
-                    timezone=args.get("timezone", defaults.TIMEZONE),
-                    exclusions=args.get("exclusions"),
-                )
+            of=args["steps"],
+            definition=lambda steps: run_pipeline(
+                name,
+                [[_step(member, args.get("tags", {})) for member in step] for step in steps],
+                skip_overlap=skip_overlap,
+                timezone=args.get("timezone", defaults.TIMEZONE),
+                exclusions=args.get("exclusions"),
             ),
             statements=_statements(name, args["steps"], skip_overlap=skip_overlap),
             role_arn=args.get("role_arn"),

@@ -7,7 +7,7 @@ import pulumi
 
 from . import defaults
 from ._dead_letters import with_queue
-from ._documents import json_text
+from ._documents import as_output, json_text
 from ._here import Component
 from ._schedule import ScheduleArgs, schedule
 from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
@@ -54,7 +54,7 @@ class ScheduledTask(Component):
         self, name: str, args: ScheduledTaskArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("fargate-batch:index:ScheduledTask", name, args, with_queue(opts))
-        task, placement = pulumi.Output.from_input(args["task"]), args["placement"]
+        task, placement = as_output(args["task"]), args["placement"]
 
         self.schedule_arn, queue = schedule(
             name,

@@ -11,6 +11,7 @@ import pulumi_aws as aws
 from . import defaults
 from ._dead_letters import with_queue
 from ._delivery import Rule, Target, deliver, listen
+from ._documents import joined
 from ._here import Component
 from ._iam import allow, arn, service_role
 from ._queries import QUERIES
@@ -81,7 +82,7 @@ class TaskEventLogger(Component):
             statements=[
                 allow(
                     ["logs:CreateLogStream", "logs:PutLogEvents"],
-                    pulumi.Output.concat(log_group.arn, ":log-stream:*"),
+                    joined(log_group.arn, ":log-stream:*"),
                 ),
                 allow("sqs:SendMessage", heard.queue.arn),
             ],

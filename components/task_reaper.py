@@ -78,9 +78,8 @@ class TaskReaper(Component):
         machine = state_machine(
             name,
             kind="reaper",
-            definition=pulumi.Output.all(cluster_arn, placements).apply(
-                lambda known: definition(*known)
-            ),
+            of=[cluster_arn, placements],
+            definition=lambda known: definition(*known),
             statements=statements,
             log_group_arn=args.get("log_group_arn"),
             log_retention_days=args.get("log_retention_days", defaults.LOG_RETENTION_DAYS),

@@ -9,7 +9,7 @@ import pulumi
 from . import defaults
 from ._dead_letters import with_queue
 from ._delivery import Rule, Target, deliver, listen, start
-from ._documents import json_text
+from ._documents import as_output, joined, json_text
 from ._here import Component
 from ._task import PlacementArgs, TaskArgs, ecs_parameters, may_run
 from .asl.upload import VARIABLES
@@ -190,7 +190,7 @@ def _target(name: str, args: UploadTriggerArgs) -> Target:
             return replace(target, parameters={"input_transformer": _named(name)})
         return target
     if task is not None and placement is not None:
-        return _task_target(name, pulumi.Output.from_input(task), placement, args.get("tags", {}))
+        return _task_target(name, as_output(task), placement, args.get("tags", {}))
     raise ValueError(f"UploadTrigger {name}: give state_machine_arn, or task and placement")
 
 
@@ -229,7 +229,7 @@ def _task_target(
         for name in VARIABLES
     }
     told = ", ".join(f'{{"name": "{name}", "value": {it}}}' for name, it in values.items())
-    template = pulumi.Output.concat(
+    template = joined(
         '{"containerOverrides": [{"name": ',
         json_text(task["name"]),
         f', "environment": [{told}]}}]}}',

@@ -13,7 +13,7 @@ from . import defaults
 from ._alarms import make, of_watcher
 from ._dead_letters import READER_PATH, queue_url
 from ._delivery import BEFORE_THE_NEXT, permit
-from ._documents import json_text
+from ._documents import joined, json_text
 from ._here import Component
 from ._iam import allow, arn, instances_of, service_role, tasks_of
 from ._task import family
@@ -170,16 +170,14 @@ def _statements(
         *_of_pauses(args),
         allow(
             ["logs:CreateLogStream", "logs:PutLogEvents"],
-            pulumi.Output.concat(log_group_arn, ":log-stream:*"),
+            joined(log_group_arn, ":log-stream:*"),
         ),
         allow(["dynamodb:Scan", "dynamodb:PutItem", "dynamodb:DeleteItem"], table_arn),
         allow("states:ListExecutions", machines),
         allow("states:DescribeExecution", machines[1].apply(executions_of)),
         allow(
             "logs:FilterLogEvents",
-            arn(
-                "logs", pulumi.Output.concat("log-group:", args["task_event_log_group_name"], ":*")
-            ),
+            arn("logs", joined("log-group:", args["task_event_log_group_name"], ":*")),
         ),
         # A list names no task, so the cluster's instances stand for it:
         # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
@@ -206,7 +204,7 @@ def _of_pauses(args: WatcherArgs) -> list[dict[str, Any]]:
         allow("ssm:DeleteParameter", arn("ssm", f"parameter{path}*")),
         allow(
             ["scheduler:GetSchedule", "scheduler:UpdateSchedule"],
-            arn("scheduler", pulumi.Output.concat("schedule/", group, "/*")),
+            arn("scheduler", joined("schedule/", group, "/*")),
         ),
         # UpdateSchedule passes the role again, whatever it changes:
         # https://docs.aws.amazon.com/scheduler/latest/UserGuide/security_iam_id-based-policies.html

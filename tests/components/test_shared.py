@@ -8,11 +8,12 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
+import pytest
 
-from components._documents import json_text
+from components._documents import as_output, json_text
 from components._here import here
 from components._iam import still_granting
-from tests.recorder import ACCOUNT, REGION, ROOT, deploy, one
+from tests.recorder import ACCOUNT, REGION, ROOT, UNKNOWN, deploy, one
 
 ROLE = "aws:iam/role:Role"
 POLICY = "aws:iam/rolePolicy:RolePolicy"
@@ -54,6 +55,58 @@ def test_a_document_is_unknown_in_a_preview_while_an_output_in_it_is() -> None:
     policy = one(recording.resources, type=POLICY, name="with-outputs").inputs["policy"]
     assert policy == pulumi.runtime.rpc.UNKNOWN
     assert one(recording.resources, type=POLICY, name="without").inputs["policy"] == '{"a": ["b"]}'
+
+
+def _three_roles() -> list[aws.iam.Role]:
+    return [aws.iam.Role(name, assume_role_policy="{}") for name in ("a", "b", "c")]
+
+
+def test_a_document_depends_on_what_comes_after_an_unknown_output_of_it_as_well() -> None:
+    def program() -> None:
+        arns = [role.arn for role in _three_roles()]
+        aws.iam.RolePolicy("policy", role="role", policy=json_text(arns))
+
+    policy = one(deploy(program, preview=True).resources, type=POLICY)
+    assert {urn.rpartition("::")[2] for urn in policy.depends_on} == {"a", "b", "c"}
+
+
+def test_an_output_in_the_value_of_another_is_known_too() -> None:
+    def program() -> None:
+        [role, *_] = _three_roles()
+        within = role.name.apply(lambda name: {"name": name, "arns": [role.arn]})
+        aws.iam.RolePolicy("policy", role="role", policy=json_text(within))
+
+    document = json.loads(one(deploy(program).resources, type=POLICY).inputs["policy"])
+    assert document["arns"][0].startswith("arn:aws:iam::")
+
+
+def test_a_document_is_one_output_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+    track = pulumi.Output._track  # pyright: ignore[reportPrivateUsage]
+
+    def counting(output: pulumi.Output[Any]) -> None:
+        nonlocal made
+        made += 1
+        track(output)
+
+    def program() -> None:
+        arns = [role.arn for role in _three_roles()]
+        with monkeypatch.context() as patch:
+            patch.setattr(pulumi.Output, "_track", counting)
+            json_text({"arns": arns})
+
+    deploy(program)
+    assert made == 1
+
+
+def test_what_is_known_of_a_document_stays_known_where_the_rest_is_not() -> None:
+    def program() -> None:
+        [role, *_] = _three_roles()
+        whole = as_output({"name": "known", "arn": role.arn})
+        aws.iam.RolePolicy("policy", role=whole["name"], policy=whole["arn"])
+
+    policy = one(deploy(program, preview=True).resources, type=POLICY)
+    assert (policy.inputs["role"], policy.inputs["policy"]) == ("known", UNKNOWN)
 
 
 def test_the_provider_is_asked_once_in_a_run_and_again_in_the_next() -> None:
