@@ -34,6 +34,8 @@ _INHERITED = {"PATH", "LANG", "LC_ALL", "TZ", "SYSTEMROOT", "TMPDIR"}
 _LAMBDA = ("AWS_", "LAMBDA_", "_LAMBDA_", "_AWS", "_X_AMZN", *internals.function_variables)
 _MAX_SECONDS_BETWEEN = 300.0
 _SECONDS_TO_END = 1.0
+# Whoever reads from a process that was killed is at its end, however long a busy machine takes.
+_SECONDS_TO_READ = 10.0
 
 
 class NoFunction(Exception):  # noqa: N818 - says what happened
@@ -402,7 +404,6 @@ class _Processes:
 
     def close(self) -> None:
         """End every process, wait for whoever reads from one, and close what is open to it."""
-        deadline = time.monotonic() + _SECONDS_TO_END
         logger = internals.function_logger()
         # To MiniStack a worker that ends while it starts or answers is an error, whoever ended it.
         logger.addFilter(_no_error)
@@ -415,7 +416,7 @@ class _Processes:
                     process.wait()
                 self._changed.wait_for(lambda: not self._invoking, _SECONDS_TO_END)
             # A pipe that a thread still reads cannot be closed without waiting for that thread.
-            if self.threads.join(deadline):
+            if self.threads.join(time.monotonic() + _SECONDS_TO_READ):
                 self._close_ended()
             internals.end_functions()
         finally:
