@@ -132,7 +132,7 @@ def log_apart() -> Generator[TextIO]:
     """Let all that this process and its children write go to a file; gives what was stdout.
 
     The file is named on stderr, and removed if there is nothing in it. What is still ending when
-    this ends writes there, too: only for an error stdout and stderr are as they were.
+    this ends writes there, too: only for an error stderr is as it was.
     """
     stdout, stderr = (os.dup(stream) for stream in (1, 2))
     number, name = tempfile.mkstemp(prefix="fargate-batch-benchmarks-", suffix=".log")
@@ -144,8 +144,7 @@ def log_apart() -> Generator[TextIO]:
         _flush()
     except BaseException:
         _flush()
-        for kept, stream in ((stdout, 1), (stderr, 2)):
-            os.dup2(kept, stream)
+        os.dup2(stderr, 2)
         raise
     finally:
         if os.fstat(number).st_size:

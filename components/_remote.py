@@ -1,7 +1,7 @@
 """Resources of awsx and Amazon EC2 by what the engine calls them, with what is used of them here.
 
 Their classes in the SDKs make Python read all of `pulumi_aws.ec2`, AWS's largest module, and of
-`pulumi_docker`: a third of an evaluation's time, and 30 MiB.
+`pulumi_docker`: a quarter of an evaluation's time, and 30 MiB.
 """
 
 from collections.abc import Mapping, Sequence

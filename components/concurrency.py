@@ -124,7 +124,7 @@ class ConcurrencyLimit(Component):
             name,
             {
                 name: Rule(
-                    (_LIFTED if args.get("lifted", False) else _ENDS).format(name),
+                    (_LIFTED if args.get("lifted", defaults.LIFTED) else _ENDS).format(name),
                     pattern,
                     rate="rate(5 minutes)",
                 )

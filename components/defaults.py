@@ -24,6 +24,7 @@ IAM_AUTHORIZATION: Final = True
 INIT_PROCESS: Final = False
 KEEP_EVENT: Final = True
 LAUNCHES_PER_SECOND: Final = 20
+LIFTED: Final = False
 LOG_MODE: Final = "blocking"
 LOG_RETENTION_DAYS: Final = 30
 MAXIMUM_AGE_SECONDS: Final = 3600

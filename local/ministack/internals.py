@@ -220,6 +220,7 @@ http_connection: ReplacedValue[type[Any]] = ReplacedValue(
     reason="It upgrades to HTTP/2, and asks for a body before anybody wants it.",
 )
 # Read from the environment once, when a module is imported.
+CONSTANTS_OF_HOST = ("_MINISTACK_HOST", "_HOST", "_DEFAULT_HOST", "DEFAULT_HOST")
 CONSTANTS_OF_PORT = ("_GATEWAY_PORT", "_PORT", "_DEFAULT_PORT", "DEFAULT_PORT", "_MINISTACK_PORT")
 CONSTANTS_OF_REGION = ("REGION",)
 find_scripts: Replaced[..., list[str]] = Replaced(

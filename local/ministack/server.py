@@ -256,11 +256,12 @@ def _import_ministack() -> None:
 
 
 def _readdress(port: int, region: str) -> None:
-    """Give modules loaded by an earlier cloud this one's port and region.
+    """Give modules that are loaded already this cloud's host, port and region.
 
     They read them from the environment once, at import.
     """
     values = {
+        **dict.fromkeys(internals.CONSTANTS_OF_HOST, HOST),
         **dict.fromkeys(internals.CONSTANTS_OF_PORT, str(port)),
         **dict.fromkeys(internals.CONSTANTS_OF_REGION, region),
     }

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from local.cloud import HOST, Cloud, CloudError, PortInUse
+from local.ministack import pinned
 from local.ministack.pinned import PinnedInternalMoved
 from local.services.ecs.images import Images
 from tests.local.gate.raw import form
@@ -64,13 +65,19 @@ def test_every_client_talks_to_this_cloud(cloud: Cloud, monkeypatch: pytest.Monk
     assert cloud.client("sns").meta.region_name == cloud.region == "ap-northeast-1"
 
 
-def test_the_next_cloud_starts_empty_and_answers_with_its_own_port_region_and_account() -> None:
+def test_the_next_cloud_starts_empty_and_answers_with_its_own_address_region_and_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with Cloud(0, REGION) as first:
         first.client("s3").create_bucket(
             Bucket="left-over", CreateBucketConfiguration={"LocationConstraint": REGION}
         )
         first.client("sqs").create_queue(QueueName="left-over")
         assert len(first.client("s3").list_buckets()["Buckets"]) == 1
+    # As of what is imported while no cloud is open.
+    for module in pinned.loaded():
+        if hasattr(module, "DEFAULT_HOST"):
+            monkeypatch.setattr(module, "DEFAULT_HOST", "localhost")
     with Cloud(0, "eu-west-1", account="444455556666") as second:
         s3 = second.client("s3")
         assert s3.list_buckets()["Buckets"] == []

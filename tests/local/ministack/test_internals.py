@@ -152,7 +152,11 @@ def test_every_internal_is_as_it_was_pinned(cloud: Cloud) -> None:
     assert [what for one in every if (what := one.problem())] == []
     package = Path(str(internals.application.owner().__file__)).parent
     sources = "".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
-    constants = (*internals.CONSTANTS_OF_PORT, *internals.CONSTANTS_OF_REGION)
+    constants = [
+        *internals.CONSTANTS_OF_HOST,
+        *internals.CONSTANTS_OF_PORT,
+        *internals.CONSTANTS_OF_REGION,
+    ]
     assigned = set(re.findall(r"^(\w+)(?:: \w+)? = ", sources, re.MULTILINE))
     assert [name for name in constants if name not in assigned] == []
 
