@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTS ?= tests
 # Tests wait for processes and timers half of the time.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, 2 * (os.cpu_count() or 1)))')
+WORKERS ?= $(shell "$(PYTHON)" -c 'import os; print(min(4, 2 * (os.cpu_count() or 1)))')
 # Without bytecode every process of the tests compiles the program anew.
 PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS) --dist worksteal
 BUILT := .pulumi
@@ -108,7 +108,7 @@ $(BUILT)/pulumi-language-yaml: tests/engine/pulumi-yaml/go.mod tests/engine/pulu
 	@$(GO_BUILD) -ldflags "-s -w" -o $(CURDIR)/$@ github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fargate-batch needs Python 3.11 or newer: make PYTHON=python3.12")'
-	@$(PYTHON) -m venv $(VENV)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fargate-batch needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@"$(PYTHON)" -m venv $(VENV)
 
 .PHONY: help demo test quick lint types unit slow cover browser tools engine bench mutants lock clean

@@ -273,7 +273,7 @@ def started(buckets: Buckets, scratch: Path) -> subprocess.Popen[bytes]:
 # Sends itself SIGTERM in the middle of a stage, which goes on once the signal has been handled:
 # who looks from outside, or from another thread, may come too late.
 ENDED = """
-import importlib, os, runpy, signal, sys, threading, time
+import importlib, runpy, signal, sys, threading, time
 from batch import cli
 
 module, name, method, told = sys.argv[1:]
@@ -289,7 +289,8 @@ def steps(*arguments, **named):
     if not handled.is_set():
         with open(told, "w") as file:
             file.write(str(time.process_time()))
-        os.kill(os.getpid(), signal.SIGTERM)
+        # As the system does: the thread that waits for the others is the one that it is for.
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGTERM)
         handled.wait()
 
 cli._raise = handles
