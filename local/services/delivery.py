@@ -154,7 +154,8 @@ class Deliveries(Generic[D]):
     def join(self, seconds: float | None = None) -> None:
         """Wait for the attempts that are being made."""
         with self._lock:
-            serving = set(self._serving)
+            # One that was cancelled in the pool's queue never ends for who waits for it.
+            serving = {one for one in self._serving if not one.cancelled()}
         wait(serving, seconds)
 
     def close(self) -> None:
