@@ -68,6 +68,16 @@ LESS = {
 }
 
 
+def policy_of(deployment: Deployment, role: str) -> dict[str, Any]:
+    """What a role may do, by its name."""
+    [policy] = [
+        json.loads(one.inputs["policy"])
+        for one in deployment.states.values()
+        if one.urn.endswith(f"aws:iam/rolePolicy:RolePolicy::{role}")
+    ]
+    return policy
+
+
 def test_a_task_of_before_still_reads_and_mounts_but_a_jobs_own_rights_end_at_once(
     tmp_path: Path,
 ) -> None:
@@ -76,11 +86,7 @@ def test_a_task_of_before_still_reads_and_mounts_but_a_jobs_own_rights_end_at_on
     def granted(more: object) -> list[tuple[str, object]]:
         program = f"MORE = {more!r}\n{JOB}"
         update(write_project(tmp_path, program), deployment, provider)
-        [policy] = [
-            json.loads(one.inputs["policy"])
-            for one in deployment.states.values()
-            if one.urn.endswith("aws:iam/rolePolicy:RolePolicy::ingest-task")
-        ]
+        policy = policy_of(deployment, "ingest-task")
         return [(one.get("Sid", ""), one["Resource"]) for one in policy["Statement"]]
 
     mounted = "arn:aws:elasticfilesystem:ap-northeast-1:123456789012:file-system/fs-1"
@@ -116,11 +122,7 @@ def test_an_upload_is_delivered_until_its_rule_points_elsewhere(tmp_path: Path) 
     for jobs in (True, False, True):
         program = f"JOBS = {jobs}\n{ROLES}"
         update(write_project(tmp_path, program), deployment, provider)
-        [policy] = [
-            json.loads(one.inputs["policy"])
-            for one in deployment.states.values()
-            if one.urn.endswith("aws:iam/rolePolicy:RolePolicy::roles-uploads")
-        ]
+        policy = policy_of(deployment, "roles-uploads")
         statements = policy["Statement"]
         granted.append(
             [(one.get("Sid", ""), one["Resource"].rpartition("dev-")[2]) for one in statements]
