@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from local.ministack.models import SERVICES, model
 
@@ -309,9 +309,9 @@ def _json(given: Reading) -> Reading:
         raise BadRequest("UnknownOperationException", f"There is no operation {target}.")
     if given.method != "POST" or given.path != "/" or given.query:
         raise BadRequest("UnknownOperationException", f"{name} is a POST to /.")
-    _check(operation.input_shape, _document(given.body))
+    body = _members_of(operation, given.body)
     headers = _bare(given, f"application/x-amz-json-{metadata.get('jsonVersion', '1.0')}")
-    return replace(given, operation=name, headers={**headers, "x-amz-target": target})
+    return replace(given, operation=name, headers={**headers, "x-amz-target": target}, body=body)
 
 
 def _query(given: Reading) -> Reading:
@@ -333,11 +333,23 @@ def _query(given: Reading) -> Reading:
     operation = _operation(given.service, name)
     if operation is None:
         raise BadRequest("InvalidAction", f"The action {name} is not valid for this web service.")
-    if operation.input_shape is not None:
-        for key, (value,) in parameters.items():
-            _check_text(_member(operation.input_shape, key.split("."), given.service), key, value)
+    kept: dict[str, str] = {}
+    for key, (value,) in parameters.items():
+        parts, shape = key.split("."), operation.input_shape
+        _check_text(_member(shape, parts, given.service), key, value)
+        # SQS's names of lists and maps are not described any more, and name no queue.
+        if (
+            key in {"Action", "Version"}
+            or _member(shape, parts[:1], given.service) is not None
+            or (given.service == "sqs" and len(parts) > 1)
+        ):
+            kept[key] = value
+    _one_thing(given.service, kept)
     form = _bare(given, "application/x-www-form-urlencoded; charset=utf-8")
-    return replace(given, operation=name, headers=form)
+    if given.method == "GET":
+        query = {key: [value] for key, value in kept.items()}
+        return replace(given, operation=name, headers=form, query=query)
+    return replace(given, operation=name, headers=form, body=urlencode(kept).encode())
 
 
 def _form(body: bytes) -> Query:
@@ -364,12 +376,13 @@ def _rest(given: Reading) -> Reading:
     query = {name: values for name, values in given.query.items() if name in allowed}
     shape = operation.input_shape
     payload = shape.serialization.get("payload") if shape else None
+    body = given.body
     if payload is None:
-        _check(shape, _document(given.body))
-    elif given.body:
-        _document(given.body, "InvalidRequestContentException")
+        body = _members_of(operation, body)
+    elif body:
+        _document(body, "InvalidRequestContentException")
     headers = _bare(given, "application/json")
-    return replace(given, operation=operation.name, headers=headers, query=query)
+    return replace(given, operation=operation.name, headers=headers, query=query, body=body)
 
 
 def _routes(service: str, method: str) -> "list[OperationModel]":
@@ -408,6 +421,44 @@ def _document(body: bytes, code: str = "SerializationException") -> object:
         return json.loads(body) if body else {}
     except (ValueError, RecursionError):
         raise BadRequest(code, "Could not parse request body into json.") from None
+
+
+# Of each, a request names one thing: of two, one would be authorised and the other done.
+_ALTERNATIVES = {
+    "logs": {"logGroupName", "logGroupNames", "logGroupIdentifier", "logGroupIdentifiers"},
+    "sns": {"TopicArn", "TargetArn", "PhoneNumber"},
+    "states": {"stateMachineArn", "mapRunArn"},
+}
+_CONFLICTS = {"logs": "InvalidParameterException", "sns": "InvalidParameter"}
+
+
+def _one_thing(service: str, given: Mapping[str, object]) -> None:
+    found = sorted(given.keys() & _ALTERNATIVES.get(service, set()))
+    if len(found) > 1:
+        code = _CONFLICTS.get(service, "ValidationException")
+        raise BadRequest(code, f"Only one of {' and '.join(found)} may be given.")
+    # What is behind the path is read for a queue's name by the one, and not by the other.
+    if service == "sqs" and not re.fullmatch(r"[^?#;]*", str(given.get("QueueUrl", ""))):
+        raise BadRequest("InvalidAddress", "The address is not valid for this endpoint.", 404)
+
+
+def _members_of(operation: "OperationModel", body: bytes) -> bytes:
+    """A JSON body without what the operation has no member for, which AWS ignores."""
+    document = _document(body)
+    shape = operation.input_shape
+    _check(shape, document)
+    if not isinstance(document, dict):
+        return body
+    given = cast("dict[str, object]", document)
+    members: Mapping[str, Shape] = getattr(shape, "members", {})
+    names = {
+        member.serialization.get("name", name)
+        for name, member in members.items()
+        if not member.serialization.get("location")
+    }
+    kept = {name: value for name, value in given.items() if name in names and value is not None}
+    _one_thing(operation.service_model.signing_name, kept)
+    return body if kept == given else json.dumps(kept).encode()
 
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {

@@ -3,6 +3,7 @@
 MiniStack names the resource of most requests; those it names otherwise than AWS are named here.
 """
 
+import contextlib
 import json
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -130,12 +131,50 @@ def _dynamodb(action: str, body: Mapping[str, Any], prefix: str) -> list[Permiss
 
 
 def _ssm(action: str, body: Mapping[str, Any], prefix: str) -> list[Permission]:
-    # A path is authorised as a parameter of its name would be:
+    # Each parameter is authorised, without the version or label behind its name, and a path as a
+    # parameter of its name would be:
     # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParametersByPath.html
-    if action != "GetParametersByPath":
+    if action == "GetParametersByPath":
+        path = cast("str", body.get("Path") or "/").strip("/")
+        return [Permission("ssm:GetParametersByPath", f"{prefix}:parameter/{path}")]
+    if "Parameter" not in action:
         return []
-    path = cast("str", body.get("Path") or "/").strip("/")
-    return [Permission("ssm:GetParametersByPath", f"{prefix}:parameter/{path}")]
+    named = cast(
+        "list[str]", body.get("Names") or [body[name] for name in ("Name",) if body.get(name)]
+    )
+    return [
+        Permission(
+            f"ssm:{action}",
+            ":".join(name.split(":")[:6])
+            if name.startswith("arn:")
+            else f"{prefix}:parameter/{name.partition(':')[0].lstrip('/')}",
+        )
+        for name in named
+    ]
+
+
+def _kms(action: str, body: Mapping[str, Any], _prefix: str) -> list[Permission]:
+    # An alias is authorised as the key that it is of:
+    # https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
+    key = internals.kms_key(cast("str", body.get("KeyId") or ""))
+    return [Permission(f"kms:{action}", cast("str", key["Arn"]))] if key else []
+
+
+def _iam(action: str, query: Mapping[str, Any], prefix: str) -> list[Permission]:
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+    given = {name: cast("str", values[0]) for name, values in query.items()}
+    if group := given.get("GroupName"):
+        # Whose user is named is not asked.
+        return [Permission(f"iam:{action}", f"{prefix}:group/{group}")]
+    name = given.get("RoleName")
+    if not name:
+        return []
+    found = cast("Mapping[str, Any] | None", internals.roles().get(name))
+    arn = cast("str", found["Arn"]) if found else f"{prefix}:role{given.get('Path', '/')}{name}"
+    if profile := given.get("InstanceProfileName"):
+        passing = Permission("iam:PassRole", arn, {"iam:PassedToService": "ec2.amazonaws.com"})
+        return [Permission(f"iam:{action}", f"{prefix}:instance-profile/{profile}"), passing]
+    return [Permission(f"iam:{action}", arn)]
 
 
 def _scheduler(
@@ -151,14 +190,38 @@ def _scheduler(
     asked = query.get("groupName") or ["default"]
     group = body.get("GroupName") or (asked if isinstance(asked, str) else asked[0])
     schedule = Permission("scheduler:*", f"{prefix}:schedule/{group}/{unquote(name)}")
-    role = (body.get("Target") or {}).get("RoleArn")
-    if not role:
-        return [schedule]
-    service = {"iam:PassedToService": "scheduler.amazonaws.com"}
-    return [schedule, Permission("iam:PassRole", role, service)]
+    return [schedule]
 
 
-_NAMED_HERE = {"logs": _logs, "ecs": _ecs, "events": _events, "states": _states, "ssm": _ssm}
+_NAMED_HERE = {
+    "ecs": _ecs,
+    "events": _events,
+    "kms": _kms,
+    "logs": _logs,
+    "ssm": _ssm,
+    "states": _states,
+}
+_PASSED_TO = {"ecs": "ecs-tasks"} | {
+    service: service for service in ("events", "lambda", "logs", "scheduler", "states")
+}
+
+
+def _passed(service: str, body: Mapping[str, Any]) -> tuple[Permission, ...]:
+    """The roles that a request hands over, which takes a permission on each.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
+    """
+    if service not in _PASSED_TO:
+        return ()
+    to = {"iam:PassedToService": f"{_PASSED_TO[service]}.amazonaws.com"}
+    roles = [
+        cast("str", holder[name])
+        for holder in (body, body.get("Target"), *(body.get("Targets") or []))
+        if isinstance(holder, dict)
+        for name in ("taskRoleArn", "executionRoleArn", "roleArn", "RoleArn", "Role")
+        if holder.get(name)
+    ]
+    return tuple(Permission("iam:PassRole", role, to) for role in dict.fromkeys(roles))
 
 
 # What the SDK calls a service, where IAM calls it otherwise.
@@ -188,7 +251,7 @@ def of_api(
     if named and (
         permissions := named(operation, request, f"arn:aws:{service}:{region}:{account}")
     ):
-        return permissions
+        return [*permissions, *_passed(service, request)]
     action = _ACTIONS.get(f"{service}:{operation}", f"{service}:{operation}")
     if service == "s3":
         path = "/".join(cast("str", request[name]) for name in ("Bucket", "Key") if name in request)
@@ -204,7 +267,26 @@ def of_api(
         region,
         account,
     )
-    return [Permission(action, resource)]
+    return [Permission(action, resource), *_passed(service, request)]
+
+
+# What a write of an object takes besides, by the headers that say more of it:
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html
+_WITH_HEADER = {
+    "x-amz-tagging": "s3:PutObjectTagging",
+    "x-amz-acl": "s3:PutObjectAcl",
+    "x-amz-object-lock-mode": "s3:PutObjectRetention",
+    "x-amz-object-lock-retain-until-date": "s3:PutObjectRetention",
+    "x-amz-object-lock-legal-hold": "s3:PutObjectLegalHold",
+}
+
+
+def _of_headers(method: str, resource: str, given: Mapping[str, object]) -> list[Permission]:
+    if method not in {"PUT", "POST"}:
+        return []
+    actions = {action for name, action in _WITH_HEADER.items() if name in given}
+    actions |= {"s3:PutObjectAcl" for name in given if name.startswith("x-amz-grant-")}
+    return [Permission(action, resource) for action in sorted(actions)]
 
 
 def _resource_arn(
@@ -220,37 +302,39 @@ def _resource_arn(
     _asked.set(_Asked())
     bucket, _, key = path.lstrip("/").partition("/")
     if service == "s3" and key:
-        keys_ = key_permissions(method, (bucket, key), headers, query_params, region)
-        _asked.set(_Asked(further=tuple(keys_)))
+        # A presigned URL has headers in its query.
+        hoisted = {name.lower(): values[0] for name, values in query_params.items()}
+        given = {**{one: hoisted[one] for one in hoisted if one.startswith("x-amz-")}, **headers}
         # MiniStack's own reading takes several slashes for one, and drops the last.
-        return f"arn:aws:s3:::{bucket}/{key}"
+        resource = f"arn:aws:s3:::{bucket}/{key}"
+        keys_ = key_permissions(method, (bucket, key), given, query_params, region)
+        _asked.set(_Asked(further=(*keys_, *_of_headers(method, resource, given))))
+        return resource
     named = internals.resource_of_request.original(
         service, method, path, headers, body, query_params, region, account_id
     )
     if service == "iam" and named == "*":
         # https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
         named = query_params.get("PolicySourceArn", ["*"])[0]
-    _asked.set(_Asked(unknown=named == "*"))
-    permissions_of = _NAMED_HERE.get(service)
-    if permissions_of is None and service != "scheduler":
-        return named
-    try:
-        parsed: object = json.loads(body or b"{}")
-    except ValueError:
-        return named
-    if not isinstance(parsed, dict):
-        return named
     action = headers.get("x-amz-target", "").rpartition(".")[2]
-    document, prefix = cast("dict[str, Any]", parsed), f"arn:aws:{service}:{region}:{account_id}"
-    permissions = (
-        permissions_of(action, document, prefix)
-        if permissions_of
-        else _scheduler(path, query_params, document, prefix)
-    )
-    if not permissions:
-        return named
-    _asked.set(_Asked(permissions[0].context, tuple(permissions[1:])))
-    return permissions[0].resource
+    prefix, document = f"arn:aws:{service}:{region}:{account_id}", dict[str, Any]()
+    if service == "iam":
+        permissions = _iam(action, query_params, f"arn:aws:iam::{account_id}")
+    else:
+        with contextlib.suppress(ValueError):
+            parsed: object = json.loads(body or b"{}")
+            document = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else document
+        permissions = (
+            _scheduler(path, query_params, document, prefix)
+            if service == "scheduler"
+            else _NAMED_HERE[service](action, document, prefix)
+            if service in _NAMED_HERE
+            else []
+        )
+    first = permissions[0] if permissions else Permission(action, named)
+    further = (*permissions[1:], *_passed(service, document))
+    _asked.set(_Asked(first.context, further, unknown=first.resource == "*" and not permissions))
+    return first.resource
 
 
 def _enforce(

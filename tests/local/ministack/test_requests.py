@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 import local.cloud
-from local.cloud import Cloud
+from local.cloud import ACCOUNT, Cloud
 from local.services.iam import iam
 from tests.local.gate.raw import Answer, request, send
 from tests.local.probe import REGION
@@ -173,6 +173,227 @@ def test_a_target_is_what_is_authorised(
     found = ask("sqs", "POST", target, headers, b'{"QueueName": "of-the-task"}')
     assert found.status in {400, 403, 404}
     assert not cloud.client("sqs").list_queues().get("QueueUrls")
+
+
+HERE = f"{REGION}:{ACCOUNT}"
+MACHINE, TOPIC = f"arn:aws:states:{HERE}:stateMachine", f"arn:aws:sns:{HERE}"
+TABLE, QUEUE = f"arn:aws:dynamodb:{HERE}:table", f"arn:aws:sqs:{HERE}"
+SECRET = f"arn:aws:secretsmanager:{HERE}:secret:"
+ONLY_MINE = [
+    f"{MACHINE}:mine",
+    f"{TOPIC}:mine",
+    f"{TABLE}/mine",
+    f"{QUEUE}:mine",
+    f"{SECRET}mine-??????",
+    f"arn:aws:ssm:{HERE}:parameter/mine/*",
+    f"arn:aws:events:{HERE}:rule/mine",
+    f"arn:aws:logs:{HERE}:log-group:/mine:*",
+    f"arn:aws:iam::{ACCOUNT}:role/mine",
+    f"arn:aws:iam::{ACCOUNT}:user/mine",
+    f"arn:aws:lambda:{HERE}:function:mine",
+]
+QUEUES = f"http://127.0.0.1/{ACCOUNT}"
+# Each names what is its sender's in one member or place, and means another by the others.
+TOLD_TWICE: list[tuple[str, str, dict[str, Any]]] = [
+    (
+        "states",
+        "AWSStepFunctions.StartExecution",
+        {"stateMachineArn": f"{MACHINE}:other", "mapRunArn": f"{MACHINE}:mine"},
+    ),
+    (
+        "states",
+        "AWSStepFunctions.ListExecutions",
+        {"stateMachineArn": f"{MACHINE}:other", "mapRunArn": f"{MACHINE}:mine"},
+    ),
+    (
+        "states",
+        "AWSStepFunctions.TagResource",
+        {"stateMachineArn": f"{MACHINE}:mine", "resourceArn": f"{MACHINE}:other", "tags": []},
+    ),
+    ("events", "AWSEvents.DeleteRule", {"Name": "other", "Rule": "mine"}),
+    (
+        "logs",
+        "Logs_20140328.FilterLogEvents",
+        {"logGroupName": "/mine", "logGroupIdentifier": "/other"},
+    ),
+    (
+        "logs",
+        "Logs_20140328.StartQuery",
+        {
+            "logGroupName": "/mine",
+            "logGroupNames": ["/other"],
+            "startTime": 0,
+            "endTime": 1,
+            "queryString": "fields @message",
+        },
+    ),
+    (
+        "dynamodb",
+        "DynamoDB_20120810.BatchGetItem",
+        {"TableName": "mine", "RequestItems": {"other": {"Keys": [{"id": {"S": "a"}}]}}},
+    ),
+    (
+        "dynamodb",
+        "DynamoDB_20120810.ExecuteStatement",
+        {"TableName": "mine", "Statement": "SELECT * FROM other"},
+    ),
+    ("ssm", "AmazonSSM.GetParameters", {"Name": "/mine/x", "Names": ["/other/x"]}),
+    ("ssm", "AmazonSSM.GetParameters", {"Names": ["/mine/x", "/other/x"]}),
+    ("ssm", "AmazonSSM.DeleteParameters", {"Name": "/mine/x", "Names": ["/other/x"]}),
+    ("secretsmanager", "secretsmanager.CreateSecret", {"SecretId": "mine", "Name": "another"}),
+    (
+        "sqs",
+        "AmazonSQS.CreateQueue",
+        {"QueueName": "another", "QueueUrl": f"{QUEUES}/mine"},
+    ),
+    (
+        "sqs",
+        "AmazonSQS.SendMessage",
+        {"QueueUrl": f"{QUEUES}/other?/mine", "MessageBody": "x"},
+    ),
+    (
+        "sqs",
+        "AmazonSQS.SendMessage",
+        {"QueueUrl": f"{QUEUES}/other#/mine", "MessageBody": "x"},
+    ),
+    ("sqs", "", {"Action": "CreateQueue", "QueueName": "another", "QueueUrl": f"{QUEUES}/mine"}),
+    (
+        "sns",
+        "",
+        {
+            "Action": "Publish",
+            "Message": "x",
+            "TopicArn": f"{TOPIC}:mine",
+            "TargetArn": f"{TOPIC}:other",
+        },
+    ),
+    ("sns", "", {"Action": "CreateTopic", "Name": "another", "TopicArn": f"{TOPIC}:mine"}),
+    (
+        "sns",
+        "",
+        {
+            "Action": "GetSubscriptionAttributes",
+            "TopicArn": f"{TOPIC}:mine",
+            "SubscriptionArn": f"{TOPIC}:other:1",
+        },
+    ),
+    ("iam", "", {"Action": "DeleteUser", "RoleName": "mine", "UserName": "other"}),
+    ("iam", "", {"Action": "AddUserToGroup", "UserName": "mine", "GroupName": "other"}),
+    (
+        "iam",
+        "",
+        {
+            "Action": "AddRoleToInstanceProfile",
+            "RoleName": "mine",
+            "InstanceProfileName": "other",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "row", TOLD_TWICE, ids=[f"{row[0]}-{row[1] or row[2]}" for row in TOLD_TWICE]
+)
+def test_what_is_asked_for_is_what_is_authorised(
+    cloud: Cloud, ask: Ask, row: tuple[str, str, dict[str, Any]]
+) -> None:
+    service, target, given = row
+    grant = {"Effect": "Allow", "Action": "*", "Resource": ONLY_MINE}
+    policy = {"Version": "2012-10-17", "Statement": [grant]}
+    roles = cloud.client("iam")
+    roles.put_role_policy(RoleName=ROLE, PolicyName="mine", PolicyDocument=json.dumps(policy))
+    if target:
+        found = ask(service, "POST", "/", {"X-Amz-Target": target}, json.dumps(given).encode())
+    else:
+        found = ask(service, "POST", "/", {"Content-Type": FORM}, urlencode(given).encode())
+    roles.delete_role_policy(RoleName=ROLE, PolicyName="mine")
+    refused = ("Denied", "AuthorizationError", "may be given", "InvalidAddress")
+    assert found.status in {400, 403, 404}
+    assert any(word in found.body.decode() for word in refused), found.body
+
+
+PASSED = f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
+PASSES: list[tuple[str, str, str, dict[str, Any]]] = [
+    (
+        "ecs",
+        "POST",
+        "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition",
+        {"family": "f", "taskRoleArn": PASSED, "containerDefinitions": []},
+    ),
+    (
+        "ecs",
+        "POST",
+        "AmazonEC2ContainerServiceV20141113.RegisterTaskDefinition",
+        {"family": "f", "executionRoleArn": PASSED, "containerDefinitions": []},
+    ),
+    (
+        "events",
+        "POST",
+        "AWSEvents.PutTargets",
+        {"Rule": "r", "Targets": [{"Id": "a", "Arn": QUEUE}, {"Id": "b", "RoleArn": PASSED}]},
+    ),
+    ("events", "POST", "AWSEvents.PutRule", {"Name": "r", "RoleArn": PASSED}),
+    (
+        "states",
+        "POST",
+        "AWSStepFunctions.CreateStateMachine",
+        {"name": "m", "definition": "{}", "roleArn": PASSED},
+    ),
+    (
+        "states",
+        "POST",
+        "AWSStepFunctions.UpdateStateMachine",
+        {"stateMachineArn": f"{MACHINE}:m", "roleArn": PASSED},
+    ),
+    ("logs", "POST", "Logs_20140328.PutSubscriptionFilter", {"roleArn": PASSED}),
+    ("lambda", "POST", "/2015-03-31/functions", {"FunctionName": "f", "Role": PASSED}),
+    ("lambda", "PUT", "/2015-03-31/functions/f/configuration", {"Role": PASSED}),
+    ("scheduler", "POST", "/schedules/s", {"Target": {"Arn": QUEUE, "RoleArn": PASSED}}),
+]
+
+
+@pytest.mark.parametrize("row", PASSES, ids=[f"{row[0]}-{row[2]}" for row in PASSES])
+def test_who_hands_a_role_over_must_be_allowed_to(
+    cloud: Cloud, ask: Ask, row: tuple[str, str, str, dict[str, Any]]
+) -> None:
+    service, method, target, given = row
+    grant = {"Effect": "Allow", "Action": f"{service}:*", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [grant]}
+    roles = cloud.client("iam")
+    roles.put_role_policy(RoleName=ROLE, PolicyName="all", PolicyDocument=json.dumps(policy))
+    headers = {} if target.startswith("/") else {"X-Amz-Target": target}
+    path = target if target.startswith("/") else "/"
+    found = ask(service, method, path, headers, json.dumps(given).encode())
+    roles.delete_role_policy(RoleName=ROLE, PolicyName="all")
+    assert found.status in {400, 403}
+    assert f"iam:PassRole on resource: {PASSED} because" in found.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "action"),
+    [
+        ("x-amz-tagging", "s3:PutObjectTagging"),
+        ("x-amz-acl", "s3:PutObjectAcl"),
+        ("x-amz-grant-read", "s3:PutObjectAcl"),
+        ("x-amz-object-lock-legal-hold", "s3:PutObjectLegalHold"),
+    ],
+)
+def test_what_a_header_says_of_an_object_is_authorised_too(
+    cloud: Cloud, ask: Ask, header: str, action: str
+) -> None:
+    grant = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::uploads/tags/*"}
+    policy = {"Version": "2012-10-17", "Statement": [grant]}
+    roles = cloud.client("iam")
+    roles.put_role_policy(RoleName=ROLE, PolicyName="tags", PolicyDocument=json.dumps(policy))
+    found = [
+        ask("s3", "PUT", "/uploads/tags/a", {header: "a=b"}, b"rows"),
+        ask("s3", "PUT", f"/uploads/tags/a?{header}=a%3Db", {}, b"rows"),
+        ask("s3", "POST", "/uploads/tags/a?uploads", {header: "a=b"}),
+    ]
+    roles.delete_role_policy(RoleName=ROLE, PolicyName="tags")
+    for one in found:
+        assert one.status == 403
+        assert f"{action} on resource".encode() in one.body
 
 
 def test_an_operation_of_a_rest_service_is_its_path_alone(ask: Ask) -> None:

@@ -682,6 +682,50 @@ def test_a_deny_of_a_bucket_does_not_forbid_listing_the_others(
     assert bucket in [one["Name"] for one in listed]
 
 
+def test_an_alias_is_authorised_as_its_key(cloud: Cloud, as_role: Callable[..., Any]) -> None:
+    owner = cloud.client("kms")
+    key = owner.create_key()["KeyMetadata"]
+    owner.create_alias(AliasName="alias/batches", TargetKeyId=key["KeyId"])
+    alias = f"arn:aws:kms:{HERE}:alias/batches"
+    allowed = as_role("kms", allow("kms:Encrypt", key["Arn"]))
+    denied = as_role(
+        *("kms", allow("kms:*", "*"), {"Effect": "Deny", "Action": "kms:*", "Resource": key["Arn"]})
+    )
+    for name in (key["KeyId"], "alias/batches", alias):
+        allowed.encrypt(KeyId=name, Plaintext=b"x")
+        code, message = refusal(denied.encrypt, KeyId=name, Plaintext=b"x")
+        assert (code, key["Arn"] in message) == ("AccessDeniedException", True)
+
+
+def test_a_role_is_authorised_with_its_path(as_role: Callable[..., Any]) -> None:
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [trusting("ecs.amazonaws.com")]})
+    made = {"RoleName": "deep", "Path": "/team/", "AssumeRolePolicyDocument": trust}
+    arn = f"arn:aws:iam::{ACCOUNT}:role/team/*"
+    theirs = as_role("iam", allow(["iam:CreateRole", "iam:GetRole"], arn))
+    others = as_role("iam", allow("iam:*", f"arn:aws:iam::{ACCOUNT}:role/deep"))
+    assert refusal(others.create_role, **made)[0] == "AccessDenied"
+    theirs.create_role(**made)
+    assert theirs.get_role(RoleName="deep")["Role"]["Path"] == "/team/"
+    assert refusal(others.get_role, RoleName="deep")[0] == "AccessDenied"
+
+
+def test_each_parameter_is_authorised_by_its_name_or_arn(
+    cloud: Cloud, as_role: Callable[..., Any]
+) -> None:
+    owner = cloud.client("ssm")
+    for name in ("/ours/a", "/ours/b", "/others/a"):
+        owner.put_parameter(Name=name, Value="x", Type="String")
+    arns = f"arn:aws:ssm:{HERE}:parameter/ours/a", f"arn:aws:ssm:{HERE}:parameter/ours/b"
+    ssm = as_role("ssm", allow(["ssm:GetParameter", "ssm:GetParameters"], list(arns)))
+    for one in ("/ours/a", "/ours/a:1", *arns):
+        assert ssm.get_parameter(Name=one)["Parameter"]["Value"] == "x"
+    assert len(ssm.get_parameters(Names=["/ours/a", arns[1]])["Parameters"]) == 2
+    other = f"arn:aws:ssm:{HERE}:parameter/others/a"
+    for names in (["/ours/a", "/others/a"], [arns[0], other]):
+        code, message = refusal(ssm.get_parameters, Names=names)
+        assert (code, f"on resource: {other} " in message) == ("AccessDeniedException", True)
+
+
 def test_a_missing_object_is_404_only_to_who_may_list_the_bucket(
     as_role: Callable[..., Any], bucket: str
 ) -> None:
