@@ -390,6 +390,15 @@ def _one_key_an_object(body: bytes) -> None:
             raise BadRequest("MalformedXML", malformed)
 
 
+def _begins_with_version(body: bytes) -> bool:
+    """Whether the first object that is to be deleted is a version of one."""
+    for one in internals.parse_xml(body).iter():
+        fields = {child.tag.rpartition("}")[2]: child.text for child in one}
+        if one.tag.rpartition("}")[2] == "Object" and fields.get("Key"):
+            return bool(fields.get("VersionId"))
+    return False
+
+
 def _service(
     method: str, path: str, headers: Mapping[str, str], query_params: Query
 ) -> str:  # the parameters are MiniStack's
@@ -412,6 +421,10 @@ def _action(
     if service == "s3":
         path = f"/{request.bucket}/{'key' if request.key else ''}"
     found = internals.action_of_request.original(service, method, path, headers, body, query_params)
+    if reading is not None and reading.operation == "DeleteObjects" and _begins_with_version(body):
+        # MiniStack does so for all but the first:
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+        found = "s3:DeleteObjectVersion"
     named = reading.operation if reading is not None and service != "s3" else None
     return cast("str | None", found) or f"{namespaces[service]}:{named or UNDETERMINED}"
 

@@ -470,6 +470,19 @@ def test_each_of_several_objects_is_authorised(cloud: Cloud, ask: Ask, objects: 
     assert cloud.client("s3").head_object(Bucket="uploads", Key="secret")["ContentLength"] == 4
 
 
+def test_a_version_is_not_deleted_by_who_may_delete_objects(cloud: Cloud, ask: Ask) -> None:
+    s3 = cloud.client("s3")
+    version = s3.put_object(Bucket="uploads", Key="mine/kept", Body=b"rows").get(
+        "VersionId", "null"
+    )
+    one = f"<Object><Key>mine/kept</Key><VersionId>{version}</VersionId></Object>"
+    for objects in (one, f"<Object><Key>mine/none</Key></Object>{one}"):
+        body = f"<Delete>{objects}</Delete>".encode()
+        found = ask("s3", "POST", "/uploads?delete", {}, body)
+        assert (found.status, b"s3:DeleteObjectVersion on" in found.body) == (403, True)
+    s3.delete_object(Bucket="uploads", Key="mine/kept")
+
+
 def test_a_session_that_is_over_stays_over(
     cloud: Cloud, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
