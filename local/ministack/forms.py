@@ -186,6 +186,8 @@ def _range(policy: str) -> tuple[int, int | None]:
         ]
     except (ValueError, TypeError, LookupError, RecursionError):
         return 0, None
+    except OverflowError:
+        raise BadRequest("InvalidPolicyDocument", "A number of bytes is infinite.") from None
     least = max((least for least, _ in ranges), default=0)
     return least, min((most for _, most in ranges), default=None)
 

@@ -7,6 +7,7 @@ replaced: `requests` says it.
 import functools
 import io
 import logging
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -247,6 +248,12 @@ class Front:
             return await _whole(receive, request.sender.service)
 
         async def send_in_pieces(message: Message) -> None:
+            if "headers" in message:
+                # A request says some of them, as `response-content-type`.
+                own = [(name, value.strip(b" \t")) for name, value in message["headers"]]
+                if any(re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", value) for _, value in own):
+                    raise BadRequest("InvalidArgument", "Header value cannot be represented.")
+                message = {**message, "headers": own}
             for piece in _pieces(message, request.answer):
                 await send(piece)
 

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import re
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ _LEVELS = 100
 _SCOPE = re.compile(r"([!-.0-~]{1,128})/(\d{8})/([a-z0-9-]{1,64})/([a-z0-9-]{1,64})/aws4_request")
 _PRESIGNED = {"x-amz-credential", "x-amz-signature", "x-amz-algorithm"}
 _SIGNED_V2 = {"awsaccesskeyid", "signature"}
+_SIGNING = _PRESIGNED | _SIGNED_V2 | {"x-amz-date", "x-amz-expires", "x-amz-signedheaders"}
 
 
 class BadRequest(Exception):  # noqa: N818 - says what happened
@@ -104,6 +106,9 @@ def sender_of(headers: Mapping[str, str], query: Query) -> Sender:
         raise BadRequest("InvalidArgument", "A parameter of the signature is there twice.")
     authorization = headers.get("authorization", "")
     in_query = names.keys() & (_PRESIGNED | _SIGNED_V2)
+    lower = {name.lower(): values[0] for name, values in query.items()}
+    if not "".join([authorization, *(lower.get(name, "") for name in _SIGNING)]).isascii():
+        raise BadRequest("SignatureDoesNotMatch", "A signature is of ASCII characters.", 403)
     if authorization and in_query:
         raise BadRequest("InvalidArgument", "Only one auth mechanism allowed.")
     if authorization.startswith("AWS4-HMAC-SHA256"):
@@ -118,7 +123,6 @@ def sender_of(headers: Mapping[str, str], query: Query) -> Sender:
         raise BadRequest("InvalidArgument", "Unsupported Authorization Type.")
     if not in_query:
         return Sender("s3")
-    lower = {name.lower(): values[0] for name, values in query.items()}
     token = lower.get("x-amz-security-token", "")
     if "x-amz-credential" in lower:
         key, service = _scope([lower["x-amz-credential"]])
@@ -130,8 +134,17 @@ def sender_of(headers: Mapping[str, str], query: Query) -> Sender:
                 403,
             )
         return Sender("s3", key, token)
-    if "awsaccesskeyid" not in lower or "signature" not in lower:
-        raise BadRequest("AccessDenied", "Access Denied", 403)
+    if not _SIGNED_V2 | {"expires"} <= lower.keys():
+        raise BadRequest(
+            "AccessDenied",
+            "Query-string authentication requires the "
+            "Signature, Expires and AWSAccessKeyId parameters",
+            403,
+        )
+    if not re.fullmatch("[0-9]{1,15}", lower["expires"]):
+        raise BadRequest("AccessDenied", "Invalid date (should be seconds since epoch)", 403)
+    if int(lower["expires"]) < time.time():
+        raise BadRequest("AccessDenied", "Request has expired", 403)
     return Sender("s3", lower["awsaccesskeyid"], token)
 
 

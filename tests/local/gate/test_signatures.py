@@ -1,5 +1,6 @@
 """Signatures with the credentials of the README: URLs and forms that S3 takes for a while."""
 
+import base64
 import datetime as dt
 import json
 from typing import Any
@@ -56,15 +57,38 @@ def test_a_presigned_url_of_signature_version_2_works_too(cloud: Cloud) -> None:
     assert fetch(s3.generate_presigned_url("get_object", where)) == (200, b"2")
 
 
-def test_a_presigned_url_is_over_after_its_time(cloud: Cloud) -> None:
-    s3 = client(cloud)
+@pytest.mark.parametrize("version", ["s3v4", "s3"])
+def test_a_presigned_url_is_over_after_its_time(cloud: Cloud, version: str) -> None:
+    s3 = client(cloud, version=version)
     with pytest.MonkeyPatch.context() as patch:
         two_minutes_ago = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2)
         patch.setattr("botocore.auth.get_current_datetime", lambda: two_minutes_ago)
+        patch.setattr("time.time", two_minutes_ago.timestamp)
         where = {"Bucket": BUCKET, "Key": "plain.csv"}
         url = s3.generate_presigned_url("get_object", where, ExpiresIn=60)
     status, body = fetch(url)
     assert (status, b"Request has expired" in body) == (403, True)
+
+
+def test_a_signature_that_can_be_none_is_told_as_such(cloud: Cloud) -> None:
+    where = f"{cloud.endpoint}/{BUCKET}/plain.csv"
+    url = client(cloud).generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": "plain.csv"})
+    _, _, signature = url.rpartition("=")
+    version_2 = f"{where}?AWSAccessKeyId=test&Signature=a"
+    urls = [
+        url.replace(signature, "%E6%97%A5"),
+        url.replace("Expires=3600", "Expires=%C2%B2"),
+        version_2,
+        f"{version_2}&Expires=soon",
+        f"{version_2}&Expires=nan",
+        f"{version_2}&Expires=%D9%A3%D9%A3",
+    ]
+    for one in urls:
+        status, body = fetch(one)
+        assert (status, b"<Error><Code>" in body) == (403, True), one
+    signed = f"AWS4-HMAC-SHA256 Credential=test/20260401/{REGION}/s3/aws4_request"
+    status, body = fetch(where, Authorization=f"{signed}, SignedHeaders=host, Signature=\xe9")
+    assert (status, b"SignatureDoesNotMatch" in body) == (403, True)
 
 
 @pytest.mark.parametrize("style", ["path", "virtual"])
@@ -87,6 +111,30 @@ def test_a_form_without_a_signature_is_refused(cloud: Cloud) -> None:
     ):
         status, body = form(url, fields, b"rows")
         assert (status, b"AccessDenied" in body) == (403, True)
+
+
+def test_a_form_of_any_number_of_bytes_is_told_what_is_wrong(cloud: Cloud) -> None:
+    policy = {
+        "expiration": "2099-01-01T00:00:00Z",
+        "conditions": [["content-length-range", 0, float("inf")]],
+    }
+    document = json.dumps(policy).replace("Infinity", "1e999").encode()
+    fields = {
+        "key": "a",
+        "policy": base64.b64encode(document).decode(),
+        "x-amz-signature": "0" * 64,
+    }
+    status, body = form(f"{cloud.endpoint}/{BUCKET}", fields, b"rows")
+    assert (status, b"InvalidPolicyDocument" in body) == (400, True)
+
+
+@pytest.mark.parametrize("value", ["a%0D%0ASet-Cookie:%20a=b", "a%00", "%0B"])
+def test_an_answer_has_no_header_that_is_none(cloud: Cloud, value: str) -> None:
+    cloud.client("s3").put_object(Bucket=BUCKET, Key="headers", Body=b"rows")
+    url = f"{cloud.endpoint}/{BUCKET}/headers?response-content-type={value}"
+    signed = f"AWS4-HMAC-SHA256 Credential=test/20260401/{REGION}/s3/aws4_request"
+    status, body = fetch(url, Authorization=f"{signed}, SignedHeaders=host, Signature=0")
+    assert (status, b"InvalidArgument" in body) == (400, True)
 
 
 def test_a_presigned_url_of_a_task_does_what_the_task_may(cloud: Cloud) -> None:
