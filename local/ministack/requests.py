@@ -266,7 +266,24 @@ def _s3(given: Reading) -> Reading:
         raise BadRequest("NotImplemented", f"{operation.name} is not available in this cloud.", 501)
     members = _members(fixed, operation)
     query = {name: values for name, values in given.query.items() if name in members}
+    _check_s3(operation, query, given.body)
     return replace(bare, operation=operation.name, query={**query, **kept})
+
+
+def _check_s3(operation: "OperationModel", query: Query, body: bytes) -> None:
+    members: Mapping[str, Shape] = getattr(operation.input_shape, "members", {})
+    for name, member in members.items():
+        (value,) = query.get(member.serialization.get("name", name), ["0"])
+        if member.type_name == "integer" and not re.fullmatch(r"-?[0-9]{0,9}", value, re.ASCII):
+            argument = member.serialization.get("name", name)
+            raise BadRequest(
+                "InvalidArgument", f"Provided {argument} not an integer or within integer range"
+            )
+    if operation.name == "PutBucketPolicy":
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise BadRequest("MalformedPolicy", "Policies must be valid JSON.") from None
 
 
 def _level(operation: "OperationModel") -> str:
@@ -357,7 +374,7 @@ def _query(given: Reading) -> Reading:
             or (given.service == "sqs" and len(parts) > 1)
         ):
             kept[key] = value
-    _one_thing(given.service, kept)
+    _names_one_thing(given.service, kept)
     form = _bare(given, "application/x-www-form-urlencoded; charset=utf-8")
     if given.method == "GET":
         query = {key: [value] for key, value in kept.items()}
@@ -443,13 +460,18 @@ _ALTERNATIVES = {
     "states": {"stateMachineArn", "mapRunArn"},
 }
 _CONFLICTS = {"logs": "InvalidParameterException", "sns": "InvalidParameter"}
+# What the next page begins with is a number here.
+_TOKENS = {"ecs": "nextToken", "sqs": "NextToken"}
 
 
-def _one_thing(service: str, given: Mapping[str, object]) -> None:
+def _names_one_thing(service: str, given: Mapping[str, object]) -> None:
     found = sorted(given.keys() & _ALTERNATIVES.get(service, set()))
     if len(found) > 1:
         code = _CONFLICTS.get(service, "ValidationException")
         raise BadRequest(code, f"Only one of {' and '.join(found)} may be given.")
+    token = str(given.get(_TOKENS.get(service, ""), "0"))
+    if not re.fullmatch("[0-9]{0,9}", token):
+        raise BadRequest("InvalidParameterException", "Invalid token.")
     # What is behind the path is read for a queue's name by the one, and not by the other.
     if service == "sqs" and not re.fullmatch(r"[^?#;]*", str(given.get("QueueUrl", ""))):
         raise BadRequest("InvalidAddress", "The address is not valid for this endpoint.", 404)
@@ -461,7 +483,7 @@ def _members_of(operation: "OperationModel", body: bytes) -> bytes:
     shape = operation.input_shape
     _check(shape, document)
     if not isinstance(document, dict):
-        return body
+        return b"{}"
     given = cast("dict[str, object]", document)
     members: Mapping[str, Shape] = getattr(shape, "members", {})
     names = {
@@ -470,7 +492,7 @@ def _members_of(operation: "OperationModel", body: bytes) -> bytes:
         if not member.serialization.get("location")
     }
     kept = {name: value for name, value in given.items() if name in names and value is not None}
-    _one_thing(operation.service_model.signing_name, kept)
+    _names_one_thing(operation.service_model.signing_name, kept)
     return body if kept == given else json.dumps(kept).encode()
 
 

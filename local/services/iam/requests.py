@@ -357,7 +357,8 @@ def _enforce(
     first = Permission(iam_action, resource_arn, {**(service_context or {}), **asked.context})
     missing = _missing_object(resource_arn) if iam_action == "s3:GetObject" else []
     of_any = asked.unknown and _names_a_resource(service, iam_action)
-    sent = encrypting(resource_arn) if iam_action in {"sns:Publish", "sqs:SendMessage"} else []
+    sends = iam_action in {"sns:Publish", "sqs:SendMessage"} and resource_arn != "*"
+    sent = encrypting(resource_arn) if sends else []
     for need in (first, *missing, *asked.further, *sent):
         # By its own service a key's policy is found, which must allow it as well.
         its = "kms" if need.action.startswith("kms:") else service

@@ -565,6 +565,49 @@ def test_a_wrong_type_is_told_in_awss_words(
     assert json.loads(found.body)["__type"] == "SerializationException"
 
 
+def test_what_cannot_be_found_is_told_in_awss_words(ask: Ask) -> None:
+    developer = Credentials("test", "test")
+    rows: list[tuple[str, str, dict[str, str]]] = [
+        ("ecs", "AmazonEC2ContainerServiceV20141113.ListTasks", {"nextToken": "x"}),
+        ("ecs", "AmazonEC2ContainerServiceV20141113.ListTaskDefinitions", {"nextToken": "-"}),
+        ("sqs", "AmazonSQS.ListQueues", {"NextToken": "9" * 5000}),
+        ("sqs", "AmazonSQS.SendMessage", {"QueueUrl": "", "MessageBody": "x"}),
+    ]
+    for service, target, given in rows:
+        body = json.dumps(given).encode()
+        found = ask(service, "POST", "/", {"X-Amz-Target": target}, body, credentials=developer)
+        assert found.status in {400, 404}, target
+    sms = urlencode({"Action": "Publish", "PhoneNumber": "+1", "Message": "x"}).encode()
+    assert ask("sns", "POST", "/", {}, sms, credentials=developer).status == 200
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/uploads?max-keys=x",
+        "/uploads?list-type=2&max-keys=99999999999",
+        "/uploads?uploads&max-uploads=%C2%B2",
+        "/uploads/mine/a?uploadId=a&max-parts=x",
+    ],
+)
+def test_what_is_no_number_of_s3s_is_told_in_awss_words(ask: Ask, target: str) -> None:
+    found = ask("s3", "GET", target, credentials=Credentials("test", "test"))
+    assert (found.status, b"not an integer or within" in found.body) == (400, True)
+
+
+def test_no_body_that_says_nothing_breaks_anything(ask: Ask) -> None:
+    developer = Credentials("test", "test")
+    lists = "AmazonEC2ContainerServiceV20141113.ListClusters"
+    assert (
+        ask("ecs", "POST", "/", {"X-Amz-Target": lists}, b"null", credentials=developer).status
+        == 200
+    )
+    create = ask("lambda", "POST", "/2015-03-31/functions", {}, b"null", credentials=developer)
+    assert create.status == 400
+    policy = ask("s3", "PUT", "/uploads?policy", {}, b"\xff", credentials=developer)
+    assert (policy.status, b"MalformedPolicy" in policy.body) == (400, True)
+
+
 BROKEN: list[tuple[str, str, bytes, int, str]] = [
     ("iam", "Action=ListRoles&MaxItems=many", b"", 400, "MalformedInput"),
     ("iam", "Action=ListRoles&MaxItems=1&MaxItems=2", b"", 400, "MalformedQueryString"),
