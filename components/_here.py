@@ -16,6 +16,8 @@ from ._documents import of_known
 class Component(pulumi.ComponentResource):
     """A component whose own provider is asked where it deploys to, while it makes its parts.
 
+    The engine is not given its arguments as inputs: it would write them twice into each snapshot of
+    the stack, and make no part of it before all that any argument comes from.
     With `looks_back` it knows the parts that it has, see `was`.
     """
 
@@ -23,7 +25,6 @@ class Component(pulumi.ComponentResource):
         self,
         token: str,
         name: str,
-        args: Mapping[str, Any],
         opts: pulumi.ResourceOptions | None,
         *,
         looks_back: bool = False,
@@ -33,7 +34,7 @@ class Component(pulumi.ComponentResource):
         if self._looks_back:
             look = pulumi.ResourceOptions(state_migrations=[self._look])
             opts = pulumi.ResourceOptions.merge(opts, look)
-        super().__init__(token, name, dict(args), opts)
+        super().__init__(token, name, None, opts)
         _made.set(self)
 
     def _look(self, args: pulumi.StateMigrationArgs) -> None:

@@ -56,7 +56,7 @@ class Backfills(Component):
     def __init__(
         self, name: str, args: BackfillsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:Backfills", name, args, opts, looks_back=True)
+        super().__init__("fargate-batch:index:Backfills", name, opts, looks_back=True)
         child = pulumi.ResourceOptions(parent=self)
         folder = f"{args.get('prefix', '')}{FOLDER}"
         jobs = arn("states", f"stateMachine:{machine_prefix()}job-")

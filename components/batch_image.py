@@ -46,7 +46,7 @@ class BatchImage(Component):
     def __init__(
         self, name: str, args: BatchImageArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:BatchImage", name, args, opts)
+        super().__init__("fargate-batch:index:BatchImage", name, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         protect = args.get("protect", defaults.PROTECT)

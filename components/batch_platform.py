@@ -64,7 +64,7 @@ class BatchPlatform(Component):
             raise SettingsError("\n".join(found))
         config = validated(given)
         opts = bounded(opts, config.permissions_boundary)
-        super().__init__("fargate-batch:index:BatchPlatform", name, args, opts)
+        super().__init__("fargate-batch:index:BatchPlatform", name, opts)
         for line in advice(config):
             pulumi.log.warn(line, self)
         with place_roles(config.role_path):

@@ -97,7 +97,7 @@ class BatchStateMachine(Component):
     def __init__(
         self, name: str, args: BatchStateMachineArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:BatchStateMachine", name, args, opts, looks_back=True)
+        super().__init__("fargate-batch:index:BatchStateMachine", name, opts, looks_back=True)
         child = pulumi.ResourceOptions(parent=self)
         task, placement = as_output(args["task"]), args["placement"]
         cluster_arn = placement["cluster_arn"]

@@ -33,7 +33,7 @@ class BatchCluster(Component):
     def __init__(
         self, name: str, args: BatchClusterArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:BatchCluster", name, args, opts)
+        super().__init__("fargate-batch:index:BatchCluster", name, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         cluster = aws.ecs.Cluster(

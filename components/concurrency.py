@@ -75,7 +75,7 @@ class ConcurrencyLimit(Component):
     def __init__(
         self, name: str, args: ConcurrencyLimitArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ConcurrencyLimit", name, args, with_queue(opts))
+        super().__init__("fargate-batch:index:ConcurrencyLimit", name, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
         machine_name = args["state_machine_name"]
         machine_arn = arn("states", f"stateMachine:{machine_name}")

@@ -29,7 +29,7 @@ class ExecutionRole(Component):
     def __init__(
         self, name: str, args: ExecutionRoleArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ExecutionRole", name, args, opts)
+        super().__init__("fargate-batch:index:ExecutionRole", name, opts)
         groups = arn("logs", f"log-group:/{pulumi.get_project()}/{pulumi.get_stack()}/*")
         self.role_arn = task_role(
             name,

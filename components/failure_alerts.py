@@ -92,7 +92,7 @@ class FailureAlerts(Component):
     def __init__(
         self, name: str, args: FailureAlertsArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:FailureAlerts", name, args, with_queue(opts))
+        super().__init__("fargate-batch:index:FailureAlerts", name, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
         project, stack, prefix = pulumi.get_project(), pulumi.get_stack(), machine_prefix()
         runbook = args.get("runbook", defaults.RUNBOOK)

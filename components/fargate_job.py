@@ -135,7 +135,7 @@ class FargateJob(Component):
     def __init__(
         self, name: str, args: FargateJobArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:FargateJob", name, args, opts, looks_back=True)
+        super().__init__("fargate-batch:index:FargateJob", name, opts, looks_back=True)
         child = pulumi.ResourceOptions(parent=self)
 
         image, repository_arn = args.get("image"), args.get("repository_arn")

@@ -56,7 +56,7 @@ class Network(Component):
     def __init__(
         self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:Network", name, args, opts)
+        super().__init__("fargate-batch:index:Network", name, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         vpc_id, subnet_ids = args.get("vpc_id"), args.get("subnet_ids")

@@ -33,7 +33,7 @@ class ResultsBucket(Component):
     def __init__(
         self, name: str, args: ResultsBucketArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ResultsBucket", name, args, opts)
+        super().__init__("fargate-batch:index:ResultsBucket", name, opts)
 
         existing = args.get("bucket")
         if existing:

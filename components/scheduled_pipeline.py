@@ -98,7 +98,7 @@ class ScheduledPipeline(Component):
         self, name: str, args: ScheduledPipelineArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__(
-            "fargate-batch:index:ScheduledPipeline", name, args, with_queue(opts), looks_back=True
+            "fargate-batch:index:ScheduledPipeline", name, with_queue(opts), looks_back=True
         )
         child = pulumi.ResourceOptions(parent=self)
 

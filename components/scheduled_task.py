@@ -53,7 +53,7 @@ class ScheduledTask(Component):
     def __init__(
         self, name: str, args: ScheduledTaskArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:ScheduledTask", name, args, with_queue(opts))
+        super().__init__("fargate-batch:index:ScheduledTask", name, with_queue(opts))
         task, placement = as_output(args["task"]), args["placement"]
 
         self.schedule_arn, queue = schedule(

@@ -53,7 +53,7 @@ class StackIndex(Component):
     def __init__(
         self, name: str, args: StackIndexArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:StackIndex", name, args, opts)
+        super().__init__("fargate-batch:index:StackIndex", name, opts)
         path = f"/{pulumi.get_project()}/{pulumi.get_stack()}/index"
         content = {
             **args["outputs"],

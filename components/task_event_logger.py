@@ -54,7 +54,7 @@ class TaskEventLogger(Component):
     def __init__(
         self, name: str, args: TaskEventLoggerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:TaskEventLogger", name, args, with_queue(opts))
+        super().__init__("fargate-batch:index:TaskEventLogger", name, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
 
         log_group = aws.cloudwatch.LogGroup(

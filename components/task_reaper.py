@@ -57,7 +57,7 @@ class TaskReaper(Component):
     def __init__(
         self, name: str, args: TaskReaperArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:TaskReaper", name, args, with_queue(opts))
+        super().__init__("fargate-batch:index:TaskReaper", name, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
         cluster_arn = args["cluster_arn"]
 

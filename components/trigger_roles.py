@@ -57,7 +57,7 @@ class TriggerRoles(Component):
     def __init__(
         self, name: str, args: TriggerRolesArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:TriggerRoles", name, args, opts, looks_back=True)
+        super().__init__("fargate-batch:index:TriggerRoles", name, opts, looks_back=True)
         child = pulumi.ResourceOptions(parent=self)
         prefix = machine_prefix()
         jobs, pipelines = (

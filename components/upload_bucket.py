@@ -44,7 +44,7 @@ class UploadBucket(Component):
     def __init__(
         self, name: str, args: UploadBucketArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:UploadBucket", name, args, opts)
+        super().__init__("fargate-batch:index:UploadBucket", name, opts)
         child = pulumi.ResourceOptions(parent=self)
 
         existing = args.get("bucket")

@@ -86,7 +86,7 @@ class UploadTrigger(Component):
     def __init__(
         self, name: str, args: UploadTriggerArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:UploadTrigger", name, args, with_queue(opts))
+        super().__init__("fargate-batch:index:UploadTrigger", name, with_queue(opts))
         child = pulumi.ResourceOptions(parent=self)
 
         pattern = event_pattern(args["bucket_name"], args["filter"])

@@ -93,7 +93,7 @@ class Watcher(Component):
     def __init__(
         self, name: str, args: WatcherArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("fargate-batch:index:Watcher", name, args, opts)
+        super().__init__("fargate-batch:index:Watcher", name, opts)
         child = pulumi.ResourceOptions(parent=self)
         runbook = args.get("runbook", defaults.RUNBOOK)
 

@@ -19,6 +19,7 @@ from tests.recorder import (
     ROOT,
     UNKNOWN,
     Recording,
+    Resource,
     deploy_stack,
     every,
     one,
@@ -138,7 +139,7 @@ def test_every_resource_belongs_to_a_component_and_each_of_them_to_the_platform(
     stack: str,
 ) -> None:
     resources = the_stack(stack).resources
-    own = {r.urn for r in resources if r.type.startswith("fargate-batch:index:")}
+    own = {r.urn for r in resources if _is_own(r)}
     assert [(r.type, r.name) for r in resources if r.parent not in own] == [
         ("fargate-batch:index:BatchPlatform", "platform")
     ]
@@ -147,7 +148,7 @@ def test_every_resource_belongs_to_a_component_and_each_of_them_to_the_platform(
 @pytest.mark.parametrize("stack", STACKS)
 def test_every_component_registers_the_outputs_it_declares(stack: str) -> None:
     recording = the_stack(stack)
-    made = [r for r in recording.resources if r.type.startswith("fargate-batch:index:")]
+    made = [r for r in recording.resources if _is_own(r)]
     for resource in made:
         declared = getattr(components, resource.type.split(":")[-1]).__annotations__
         # An output that may be None is registered where it is not.
@@ -155,6 +156,15 @@ def test_every_component_registers_the_outputs_it_declares(stack: str) -> None:
         assert always <= set(recording.outputs[resource.urn]) <= set(declared), resource.urn
     # A component that only some stacks ask for is not among them.
     assert {r.type.split(":")[-1] for r in made} <= component_names()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_no_component_is_registered_with_what_it_was_given(stack: str) -> None:
+    assert {r.urn for r in the_stack(stack).resources if r.inputs and _is_own(r)} == set()
+
+
+def _is_own(resource: Resource) -> bool:
+    return resource.type.startswith("fargate-batch:index:")
 
 
 def component_names() -> set[str]:
