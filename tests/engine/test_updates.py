@@ -19,8 +19,8 @@ config:
   fargate-batch:jobs: {ingest: {cpu: 512, memory: 1024}, slow: {entryPoint: [python, -c]}}
   fargate-batch:uploads: {target: {job: ingest, prefix: target/}}
 """
-# What somebody else has made already is in the way of a new job's log.
-TAKEN = "/fargate-batch/dev/second"
+# What somebody else has made already is in the way of a new job's state machine.
+TAKEN = "fargate-batch-dev-job-second"
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +58,19 @@ def test_a_refused_configuration_is_told_once_and_changes_nothing(deployed: Engi
 
 
 def test_one_that_failed_after_the_push_is_repeated(deployed: Engine) -> None:
-    logs = deployed.api("logs")
-    logs.create_log_group(logGroupName=TAKEN)
+    states = deployed.api("stepfunctions")
+    arn = deployed.outputs()["jobs"]["ingest"]["stateMachineArn"]
+    other = states.describe_state_machine(stateMachineArn=arn)
+    taken = states.create_state_machine(
+        name=TAKEN, definition=other["definition"], roleArn=other["roleArn"]
+    )["stateMachineArn"]
     add(deployed, "second")
     failed = deployed.up()
     assert failed.status != 0
     assert any("already exists" in error for error in failed.errors), failed.text
     assert len(images(deployed)) == 2
     assert deployed.result("target/meanwhile.csv").startswith("ingest/")
-    logs.delete_log_group(logGroupName=TAKEN)
+    states.delete_state_machine(stateMachineArn=taken)
 
     deployed.up().must()
     assert len(images(deployed)) == 2
@@ -121,6 +125,7 @@ def test_a_job_is_removed_once_its_running_tasks_have_ended(
     with ThreadPoolExecutor() as pool:
         removal = pool.submit(deployed.up)
         while states.describe_state_machine(stateMachineArn=gone)["status"] != "DELETING":
+            assert not removal.done(), removal.result().text
             time.sleep(0.1)
         time.sleep(2)
         assert not removal.done()
