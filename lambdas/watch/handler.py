@@ -8,7 +8,7 @@ import os
 import time
 import zoneinfo
 from base64 import b64decode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +32,8 @@ BATCHES_WITHOUT_NEW = 3
 LONGEST_LOOK_BACK = timedelta(days=2)
 # A line of the log may be seen a little later than its time says.
 OVERLAP = timedelta(minutes=2)
-RUNNING_AT_MOST = 2000
+# The last of a list began first, so those that hang are at its end.
+RUNNING_AT_MOST = 20_000
 
 
 def handler(event: object, context: object) -> Json:  # noqa: ARG001 - Lambda passes two
@@ -59,35 +60,59 @@ class Watch:
         self._clients: dict[str, Json] = {}
         self._memory: dict[str, dict[str, Json]] = {}
         self._published = 0
+        self._failures: list[Exception] = []
         self._paused: set[str] = set()
+        self._started: dict[str, list[datetime]] = {}
 
     def look(self, now: datetime) -> int:
         """Look at everything; the number of messages that were published."""
         self._memory = {item["subject"]: item for item in self._remembered()}
-        last = self._memory.get("look", {}).get("at")
-        since = max(
-            datetime.fromisoformat(last) - OVERLAP if last else now, now - LONGEST_LOOK_BACK
-        )
-        looks = [
-            *((self._letters, name) for name in self._stack["queues"]),
-            *((self._executions, name) for name in self._stack["machines"]),
-        ]
-        failures: list[Exception] = []
-        for look, name in looks:
-            try:
-                look(name, now)
-            except Exception as error:  # noqa: BLE001 - one that fails must not hide the others
-                failures.append(error)
+        stack = self._stack
+        of = {"queue": "queues", "long": "machines", "task": "tasks", "schedule": "schedules"}
+        there = {f"{kind}/{name}" for kind, key in of.items() for name in stack[key]}
+        for subject in self._memory.keys() - there - {"look"}:
+            # What is there again one day is new.
+            self._try(self._keep, subject, {})
+        for name in stack["queues"]:
+            self._try(self._letters, name, now)
+        for name in stack["machines"]:
+            self._try(self._executions, name, now)
         # Pauses first: what is paused is not missed.
-        for of_many in (self._pauses, self._schedules, self._tasks):
-            try:
-                of_many(since, now)
-            except Exception as error:  # noqa: BLE001
-                failures.append(error)
-        self._keep("look", {"at": now.isoformat(timespec="seconds")})
-        if failures:
-            raise ExceptionGroup("not everything could be looked at", failures)
+        paused = self._try(self._pauses, now)
+        of_tasks = [name for name, one in stack["schedules"].items() if "machine" not in one]
+        found = not of_tasks or self._try(self._find_started_tasks, of_tasks, now)
+        late: dict[str, str] = {}
+        for name in stack["schedules"]:
+            known = paused and (found or name not in of_tasks)
+            if not known or not self._try(self._schedule, name, now):
+                late[name] = self._looked_at(name) or _text(now)
+        self._try(self._tasks, now)
+        self._keep("look", {"at": _text(now), **({"late": late} if late else {})})
+        if self._failures:
+            raise ExceptionGroup("not everything could be looked at", self._failures)
         return self._published
+
+    def _try(self, look: Callable[..., None], *of: object) -> bool:
+        """Whether it went well: one look that fails must not hide the others."""
+        try:
+            look(*of)
+        except Exception as error:  # noqa: BLE001
+            self._failures.append(error)
+            return False
+        return True
+
+    def _looked_at(self, schedule: str) -> str | None:
+        """When a schedule was looked at last."""
+        look = self._of("look")
+        return look.get("late", {}).get(schedule, look.get("at"))
+
+    def _since(self, schedule: str, now: datetime) -> tuple[datetime, bool]:
+        """From when on a schedule's runs are looked for, and whether there may be some before."""
+        last, earliest = self._looked_at(schedule), now - LONGEST_LOOK_BACK
+        if last is None:
+            return now, True
+        since = datetime.fromisoformat(last) - OVERLAP
+        return max(since, earliest), since < earliest
 
     def _client(self, service: str) -> Json:
         if service not in self._clients:
@@ -196,7 +221,8 @@ class Watch:
         machine = self._stack["machines"][name]
         subject = f"long/{name}"
         running = [
-            runs.Running(one["executionArn"], one["startDate"])
+            # One that was redriven began a second time.
+            runs.Running(one["executionArn"], one.get("redriveDate", one["startDate"]))
             for one in self._listed(machine["arn"], "RUNNING", RUNNING_AT_MOST)
         ]
         if not running and not self._of(subject):
@@ -204,6 +230,7 @@ class Watch:
         usual = [
             one["stopDate"] - one["startDate"]
             for one in self._listed(machine["arn"], "SUCCEEDED", USUAL_RUNS)
+            if "redriveDate" not in one
         ]
         timeout = timedelta(seconds=machine["timeout"]) if "timeout" in machine else None
         self._settle(
@@ -222,43 +249,44 @@ class Watch:
         )
         return [one for page in found for one in page["executions"]]
 
-    def _pauses(self, since: datetime, now: datetime) -> None:  # noqa: ARG002 - as every look
+    def _pauses(self, now: datetime) -> None:
         """Lift the pauses whose time has come; keep what is paused from firing."""
         if "pauses" not in self._stack:
             return
-        ssm, scheduler = self._client("ssm"), self._client("scheduler")
         known = [runs.schedule_of(name, one) for name, one in self._stack["schedules"].items()]
         fire = {f"{one.kind}-{one.name}": one.name for one in known}
-        for label, pause in pauses.pauses(ssm, self._stack["pauses"]).items():
-            over = pause.over(now)
-            # What its configuration has disabled since stays so. The one that is there now may have
-            # been made after the pause.
-            if name := fire.get(label):
-                arn = self._stack["schedules"][name]["arn"]
-                pauses.switch(scheduler, arn, "ENABLED" if over else "DISABLED")
-            if not over:
-                self._paused.add(name or "")
-                continue
-            ssm.delete_parameter(Name=f"{self._stack['pauses']}{label}")
+        found = pauses.pauses(self._client("ssm"), self._stack["pauses"])
+        self._paused = {
+            fire[key] for key, one in found.items() if key in fire and not one.over(now)
+        }
+        for label, pause in found.items():
+            self._try(self._pause, label, fire.get(label), pause.over(now))
+
+    def _pause(self, label: str, name: str | None, over: bool) -> None:  # noqa: FBT001
+        # What its configuration has disabled since stays so. The one that is there now may have
+        # been made after the pause.
+        if name is not None:
+            arn = self._stack["schedules"][name]["arn"]
+            pauses.switch(self._client("scheduler"), arn, "ENABLED" if over else "DISABLED")
+        if over:
+            self._client("ssm").delete_parameter(Name=f"{self._stack['pauses']}{label}")
             print(json.dumps({"resumed": label}))  # noqa: T201
 
-    def _schedules(self, since: datetime, now: datetime) -> None:
-        schedules = self._stack["schedules"]
-        of_tasks = [name for name, one in schedules.items() if "machine" not in one]
-        started = self._started_tasks(since, now) if of_tasks else {}
-        for name, one in schedules.items():
-            schedule = runs.schedule_of(name, one)
-            subject = f"schedule/{name}"
-            if name in self._paused:
-                # Nothing is due; once it is resumed, what is due from then on.
-                self._keep(subject, {})
-                continue
-            found = (
-                self._started_executions(one["machine"], since)
-                if "machine" in one
-                else [runs.Run(at) for at in started.get(name, [])]
-            )
-            self._settle(subject, *runs.missed(schedule, found, self._of(subject), now))
+    def _schedule(self, name: str, now: datetime) -> None:
+        one, subject = self._stack["schedules"][name], f"schedule/{name}"
+        if name in self._paused:
+            # Nothing is due; once it is resumed, what is due from then on.
+            self._keep(subject, {})
+            return
+        since, blind = self._since(name, now)
+        found = (
+            self._started_executions(one["machine"], since)
+            if "machine" in one
+            else [runs.Run(at) for at in self._started.get(name, [])]
+        )
+        schedule, unseen = runs.schedule_of(name, one), since if blind else None
+        memory = self._of(subject)
+        self._settle(subject, *runs.missed(schedule, found, memory, now, unseen=unseen))
 
     def _started_executions(self, machine_arn: str, since: datetime) -> list[runs.Run]:
         """Executions of a pipeline that its schedule started: those know when they were due."""
@@ -275,8 +303,9 @@ class Watch:
                     found.append(run)
         return found
 
-    def _started_tasks(self, since: datetime, now: datetime) -> dict[str, list[datetime]]:
+    def _find_started_tasks(self, schedules: Sequence[str], now: datetime) -> None:
         """When tasks were started, by schedule, as the log of task events has it."""
+        since = min(self._since(name, now)[0] for name in schedules)
         pages = self._client("logs").get_paginator("filter_log_events")
         found: dict[str, dict[str, datetime]] = {}
         for page in pages.paginate(
@@ -291,9 +320,9 @@ class Watch:
                     name, task_id, at = task
                     first = found.setdefault(name, {}).get(task_id, at)
                     found[name][task_id] = min(first, at)
-        return {name: sorted(tasks.values()) for name, tasks in found.items()}
+        self._started = {name: sorted(tasks.values()) for name, tasks in found.items()}
 
-    def _tasks(self, since: datetime, now: datetime) -> None:  # noqa: ARG002 - as every look
+    def _tasks(self, now: datetime) -> None:
         """Tasks that no state machine stops, by job: the reaper may have missed one."""
         ecs, cluster = self._client("ecs"), self._stack["cluster"]
         for job, timeout in self._stack["tasks"].items():
@@ -316,3 +345,7 @@ class Watch:
             limit = timedelta(seconds=timeout["seconds"]) + runs.TO_STOP
             told = runs.too_long(subject, job, running, self._of(subject), now, timeout=limit)
             self._settle(subject, *told)
+
+
+def _text(time: datetime) -> str:
+    return time.isoformat(timespec="seconds")

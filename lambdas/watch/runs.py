@@ -45,14 +45,21 @@ class Run:
     started: datetime
     scheduled: datetime | None = None
     skipped: bool = False
+    running: bool = False
 
 
 def missed(
-    schedule: Schedule, runs: Sequence[Run], memory: Memory, now: datetime
+    schedule: Schedule,
+    runs: Sequence[Run],
+    memory: Memory,
+    now: datetime,
+    *,
+    unseen: datetime | None = None,
 ) -> tuple[list[Message], Memory]:
     """What to tell of a schedule, and what to remember of it.
 
-    `runs` are those since the last look; some may be of before. Remembered are `definition`,
+    `runs` are those since the last look; some may be of before. Those until `unseen`, if given, are
+    not known, so none of them is missed. Remembered are `definition`,
     `from` (what was due until then is settled) and `runs` since then, `missed` (times not told of
     yet), `count` and `told` of an outage, `skips` and the last `run` that was looked at for them.
     """
@@ -61,7 +68,9 @@ def missed(
         # Nothing was due before it was known.
         return [], {"definition": definition, "from": _text(now)}
     memory = dict(memory)
-    messages = list(_skips(schedule, runs, memory))
+    if unseen is not None:
+        memory["from"] = max(memory["from"], _text(unseen))
+    messages = list(_skips(schedule, runs, memory, now))
     known = {run.started: run for run in runs} | {
         _time(started): Run(_time(started), _time(due) if due else None)
         for started, due in memory.get("runs", {}).items()
@@ -159,12 +168,17 @@ def _outage(
             memory.pop(key, None)
 
 
-def _skips(schedule: Schedule, runs: Sequence[Run], memory: Memory) -> Iterable[Message]:
+def _skips(
+    schedule: Schedule, runs: Sequence[Run], memory: Memory, now: datetime
+) -> Iterable[Message]:
     """Three in a row that were skipped because an earlier run still went on."""
     judged, skips = memory.get("run"), memory.get("skips", 0)
     for run in sorted(runs, key=lambda run: run.started):
         if judged and run.started <= _time(judged):
             continue
+        if run.running and now - run.started < PRECISION:
+            # It may be about to be skipped; the next look sees it again.
+            break
         judged = _text(run.started)
         if not run.skipped:
             if skips >= SKIPS:
@@ -212,18 +226,23 @@ def run_of(execution: Mapping[str, Any]) -> Run | None:
     if not isinstance(asked.get("scheduledTime"), str):
         return None
     skipped = _object(execution.get("output")).get("skipped") is True
-    return Run(execution["startDate"], _time(asked["scheduledTime"]), skipped)
+    # What is remembered of it has no fractions of a second either.
+    started = execution["startDate"].replace(microsecond=0)
+    running = execution["status"] == "RUNNING"
+    return Run(started, _time(asked["scheduledTime"]), skipped, running)
 
 
 def scheduled_task(line: str) -> tuple[str, str, datetime] | None:
     """The schedule, the task's id and the time of a line of the log of task events."""
     record = _object(line)
-    trigger, task, at = record.get("trigger"), record.get("taskId"), record.get("time")
+    trigger, task = record.get("trigger"), record.get("taskId")
+    # Not when it stopped, which may be days later.
+    at = record.get("createdAt") or record.get("time")
     if not isinstance(trigger, dict) or not (isinstance(task, str) and isinstance(at, str)):
         return None
     if trigger.get("kind") != "schedule" or not isinstance(trigger.get("name"), str):
         return None
-    return trigger["name"], task, _time(at)
+    return trigger["name"], task, _time(at).replace(microsecond=0)
 
 
 def _object(text: object) -> dict[str, Any]:
@@ -252,31 +271,30 @@ def too_long(
     timeout: timedelta | None,
     usual: Sequence[timedelta] = (),
 ) -> tuple[list[Message], Memory]:
-    """What to tell of runs of one kind, and what to remember: those that were told of.
+    """What to tell of runs of one kind, and what to remember of them.
 
     `usual` is how long the last that succeeded took. Over its timeout is what ought to have been
-    stopped, or is being tried again, or waits for its turn.
+    stopped, or is being tried again, or waits for its turn. Remembered are `until`, when the last
+    of those began that were told of, and how many they were: what began before is late, too.
     """
-    told: dict[str, str] = memory.get("told", {})
+    until = _time(memory["until"]) if memory else None
     limit, why = _limit(timeout, usual)
-    open_ids = {one.id for one in running}
-    ended = [started for id_, started in told.items() if id_ not in open_ids]
     late = [one for one in running if limit is not None and now - one.started > limit]
-    fresh = [one for one in late if one.id not in told]
+    fresh = sorted(
+        (one for one in late if until is None or one.started > until), key=lambda one: one.started
+    )
+    still = until is not None and any(one.started <= until for one in running)
     messages: list[Message] = []
     if fresh:
         have = "has" if len(fresh) == 1 else "have"
         messages.append(
             Message(
                 subject,
-                "retry" if told else "failure",
+                "retry" if memory else "failure",
                 f"{_runs(len(fresh))} of {called} {have} not ended in time",
                 [
                     f"More than {why}.",
-                    *(
-                        f"- {one.id}, since {_text(one.started)}"
-                        for one in sorted(fresh, key=lambda one: one.started)[:LISTED]
-                    ),
+                    *(f"- {one.id}, since {_text(one.started)}" for one in fresh[:LISTED]),
                     *([f"and {len(fresh) - LISTED} more"] if len(fresh) > LISTED else []),
                 ],
                 [
@@ -285,12 +303,13 @@ def too_long(
                 ],
             )
         )
-    still = {id_: started for id_, started in told.items() if id_ in open_ids}
-    still |= {one.id: _text(one.started) for one in fresh}
-    if ended and not still:
+        count = len(fresh) + (memory["count"] if still else 0)
+        return messages, {"until": fresh[-1].started.isoformat(), "count": count}
+    if memory and not still:
         title = f"All overdue runs of {called} have ended"
-        messages.append(Message(subject, "recovery", title, [f"{_runs(len(told))} ended."]))
-    return messages, {"told": still} if still else {}
+        messages.append(Message(subject, "recovery", title, [f"{_runs(memory['count'])} ended."]))
+        return messages, {}
+    return messages, memory
 
 
 def _limit(timeout: timedelta | None, took: Sequence[timedelta]) -> tuple[timedelta | None, str]:

@@ -233,10 +233,10 @@ def test_an_execution_that_goes_on_for_too_long_is_told(monkeypatch: pytest.Monk
                 "PaginationConfig": {"MaxItems": most, "PageSize": size},
             },
         )
-        for status, most, size in (("RUNNING", 2000, 1000), ("SUCCEEDED", 20, 20))
+        for status, most, size in (("RUNNING", 20_000, 1000), ("SUCCEEDED", 20, 20))
     ]
     assert aws.of("list_executions") == asked
-    assert kept(aws)["long/load"] == {"told": {"e1": "2026-06-01T10:00:00+00:00"}}
+    assert kept(aws)["long/load"] == {"until": "2026-06-01T10:00:00+00:00", "count": 1}
 
 
 def test_nothing_is_asked_of_what_succeeded_where_nothing_runs(
@@ -246,7 +246,8 @@ def test_nothing_is_asked_of_what_succeeded_where_nothing_runs(
     assert look(monkeypatch, aws, machines={"load": {"arn": "a"}}) == 0
     assert [one["statusFilter"] for _, one in aws.of("list_executions")] == ["RUNNING"]
     aws = Aws(
-        scan=remembered(long__load={"told": {"e1": "x"}}), list_executions=[{"executions": []}]
+        scan=remembered(long__load={"until": NOW.isoformat(), "count": 1}),
+        list_executions=[{"executions": []}],
     )
     assert look(monkeypatch, aws, machines={"load": {"arn": "a"}}) == 1
     assert kept(aws)["long/load"] is None
@@ -262,7 +263,7 @@ def test_a_schedule_of_a_pipeline_is_held_against_its_executions_since_the_last_
     aws = Aws(
         scan=remembered(),
         list_executions=pages,
-        describe_execution=lambda **_: {"startDate": SINCE, "input": "{}"},
+        describe_execution=lambda **_: {"startDate": SINCE, "status": "RUNNING", "input": "{}"},
     )
     nightly = HOURLY | {"machine": f"{MACHINE}pipeline-nightly"}
     assert look(monkeypatch, aws, schedules={"nightly": nightly}) == 0
@@ -279,7 +280,9 @@ def test_a_schedule_of_a_pipeline_is_held_against_its_executions_since_the_last_
 def test_an_execution_says_itself_when_it_was_due(monkeypatch: pytest.MonkeyPatch) -> None:
     due = "2026-06-01T11:54:00+00:00"
     by_hand = {"startDate": NOW, "input": "{}"}
-    scheduled = {"startDate": LAST, "input": json.dumps({"scheduledTime": due})}
+    started = LAST + timedelta(milliseconds=5)
+    input_ = json.dumps({"scheduledTime": due})
+    scheduled = {"startDate": started, "status": "FAILED", "input": input_}
     described = iter([by_hand, scheduled])
     memory = {"definition": "rate(1 hour) UTC ", "from": "2026-06-01T10:54:00+00:00"}
     executions = [{"executionArn": f"e{n}", "startDate": NOW} for n in range(2)]
@@ -435,7 +438,96 @@ def test_what_cannot_be_looked_at_hides_nothing_else_and_is_raised_at_the_end(
             tasks={"load": {"family": "load", "seconds": 60}},
         )
     assert len(raised.value.exceptions) == 6
-    assert kept(aws) == {"look": {"at": "2026-06-01T12:00:00+00:00"}}
+    late = {"hello": "2026-06-01T11:55:00+00:00"}
+    assert kept(aws) == {"look": {"at": "2026-06-01T12:00:00+00:00", "late": late}}
+
+
+def test_a_schedule_that_could_not_be_looked_at_is_looked_at_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def executions(stateMachineArn: str) -> list[dict[str, Any]]:  # noqa: N803 - AWS's name
+        asked.append(stateMachineArn)
+        if stateMachineArn == "a":
+            raise TimeoutError
+        return [{"executions": [{"executionArn": "e", "startDate": NOW - timedelta(minutes=20)}]}]
+
+    schedules = {name: HOURLY | {"machine": name} for name in "ab"}
+    memory = {"definition": "rate(1 hour) UTC ", "from": "2026-06-01T10:30:00+00:00"}
+    late = {"at": LAST.isoformat(), "late": {"b": "2026-06-01T11:30:00+00:00"}}
+    started = datetime.fromisoformat("2026-06-01T11:40:00+00:00")
+    aws = Aws(
+        scan=remembered(look=late, schedule__a=memory, schedule__b=memory),
+        list_executions=executions,
+        describe_execution=lambda **_: {
+            "startDate": started,
+            "status": "SUCCEEDED",
+            "input": json.dumps({"scheduledTime": "2026-06-01T11:30:00+00:00"}),
+        },
+    )
+    with pytest.raises(ExceptionGroup):
+        look(monkeypatch, aws, schedules=schedules)
+    assert asked == ["a", "b"]
+    assert aws.of("publish") == []
+    assert kept(aws)["schedule/b"]["from"] == "2026-06-01T11:30:00+00:00"
+    assert kept(aws)["look"]["late"] == {"a": "2026-06-01T11:55:00+00:00"}
+
+
+def test_runs_of_while_nobody_looked_are_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = {"definition": "cron(0 6 * * ? *) UTC ", "from": "2026-05-20T12:00:00+00:00"}
+    daily = {"expression": "cron(0 6 * * ? *)", "timezone": "UTC", "graceSeconds": 60}
+    for last, missed in (
+        (NOW - timedelta(days=9), "2 times"),
+        (NOW - timedelta(minutes=5), "12 times"),
+    ):
+        aws = Aws(
+            scan=remembered(look={"at": last.isoformat()}, schedule__hello=memory),
+            filter_log_events=[],
+        )
+        assert look(monkeypatch, aws, schedules={"hello": daily}) == 1
+        [(_, sent)] = aws.of("publish")
+        assert sent["Subject"] == f"Schedule hello did not run, {missed} (p dev)"
+    [_, page] = remembered(schedule__hello=memory)
+    aws = Aws(scan=[page], filter_log_events=[])
+    assert look(monkeypatch, aws, schedules={"hello": daily}) == 0
+
+
+def test_what_the_stack_no_longer_has_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = {"definition": "rate(1 hour) UTC ", "from": "2026-05-20T12:00:00+00:00"}
+    gone = ("queue__up", "long__load", "task__load", "schedule__hello")
+    aws = Aws(scan=remembered(**dict.fromkeys(gone, memory)))
+    assert look(monkeypatch, aws) == 0
+    assert kept(aws) == {"look": {"at": "2026-06-01T12:00:00+00:00"}} | {
+        one.replace("__", "/"): None for one in gone
+    }
+
+
+@pytest.mark.parametrize(("began", "told"), [({"redriveDate": LAST}, 0), ({}, 1)])
+def test_a_redriven_execution_began_a_second_time(
+    monkeypatch: pytest.MonkeyPatch, began: dict[str, datetime], told: int
+) -> None:
+    one = {"executionArn": "e1", "startDate": NOW - timedelta(days=9), **began}
+    aws = Aws(
+        scan=remembered(),
+        list_executions=lambda statusFilter, **_: [  # noqa: N803 - AWS's name
+            {"executions": [one] if statusFilter == "RUNNING" else []}
+        ],
+    )
+    assert look(monkeypatch, aws, machines={"load": {"arn": "load", "timeout": 3600}}) == told
+
+
+def test_what_a_redriven_execution_took_is_not_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = {"executionArn": "e1", "startDate": NOW - timedelta(hours=1)}
+    minute = {"startDate": LAST, "stopDate": LAST + timedelta(minutes=1)}
+    days = {"startDate": NOW - timedelta(days=9), "redriveDate": LAST, "stopDate": NOW}
+    aws = Aws(
+        scan=remembered(),
+        list_executions=lambda statusFilter, **_: [  # noqa: N803 - AWS's name
+            {"executions": [running] if statusFilter == "RUNNING" else [minute] * 5 + [days] * 15}
+        ],
+    )
+    assert look(monkeypatch, aws, machines={"load": {"arn": "load"}}) == 1
 
 
 def test_many_tasks_are_described_a_hundred_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,7 +549,7 @@ def test_many_tasks_are_described_a_hundred_at_a_time(monkeypatch: pytest.Monkey
         ("describe_tasks", {"cluster": "batch", "tasks": arns[:100]}),
         ("describe_tasks", {"cluster": "batch", "tasks": arns[100:]}),
     ]
-    assert kept(aws)["task/load"] == {"told": {"t0": "2026-06-01T11:53:59+00:00"}}
+    assert kept(aws)["task/load"] == {"until": "2026-06-01T11:53:59+00:00", "count": 1}
 
 
 def test_the_function_brings_its_time_zones_along_and_answers_how_much_it_published(

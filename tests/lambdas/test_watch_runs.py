@@ -191,10 +191,27 @@ def test_a_skipped_run_of_a_pipeline_says_so_itself() -> None:
     execution = {
         "input": '{"scheduledTime": "2026-06-01T10:00:00Z"}',
         "output": '{"skipped": true, "running": "arn"}',
-        "startDate": at("01T10:00"),
+        "startDate": at("01T10:00") + timedelta(milliseconds=5),
+        "status": "SUCCEEDED",
     }
     assert run_of(execution) == Run(at("01T10:00"), at("01T10:00"), skipped=True)
     assert run_of({**execution, "output": None}) == Run(at("01T10:00"), at("01T10:00"))
+    going_on = {**execution, "output": None, "status": "RUNNING"}
+    assert run_of(going_on) == Run(at("01T10:00"), at("01T10:00"), running=True)
+
+
+def test_a_run_that_has_just_begun_may_be_skipped_yet() -> None:
+    schedule = Schedule("hourly", "pipeline", "cron(0 * * * ? *)")
+    known = {"definition": "cron(0 * * * ? *) UTC ", "from": "2026-06-01T09:30:00+00:00"}
+    run = Run(at("01T10:00"), at("01T10:00"), running=True)
+    _, memory = missed(schedule, [run], known | {"skips": 2}, at("01T10:00:59"))
+    assert memory["skips"] == 2
+    assert "run" not in memory
+    _, memory = missed(schedule, [run], known | {"skips": 2}, at("01T10:01"))
+    assert "skips" not in memory
+    skipped = Run(at("01T10:00"), at("01T10:00"), skipped=True)
+    [message], _ = missed(schedule, [skipped], known | {"skips": 2}, at("01T10:01"))
+    assert message.title == "Pipeline hourly was skipped 3 times in a row"
 
 
 def test_what_is_remembered_of_a_schedule_stays_small() -> None:
@@ -217,6 +234,10 @@ def line_of(kind: str, name: str | None) -> str:
         (line_of("schedule", "hello"), ("hello", "t", at("01T10:00"))),
         (line_of("rule", "hello"), None),
         (line_of("schedule", None), None),
+        (
+            line_of("schedule", "hello")[:-1] + ', "createdAt": "2026-05-31T10:00:00.123Z"}',
+            ("hello", "t", at("01T10:00") - timedelta(days=1)),
+        ),
         ('{"trigger": null, "taskId": "t", "time": "x"}', None),
         ("START chronos-schedule/", None),
     ],

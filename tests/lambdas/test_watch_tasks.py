@@ -23,7 +23,7 @@ def told(monkeypatch: pytest.MonkeyPatch, *tasks: dict[str, Any]) -> list[Messag
     watch = Watch(STACK)
     monkeypatch.setattr(watch, "_client", lambda _: ecs)
     monkeypatch.setattr(watch, "_settle", lambda _, messages, __: found.extend(messages))
-    watch._tasks(LONG_AGO, NOW)  # pyright: ignore[reportPrivateUsage]
+    watch._tasks(NOW)  # pyright: ignore[reportPrivateUsage]
     ecs.get_paginator.return_value.paginate.assert_called_once_with(
         cluster="batch", family="p-dev-job-load", desiredStatus="RUNNING"
     )
