@@ -10,6 +10,9 @@ PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/pytest -n $(WORKERS) --dist works
 BUILT := .pulumi
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export FILE
+# What a shell may have for other projects: where and how pip installs, and that no module is of this folder.
+export PIP_USER := 0
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_DRY_RUN PYTHONSAFEPATH
 
 help: ## show what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -76,7 +79,7 @@ clean: ## remove what the targets above made
 define install
 @echo "Installing $< into $(VENV) (once) ..."
 @$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $<
-@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+@PIP_REQUIRE_HASHES=0 $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 @broken=$$($(BIN)/python -m pip check) || { echo "$$broken" >&2; exit 1; }
 endef
 

@@ -1,5 +1,7 @@
 """`python -m local`: the command line of the laptop's cloud."""
 
+import contextlib
+import fcntl
 import os
 import signal
 import sys
@@ -10,8 +12,11 @@ _KEPT = {
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "XDG_RUNTIME_DIR", "VIRTUAL_ENV"),
     *("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"),
     *("LANG", "LANGUAGE", "TZ", "LOG_LEVEL", "SYSTEMROOT"),
+    *("PYTHON_COLORS", "PYTHON_CPU_COUNT", "PYTHON_GIL", "PYTHON_JIT"),
+    *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "COVERAGE_RCFILE", "COVERAGE_FILE"),
 }
-_KEPT_PREFIXES = ("LC_", "PYTHON", "COVERAGE_")
+# Of these, and one word: PYTHON_TOKEN is none of Python's own.
+_KEPT_PREFIXES = ("LC_", "PYTHON")
 # What pip reads when it installs what an image requires, and a container engine's command line:
 # handed over where a task cannot read it.
 _HANDED = {
@@ -20,6 +25,7 @@ _HANDED = {
 }
 _HANDED_PREFIXES = ("PIP_", "DOCKER_", "BUILDX_", "BUILDAH_", "CONTAINER_", "CONTAINERS_")
 _DONE = "_FARGATE_BATCH_ENVIRONMENT"
+_PIPE_BYTES = 1 << 20
 _ENDS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -34,10 +40,14 @@ def _begin_with_little() -> None:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in _KEPT or name.startswith(_KEPT_PREFIXES)
+        if name in _KEPT
+        or (name.startswith(_KEPT_PREFIXES) and "_" not in name.removeprefix("LC_"))
     }
     if kept != dict(os.environ):
         reading, writing = os.pipe()
+        # Nobody reads until all is written.
+        with contextlib.suppress(AttributeError, OSError):
+            fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         os.set_inheritable(reading, True)  # noqa: FBT003 - the parameter has no name
         with os.fdopen(writing, "wb") as pipe:
             for name, value in os.environ.items():

@@ -43,7 +43,7 @@ class Instance:
             self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Not in XDG_RUNTIME_DIR, which is in memory.
-            self._scratch = Path(tempfile.mkdtemp(prefix="fargate-batch-"))
+            self._scratch = Path(tempfile.mkdtemp(prefix="fargate-batch-")).absolute()
             (self.folder / "scratch").symlink_to(self._scratch)
         except OSError as error:
             where = error.filename or self.folder
@@ -117,7 +117,8 @@ def _token(base: Path, port: int) -> Path:
 def _base() -> Path:
     given = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
     where = given if given.is_absolute() and os.access(given, os.W_OK) else tempfile.gettempdir()
-    base = Path(where) / f"fargate-batch-{os.getuid()}"
+    # `cleaner` has another working directory.
+    base = Path(where).absolute() / f"fargate-batch-{os.getuid()}"
     try:
         base.mkdir(mode=0o700, exist_ok=True)
         found = base.lstat()

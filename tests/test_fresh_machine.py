@@ -21,6 +21,13 @@ ODD = {
     "AWS_ACCESS_KEY_ID": "odd",
     "REQUESTS_CA_BUNDLE": "/nonexistent/ca.pem",
     "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONSAFEPATH": "1",
+}
+PIP = {
+    "PIP_REQUIRE_HASHES": "1",
+    "PIP_REQUIRE_VIRTUALENV": "1",
+    "PIP_TARGET": "/nonexistent/target",
+    "PIP_USER": "1",
 }
 
 
@@ -30,7 +37,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fresh") / "日本 語" / "clone"
     git = ["git", "clone", "--quiet", str(ROOT), str(folder)]
     subprocess.run(git, check=True)
-    made = run(folder, "make", f"PYTHON={sys.executable}", ".venv/.local")
+    made = run(folder, "make", f"PYTHON={sys.executable}", ".venv/.local", **PIP)
     assert made.returncode == 0, made.stdout + made.stderr
     return folder
 

@@ -91,6 +91,19 @@ def test_what_is_large_is_with_temporary_files_and_goes_with_the_cloud(
     killed.close()
 
 
+def test_a_relative_folder_of_temporary_files_is_cleaned_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    # What Python makes of a TMPDIR that is the working directory.
+    monkeypatch.setattr(tempfile, "tempdir", os.curdir)
+    opened = Instance(1)
+    assert opened.scratch("objects").is_absolute()
+    opened.close()
+    assert [list(left.iterdir()) for left in tmp_path.iterdir()] == [[]]
+
+
 def test_a_disk_that_cannot_be_written_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
     with pytest.raises(InstanceError, match=r"^/nonexistent/\S+ cannot be used: No such file"):

@@ -696,6 +696,28 @@ def test_ctrl_c_as_a_command_begins_anew_waits_until_it_is_heard() -> None:
     assert (process.returncode, out, err) == (130, "", "")
 
 
+def test_a_command_begins_anew_with_its_own_variables_however_much_it_hands_over() -> None:
+    code = (
+        "import os\n"
+        "import local.__main__ as command\n"
+        "os.execve = lambda _, __, kept: print(*sorted(kept))\n"
+        "command._begin_with_little()\n"
+    )
+    own = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1", "PYTHON_GIL": "1"}
+    secret = dict.fromkeys(("PYTHON_TOKEN", "PYTHONS_API_TOKEN", "LC_A_B", "COVERAGE_TOKEN"), "x")
+    handed = {"PIP_INDEX_URL": "x", "DOCKER_AUTH_CONFIG": "x" * 100_000}
+    begun = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**own, **secret, **handed},
+        capture_output=True,
+        text=True,
+        timeout=READY_SECONDS,
+        check=True,
+    )
+    assert begun.stdout.split() == sorted([*own, "_FARGATE_BATCH_ENVIRONMENT"])
+
+
 @pytest.mark.slow
 def test_a_reader_that_goes_away_ends_the_command_quietly(sample: Path) -> None:
     process = start("up", "--root", str(sample), "--port", "0")
