@@ -24,8 +24,10 @@ Json = Any
 
 # A letter is hidden from others for so long while it is read.
 HIDDEN_SECONDS = 10
-# What is not read by then is at the next look.
-READING_SECONDS = 60
+# Of all queues together; what is not read by then is at the next look.
+READING_SECONDS = 90
+# More than these may not be read while the first are hidden, and would never all be seen.
+MANY_LETTERS = 1000
 # Once the first are visible again, all have been seen.
 BATCHES_WITHOUT_NEW = 3
 # Of what happened while nobody looked.
@@ -73,8 +75,7 @@ class Watch:
         for subject in self._memory.keys() - there - {"look"}:
             # What is there again one day is new.
             self._try(self._keep, subject, {})
-        for name in stack["queues"]:
-            self._try(self._letters, name, now)
+        self._queues()
         for name in stack["machines"]:
             self._try(self._executions, name, now)
         # Pauses first: what is paused is not missed.
@@ -92,7 +93,7 @@ class Watch:
             raise ExceptionGroup("not everything could be looked at", self._failures)
         return self._published
 
-    def _try(self, look: Callable[..., None], *of: object) -> bool:
+    def _try(self, look: Callable[..., object], *of: object) -> bool:
         """Whether it went well: one look that fails must not hide the others."""
         try:
             look(*of)
@@ -139,6 +140,7 @@ class Watch:
             self._client("dynamodb").put_item(TableName=table, Item={**key, "memory": {"S": text}})
         else:
             self._client("dynamodb").delete_item(TableName=table, Key=key)
+        self._memory[subject] = {"subject": subject, **memory}
 
     def _settle(self, subject: str, messages: list[Message], memory: Mapping[str, Json]) -> None:
         """Publish, then remember: what could not be remembered is told again, not lost."""
@@ -151,37 +153,58 @@ class Watch:
         subject, text = mail(message, **about, runbook=self._stack["runbook"])
         sns = self._client("sns")
         sns.publish(TopicArn=self._stack["topic"], Subject=subject, Message=text)
-        if "chat" in self._stack:
-            sns.publish(TopicArn=self._stack["chat"], Message=chat(message, **about))
         self._published += 1
         print(json.dumps({"published": subject, "subject": message.subject}))  # noqa: T201
+        if "chat" in self._stack:
+            # It was told: what the chat does not take is no reason to tell it again.
+            text = chat(message, **about)
+            self._try(lambda: sns.publish(TopicArn=self._stack["chat"], Message=text))
 
-    def _letters(self, name: str, now: datetime) -> None:  # noqa: ARG002 - as every look
-        url = self._stack["queueUrl"] + self._stack["queues"][name]
+    def _queues(self) -> None:
+        """Dead letters, of the queues with the fewest first: a flood must not hide the others."""
+        waiting: dict[str, int] = {}
+
+        def count(name: str) -> None:
+            waiting[name] = self._waiting(self._url(name))
+
+        for name in self._stack["queues"]:
+            self._try(count, name)
+        end = time.monotonic() + READING_SECONDS
+        fewest_first = sorted(waiting, key=lambda name: waiting[name])
+        for before, name in enumerate(fewest_first):
+            share = (end - time.monotonic()) / (len(waiting) - before)
+            self._try(self._letters, name, waiting[name], share)
+
+    def _url(self, name: str) -> str:
+        return self._stack["queueUrl"] + self._stack["queues"][name]
+
+    def _letters(self, name: str, waiting: int, seconds: float) -> None:
+        subject = f"queue/{name}"
+        missing = set[str](self._of(subject).get("told", []))
         seen: dict[str, letters.Letter] = {}
-        waiting = self._waiting(url)
-        deadline = time.monotonic() + READING_SECONDS
+        deadline = time.monotonic() + seconds
+        hidden = HIDDEN_SECONDS + (int(seconds) if waiting > MANY_LETTERS else 0)
         nothing_new = 0
-        while (
-            len(seen) < waiting
-            and nothing_new < BATCHES_WITHOUT_NEW
-            and time.monotonic() < deadline
-        ):
-            batch = self._receive(url)
-            if not batch:
-                break
+        # The count is approximate: one that it leaves out must not pass for one that is gone.
+        while waiting and (len(seen) < waiting or missing):
+            batch = self._receive(self._url(name), hidden)
             new = {letter.id: letter for letter in batch if letter.id not in seen}
             nothing_new = 0 if new else nothing_new + 1
             seen |= new
-        subject = f"queue/{name}"
-        told, memory = letters.look(
+            missing -= {letters.short(id_) for id_ in new}
+            if not batch or nothing_new == BATCHES_WITHOUT_NEW:
+                missing.clear()
+                break
+            if time.monotonic() >= deadline:
+                break
+        for told, memory in letters.look(
             name,
             list(seen.values()),
             self._of(subject),
             waiting=waiting,
-            whole=len(seen) >= waiting,
-        )
-        self._settle(subject, told, memory)
+            whole=len(seen) >= waiting and not missing,
+        ):
+            self._settle(subject, told, memory)
 
     def _waiting(self, url: str) -> int:
         names = [
@@ -192,11 +215,11 @@ class Watch:
         answer = self._client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
         return sum(int(answer["Attributes"][name]) for name in names)
 
-    def _receive(self, url: str) -> list[letters.Letter]:
+    def _receive(self, url: str, hidden: int) -> list[letters.Letter]:
         answer = self._client("sqs").receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=10,
-            VisibilityTimeout=HIDDEN_SECONDS,
+            VisibilityTimeout=hidden,
             # So that all servers are asked, not some:
             # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-short-and-long-polling.html
             WaitTimeSeconds=1,
@@ -204,14 +227,14 @@ class Watch:
             MessageSystemAttributeNames=["SentTimestamp"],
         )
         return [
-            letters.Letter(
-                id=message["MessageId"],
-                body=message["Body"],
-                attributes={
+            letters.letter_of(
+                message["MessageId"],
+                message["Body"],
+                {
                     name: value.get("StringValue", "")
                     for name, value in message.get("MessageAttributes", {}).items()
                 },
-                sent=int(message.get("Attributes", {}).get("SentTimestamp", "0")) / 1000,
+                int(message.get("Attributes", {}).get("SentTimestamp", "0")) / 1000,
             )
             for message in answer.get("Messages", [])
         ]

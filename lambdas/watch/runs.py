@@ -248,7 +248,7 @@ def scheduled_task(line: str) -> tuple[str, str, datetime] | None:
 def _object(text: object) -> dict[str, Any]:
     try:
         found = json.loads(text) if isinstance(text, str) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

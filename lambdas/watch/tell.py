@@ -34,6 +34,8 @@ def mail(message: Message, *, project: str, stack: str, runbook: str) -> tuple[s
     if message.steps:
         parts += ["", f"What to do: {' '.join(message.steps)}"]
     text = "\n".join([*parts, f"More: {runbook}#a-message-came"])
+    # Half a character, which a JSON text may have, is none of a request.
+    text = text.encode(errors="backslashreplace").decode()
     return _cut(subject, SUBJECT_CHARACTERS), _cut(text, TEXT_CHARACTERS)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from lambdas.watch import handler as program
 from lambdas.watch.handler import Watch
-from lambdas.watch.letters import Letter
+from lambdas.watch.letters import letter_of, short
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LAST = NOW - timedelta(minutes=5)
@@ -146,7 +146,7 @@ def counts(visible: int, hidden: int = 0, delayed: int = 0) -> dict[str, Any]:
 def test_dead_letters_are_read_to_the_last_told_and_remembered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    batches = iter([letters(1, 2), letters(2, 3), letters(4)])
+    batches = iter([letters(1, 2), letters(2, 3), letters(4), {}])
     aws = Aws(
         scan=remembered(**{"queue/upload-in": {"told": ["of one that is gone"]}}),
         get_queue_attributes=counts(1, 1, 2),
@@ -164,7 +164,7 @@ def test_dead_letters_are_read_to_the_last_told_and_remembered(
     }
     assert aws.of("get_queue_attributes", "receive_message") == [
         ("get_queue_attributes", {"QueueUrl": QUEUE, "AttributeNames": COUNTS}),
-        *[("receive_message", receive)] * 3,
+        *[("receive_message", receive)] * 4,
     ]
     (_, mail), (_, chat) = aws.of("publish")
     assert (mail["TopicArn"], mail["Subject"]) == ("topic", "4 dead letters of upload-in (p dev)")
@@ -172,7 +172,8 @@ def test_dead_letters_are_read_to_the_last_told_and_remembered(
     assert mail["Message"].endswith("More: https://runbook.example/#a-message-came")
     assert chat["TopicArn"] == "chat"
     assert json.loads(chat["Message"])["metadata"]["threadId"] == "p/dev/queue/upload-in"
-    assert len(kept(aws)["queue/upload-in"]["told"]) == 4
+    assert len(kept(aws)["queue/upload-in"]["told"]) == 5
+    assert kept(aws)["queue/upload-in"]["gone"] == ["of one that is gone"]
 
 
 def test_a_letter_is_what_its_message_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +181,7 @@ def test_a_letter_is_what_its_message_says(monkeypatch: pytest.MonkeyPatch) -> N
     watch = Watch(STACK)
     monkeypatch.setattr(watch, "_client", lambda _: aws)
     attributes = {"ERROR_CODE": "NO_RESOURCE", "x": ""}
-    assert watch._receive("q") == [Letter("m1", "{}", attributes, 1780315200.0)]  # pyright: ignore[reportPrivateUsage]
+    assert watch._receive("q", 10) == [letter_of("m1", "{}", attributes, 1780315200.0)]  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.mark.parametrize(
@@ -201,17 +202,55 @@ def test_reading_ends_where_nothing_new_comes(
     assert len(aws.of("receive_message")) == asked
 
 
-def test_reading_ends_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 59.9, 60.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    numbers = iter(range(9))
+def test_a_flood_hides_no_other_queue_and_is_hidden_itself_while_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, numbers = iter(range(10_000)), iter(range(10_000))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
+    waiting = {"a": 5000, "b": 20_000, "c": 1, "d": 0}
     aws = Aws(
         scan=remembered(),
-        get_queue_attributes=counts(9),
+        get_queue_attributes=lambda QueueUrl, **_: counts(waiting[QueueUrl[-1]]),  # noqa: N803
         receive_message=lambda **_: letters(next(numbers)),
     )
-    look(monkeypatch, aws, queues={"upload-in": "q"})
-    assert len(aws.of("receive_message")) == 1
+    look(monkeypatch, aws, queues=dict(zip(waiting, waiting, strict=True)))
+    asked = [one for _, one in aws.of("receive_message")]
+    read = [one["QueueUrl"][-1] for one in asked]
+    assert read == sorted(read, key=["c", "a", "b"].index)
+    assert (read.count("c"), read.count("a"), read.count("b")) == (1, 42, 40)
+    hidden = {one["QueueUrl"][-1]: one["VisibilityTimeout"] for one in asked}
+    assert hidden == {"c": 10, "a": 52, "b": 50}
+
+
+def test_what_the_chat_does_not_take_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def publish(TopicArn: str, **_: object) -> None:  # noqa: N803 - AWS's name
+        if TopicArn == "chat":
+            raise PermissionError
+
+    aws = Aws(
+        scan=remembered(),
+        get_queue_attributes=counts(1),
+        receive_message=letters(1),
+        publish=publish,
+    )
+    with pytest.raises(ExceptionGroup):
+        look(monkeypatch, aws, queues={"upload-in": "q"}, chat="chat")
+    assert len(kept(aws)["queue/upload-in"]["told"]) == 1
+
+
+def test_a_letter_that_the_count_leaves_out_is_not_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batches = iter([letters(1), letters(2), {}])
+    both = {"told": sorted(short(f"m{number}") for number in (1, 2))}
+    aws = Aws(
+        scan=remembered(**{"queue/upload-in": both}),
+        get_queue_attributes=counts(1),
+        receive_message=lambda **_: next(batches),
+    )
+    assert look(monkeypatch, aws, queues={"upload-in": "q"}) == 0
+    assert "queue/upload-in" not in kept(aws)
+    assert next(batches) == {}
 
 
 def test_an_execution_that_goes_on_for_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,24 +5,35 @@ from typing import Any
 
 import pytest
 
-from lambdas.watch.letters import LETTERS_OF_A_MESSAGE, Letter, Memory, look, short
+from lambdas.watch.letters import (
+    LETTERS_OF_A_MESSAGE,
+    TOLD_AT_MOST,
+    Letter,
+    Memory,
+    letter_of,
+    look,
+    short,
+)
 from lambdas.watch.tell import Message
 
 
 def upload(key: str, *, id_: str | None = None, code: str = "NO_PERMISSIONS") -> Letter:
     detail = {"bucket": {"name": "uploads"}, "object": {"key": key}}
     attributes = {"ERROR_CODE": code, "ERROR_MESSAGE": "refused", "RETRY_ATTEMPTS": "0"}
-    return Letter(id_ or key, json.dumps({"detail": detail}), attributes, 1.0)
+    return letter_of(id_ or key, json.dumps({"detail": detail}), attributes, 1.0)
 
 
 def letter(body: object, **attributes: str) -> Letter:
-    return Letter("1", json.dumps(body), attributes, 1.0)
+    return letter_of("1", json.dumps(body), attributes, 1.0)
 
 
 def see(
     *letters: Letter, memory: Memory | None = None, whole: bool = True
 ) -> tuple[list[Message], Memory]:
-    return look("upload-target", letters, memory or {}, waiting=len(letters), whole=whole)
+    memory, waiting, told = memory or {}, len(letters), list[Message]()
+    for messages, kept in look("upload-target", letters, memory, waiting=waiting, whole=whole):
+        told, memory = told + messages, kept
+    return told, memory
 
 
 def only(messages: list[Message]) -> Message:
@@ -114,8 +125,28 @@ def test_what_is_gone_from_the_queue_is_forgotten_once_the_queue_was_read_whole(
     _, memory = see(upload("a"), upload("b"))
     _, partly = see(upload("b"), memory=memory, whole=False)
     assert partly["told"] == sorted([short("a"), short("b")])
-    _, wholly = see(upload("b"), memory=memory)
-    assert wholly["told"] == [short("b")]
+    _, once = see(upload("b"), memory=memory)
+    assert once == memory | {"gone": [short("a")]}
+    assert see(upload("a"), upload("b"), memory=once) == ([], memory)
+    assert see(upload("b"), memory=once) == ([], {"told": [short("b")]})
+
+
+def test_what_was_told_is_remembered_before_the_next_message() -> None:
+    letters = [upload(str(number)) for number in range(LETTERS_OF_A_MESSAGE + 1)]
+    first, second, last = look("x", letters, {}, waiting=len(letters), whole=True)
+    assert len(first[1]["told"]) == LETTERS_OF_A_MESSAGE
+    assert len(second[1]["told"]) == len(letters)
+    assert last == ([], second[1])
+
+
+def test_no_more_are_told_than_can_be_remembered() -> None:
+    letters = [Letter(str(number), ("a", "b"), "c", "d", 1.0) for number in range(TOLD_AT_MOST + 5)]
+    told, memory = see(*letters)
+    assert len(memory["told"]) == TOLD_AT_MOST
+    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+    assert len(json.dumps(memory, separators=(",", ":"))) < 400_000
+    assert len(told) == TOLD_AT_MOST // LETTERS_OF_A_MESSAGE
+    assert see(*letters, memory=memory) == ([], memory)
 
 
 def test_an_empty_queue_is_told_once_and_only_when_it_stays_empty() -> None:
@@ -132,7 +163,7 @@ def test_an_empty_queue_is_told_once_and_only_when_it_stays_empty() -> None:
 
 def test_a_queue_that_only_seems_empty_is_not() -> None:
     _, memory = see(upload("a"))
-    assert look("upload-target", [], memory, waiting=1, whole=False) == ([], memory)
+    assert list(look("upload-target", [], memory, waiting=1, whole=False)) == [([], memory)]
 
 
 def test_a_scheduled_start_names_its_schedule_and_when_it_was_due() -> None:
@@ -183,8 +214,13 @@ def test_arguments_and_variables_are_not_repeated() -> None:
 
 
 def test_a_letter_that_is_no_json_is_told_by_its_size() -> None:
-    one = Letter("7", "[" * 40, {}, 1.0)
+    one = letter_of("7", "[" * 40, {}, 1.0)
     assert line_of(one) == "- 40 characters, message 7; attempts unknown"
+
+
+def test_a_letter_that_no_parser_takes_is_told_by_its_size() -> None:
+    one = letter_of("7", '{"a":' * 200_000, {}, 1.0)
+    assert line_of(one) == "- 1000000 characters, message 7; attempts unknown"
 
 
 def test_a_key_cannot_add_a_line() -> None:

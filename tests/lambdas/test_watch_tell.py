@@ -37,6 +37,11 @@ def test_a_long_mail_is_cut_below_what_sns_takes() -> None:
     assert text.endswith("... (cut)")
 
 
+def test_half_a_character_hinders_no_mail() -> None:
+    _, text = mail(Message("s", "failure", "t", ["a\ud800"]), **ABOUT, runbook="r")
+    assert "a\\ud800\n" in text
+
+
 def test_a_chat_gets_a_custom_notification_in_a_thread_of_its_subject() -> None:
     assert json.loads(chat(MESSAGE, **ABOUT)) == {
         "version": "1.0",
