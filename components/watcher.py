@@ -172,7 +172,10 @@ def _statements(
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             joined(log_group_arn, ":log-stream:*"),
         ),
-        allow(["dynamodb:Scan", "dynamodb:PutItem", "dynamodb:DeleteItem"], table_arn),
+        allow(
+            ["dynamodb:Scan", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+            table_arn,
+        ),
         allow("states:ListExecutions", machines),
         allow("states:DescribeExecution", machines[1].apply(executions_of)),
         allow(

@@ -34,6 +34,8 @@ BATCHES_WITHOUT_NEW = 3
 LONGEST_LOOK_BACK = timedelta(days=2)
 # A line of the log may be seen a little later than its time says.
 OVERLAP = timedelta(minutes=2)
+# One that looks for longer has timed out: components/watcher.py.
+LOOKING = timedelta(minutes=4)
 # The last of a list began first, so those that hang are at its end.
 RUNNING_AT_MOST = 20_000
 
@@ -67,7 +69,13 @@ class Watch:
         self._started: dict[str, list[datetime]] = {}
 
     def look(self, now: datetime) -> int:
-        """Look at everything; the number of messages that were published."""
+        """Look at everything; the number of messages that were published.
+
+        None if another looks already, as after an event that came twice: both would tell the same.
+        """
+        if not self._begin(now):
+            print(json.dumps({"skipped": "another looks already"}))  # noqa: T201
+            return 0
         self._memory = {item["subject"]: item for item in self._remembered()}
         stack = self._stack
         of = {"queue": "queues", "long": "machines", "task": "tasks", "schedule": "schedules"}
@@ -88,10 +96,30 @@ class Watch:
             if not known or not self._try(self._schedule, name, now):
                 late[name] = self._looked_at(name) or _text(now)
         self._try(self._tasks, now)
+        # Even if it is the same, so that another may look.
+        self._memory.pop("look", None)
         self._keep("look", {"at": _text(now), **({"late": late} if late else {})})
         if self._failures:
             raise ExceptionGroup("not everything could be looked at", self._failures)
         return self._published
+
+    def _begin(self, now: datetime) -> bool:
+        """Whether nobody else looks: the item of the last look says so until it is put anew."""
+        dynamodb = self._client("dynamodb")
+        try:
+            dynamodb.update_item(
+                TableName=self._stack["table"],
+                Key={"subject": {"S": "look"}},
+                UpdateExpression="SET lookingUntil = :until",
+                ConditionExpression="attribute_not_exists(lookingUntil) OR lookingUntil <= :now",
+                ExpressionAttributeValues={
+                    ":until": {"N": str(int((now + LOOKING).timestamp()))},
+                    ":now": {"N": str(int(now.timestamp()))},
+                },
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def _try(self, look: Callable[..., object], *of: object) -> bool:
         """Whether it went well: one look that fails must not hide the others."""
@@ -125,7 +153,12 @@ class Watch:
         pages = self._client("dynamodb").get_paginator("scan")
         for page in pages.paginate(TableName=self._stack["table"], ConsistentRead=True):
             for item in page["Items"]:
-                yield {"subject": item["subject"]["S"], **json.loads(item["memory"]["S"])}
+                try:
+                    memory = dict(json.loads(item["memory"]["S"]))
+                except (KeyError, TypeError, ValueError):
+                    # As if it were lost, which at worst tells something again.
+                    memory = {}
+                yield {"subject": item["subject"]["S"], **memory}
 
     def _of(self, subject: str) -> dict[str, Json]:
         kept = self._memory.get(subject, {})

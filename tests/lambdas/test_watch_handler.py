@@ -45,10 +45,16 @@ class Gone(Exception):  # noqa: N818 - as AWS calls it
     """What a schedule is that was deleted."""
 
 
+class Busy(Exception):  # noqa: N818 - as AWS calls it
+    """What the table answers while another looks."""
+
+
 class Aws:
     """Answers by operation, each of which is given its parameters; what was asked, in order."""
 
-    exceptions = SimpleNamespace(ResourceNotFoundException=Gone)
+    exceptions = SimpleNamespace(
+        ResourceNotFoundException=Gone, ConditionalCheckFailedException=Busy
+    )
 
     def __init__(self, **answers: Callable[..., Any] | Any) -> None:  # noqa: ANN401 - JSON
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -111,6 +117,19 @@ def test_a_look_at_nothing_remembers_when_it_was(monkeypatch: pytest.MonkeyPatch
     aws = Aws(scan=remembered())
     assert look(monkeypatch, aws) == 0
     assert aws.asked == [
+        (
+            "update_item",
+            {
+                "TableName": "memory",
+                "Key": {"subject": {"S": "look"}},
+                "UpdateExpression": "SET lookingUntil = :until",
+                "ConditionExpression": "attribute_not_exists(lookingUntil) OR lookingUntil <= :now",
+                "ExpressionAttributeValues": {
+                    ":until": {"N": "1780315440"},
+                    ":now": {"N": "1780315200"},
+                },
+            },
+        ),
         ("scan", {"TableName": "memory", "ConsistentRead": True}),
         (
             "put_item",
@@ -123,6 +142,32 @@ def test_a_look_at_nothing_remembers_when_it_was(monkeypatch: pytest.MonkeyPatch
             },
         ),
     ]
+
+
+def test_two_do_not_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def busy(**_: object) -> None:
+        raise Busy
+
+    aws = Aws(update_item=busy)
+    assert look(monkeypatch, aws, queues={"upload-in": "q"}) == 0
+    assert [operation for operation, _ in aws.asked] == ["update_item"]
+
+
+def test_a_look_within_the_second_of_the_last_lets_the_next_look_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    aws = Aws(scan=remembered(look={"at": "2026-06-01T12:00:00+00:00"}))
+    look(monkeypatch, aws)
+    assert "look" in kept(aws)
+
+
+@pytest.mark.parametrize("memory", [{}, {"memory": {"S": "{"}}, {"memory": {"S": "5"}}])
+def test_a_memory_that_is_broken_is_none(
+    monkeypatch: pytest.MonkeyPatch, memory: dict[str, Any]
+) -> None:
+    items = [{"subject": {"S": one}, **memory} for one in ("look", "queue/upload-in")]
+    aws = Aws(scan=[{"Items": items}], get_queue_attributes=counts(1), receive_message=letters(1))
+    assert look(monkeypatch, aws, queues={"upload-in": "q"}) == 1
 
 
 def letters(*numbers: int) -> dict[str, Any]:

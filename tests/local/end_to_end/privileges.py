@@ -821,7 +821,13 @@ def the_watcher_looks_when_its_rule_says_so(on: Deployed) -> None:
     on.forget_told()
     try:
         events.put_events(Entries=[{"Source": "a.test", "DetailType": "look", "Detail": "{}"}])
-        on.eventually(lambda: dynamodb.scan(TableName=table)["Items"] or None, "it does not look")
+
+        def looked() -> bool | None:
+            items = dynamodb.scan(TableName=table)["Items"]
+            ended = [one for one in items if one["subject"]["S"] == "look" and "memory" in one]
+            return True if ended else None
+
+        on.eventually(looked, "it does not look")
     finally:
         events.put_rule(**kept)
 
