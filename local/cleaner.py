@@ -15,10 +15,39 @@ from pathlib import Path
 
 COMMAND_SECONDS = 60.0
 """What a command may take: a container engine may have stopped answering."""
+_ROUNDS = 5
+"""How often it is looked for what was started meanwhile."""
+
+
+def end_all_of(folder: str) -> None:
+    """Kill what has a folder in a variable, such as HOME, where /proc tells.
+
+    A container's processes have, those that left its process group as well.
+    """
+    for _ in range(_ROUNDS):
+        found = [process for process in Path("/proc").glob("[0-9]*") if _is_of(process, folder)]
+        for process in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(process.name), signal.SIGKILL)
+        if not found:
+            return
+
+
+def _is_of(process: Path, folder: str) -> bool:
+    try:
+        variables = (process / "environ").read_bytes()
+    except OSError:
+        return False
+    named = b"=" + os.fsencode(folder)
+    return int(process.name) != os.getpid() and (
+        named + b"/" in variables or named + b"\0" in variables
+    )
 
 
 def remove(folder: str) -> None:
     """Remove a cloud's folder, and what is large of it elsewhere."""
+    with contextlib.suppress(OSError):
+        end_all_of(str(Path(folder, "scratch").readlink()))
     shutil.rmtree(Path(folder, "scratch").resolve(), ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from unittest.mock import Mock
@@ -135,6 +136,53 @@ def test_what_is_left_ends_with_the_process_that_began_it(base: Path, tmp_path: 
     eventually(lambda: not ((base / "1").exists() or Path(f"/proc/{ours}").exists()) or None)
     os.kill(no_more, 9)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["left"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
+def test_a_process_that_left_its_group_ends_with_the_cloud(base: Path) -> None:
+    code = (
+        "import subprocess, time\n"
+        "from local.instance import Instance\n"
+        "home = Instance(1).scratch('tasks') / 'task'\n"
+        "for folder in (home, home.parent.parent.with_suffix('.other')):\n"
+        "    own = {'HOME': str(folder)}\n"
+        "    print(subprocess.Popen(['/bin/sleep', '600'], env=own).pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        ours, another = (int(one.stdout.readline()) for _ in range(2))
+        one.kill()
+        one.wait()
+    eventually(lambda: not ((base / "1").exists() or _runs(ours)) or None)
+    assert _runs(another)
+    os.kill(another, 9)
+
+
+def _runs(process: int) -> bool:
+    # One that nobody has waited for is there, without an environment.
+    try:
+        return bool(Path(f"/proc/{process}/environ").read_bytes())
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
+def test_a_container_ends_with_all_that_it_started(tmp_path: Path) -> None:
+    program = (
+        "from subprocess import DEVNULL, Popen\n"
+        "print(Popen(['sleep', '600'], start_new_session=True, stdout=DEVNULL).pid)\n"
+    )
+    ended, lines = threading.Event(), list[str]()
+    image = with_command((), tmp_path)
+    Process(
+        OnThisMachine(image, [sys.executable, "-c", program], {}, tmp_path),
+        Mock(),
+        lambda written: lines.extend(line.message for line in written),
+        lambda _: ended.set(),
+    )
+    assert ended.wait(60)
+    assert not _runs(int(lines[0]))
 
 
 def test_a_command_that_does_not_end_is_ended_and_the_folder_removed(

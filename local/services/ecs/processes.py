@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from local import cleaner
 from local.services.ecs.build import Image, within
 
 # The awslogs driver cuts a line to fit an event of CloudWatch Logs: 262,144 bytes, 26 its own.
@@ -278,7 +279,8 @@ class OnThisMachine:
         _signal(os.killpg, self._process, signal.SIGKILL)
 
     def close(self, status: int) -> int:
-        """Remove the folder."""
+        """End what left the group, as with a container, and remove the folder."""
+        cleaner.end_all_of(str(self._directory))
         shutil.rmtree(self._directory, ignore_errors=True)
         return 128 - status if status < 0 else status
 
