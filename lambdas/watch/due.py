@@ -150,7 +150,11 @@ def _weekday(part: str) -> Callable[[date], bool]:
 
 
 def _values(field: str, least: int, most: int, names: Sequence[str] = ()) -> list[int]:
-    """The numbers of a field: `*`, `?`, a number or name, `a-b`, each with `/step`, and lists."""
+    """The numbers of a field: `*`, `?`, a number or name, `a-b`, each with `/step`, and lists.
+
+    A range may go on from the field's start: `22-2`, `FRI-MON`.
+    """
+    count = most - least + 1
 
     def number(text: str) -> int:
         return names.index(text) + least if text in names else int(text)
@@ -165,5 +169,6 @@ def _values(field: str, least: int, most: int, names: Sequence[str] = ()) -> lis
             first = number(low)
             # A step without an end goes on to the end: 5/10 is 5, 15, 25 …
             last = number(high) if dash else most if step else first
-        values += range(first, last + 1, int(step or 1))
+        last += count if last < first else 0
+        values += (least + (n - least) % count for n in range(first, last + 1, int(step or 1)))
     return values
