@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from ._documents import json_text
 from ._here import Component
+from .iam_path import role_path
 from .names import machine_prefix
 
 # What an advanced parameter takes:
@@ -100,5 +101,10 @@ def _size(name: str, entry: object) -> int:
     if isinstance(entry, pulumi.Output):
         return _ARN + len(machine_prefix()) + len(name)
     if isinstance(entry, dict):
-        return sum(len(key) + 6 + _size(name, value) for key, value in entry.items())
+        return sum(len(key) + 6 + _size(name, value) + _path(key) for key, value in entry.items())
     return len(json.dumps(entry)) + 2
+
+
+def _path(key: str) -> int:
+    """What a role's ARN has besides, which a company's path makes long."""
+    return len(role_path()) if key.endswith("RoleArn") else 0

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from components import StackIndex
 from tests.recorder import ACCOUNT, REGION, Recording, deploy, deploy_stack, every, the_stack
 
@@ -106,7 +108,8 @@ def test_the_parameters_are_below_the_stack_and_take_the_tier_they_need() -> Non
     }
 
 
-def test_no_part_is_larger_than_a_parameter_of_the_longest_names() -> None:
+@pytest.mark.parametrize(("path", "parts"), [("/", 6), (f"/{'r' * 470}/", 7)])
+def test_no_part_is_larger_than_a_parameter_of_the_longest_names(path: str, parts: int) -> None:
     names = [f"n{'-x' * 18}-{n:02}" for n in range(11)]
     recording = deploy_stack(
         "dev",
@@ -114,8 +117,9 @@ def test_no_part_is_larger_than_a_parameter_of_the_longest_names() -> None:
         uploads={name: {"job": name, "prefix": f"{name}/"} for name in names},
         pipelines={name: {"schedule": "rate(1 day)", "steps": [{"job": name}]} for name in names},
         schedules={f"s{name[1:]}": {"job": name, "schedule": "rate(1 day)"} for name in names},
+        rolePath=path,
     )
     parameters = every(recording.resources, type="aws:ssm/parameter:Parameter")
     sizes = [len(one.inputs["value"].encode()) for one in parameters]
     assert max(sizes) < 8 * 1024
-    assert len(sizes) == 1 + 5
+    assert len(sizes) == parts
