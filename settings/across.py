@@ -344,9 +344,21 @@ def _role_policies(settings: Settings) -> Iterable[str]:
             for number, one in enumerate(job.policies)
         ]
         # A bucket is listed and read, by ARNs of 80 characters at most; so are the results.
-        characters = 800 + 160 * len(settings.sources_of(name))
+        characters = 1000 + 160 * len(settings.sources_of(name))
+        characters += sum(len(arn) + 3 for arn in _keys_of(settings, name))
+        # A volume's statement names its file system, and in its condition the access point.
+        characters += sum(
+            325 + len(volume.file_system_id) + len(volume.access_point_id or "")
+            for volume in job.volumes.values()
+            if volume.iam_authorization
+        )
         characters += len(json.dumps(own, separators=(",", ":")))
-        yield from _too_large(f"jobs.{name}.policies", "take", characters, "use managedPolicies")
+        if own:
+            place, what, advice = f"jobs.{name}.policies", "take", "use managedPolicies"
+        else:
+            place, what = f"jobs.{name}", "its buckets and volumes take"
+            advice = "let several jobs share them"
+        yield from _too_large(place, what, characters, advice)
         containers = (job, *job.sidecars.values())
         secrets = {arn for container in containers for arn in container.secrets.values()}
         characters = 1200 + sum(len(arn) + 3 for arn in secrets)
@@ -358,6 +370,12 @@ def _role_policies(settings: Settings) -> Iterable[str]:
         characters = 2000 + sum(2 * (80 + len(f"fargate-batch-job-{job}") + 20) for job in jobs)
         what = f"{len(jobs)} different jobs take"
         yield from _too_large(f"pipelines.{name}.steps", what, characters, "split it")
+
+
+def _keys_of(settings: Settings, job: str) -> set[str]:
+    sources = settings.sources_of(job)
+    of = [settings.uploads_bucket if one is None else settings.buckets.get(one) for one in sources]
+    return {one.kms_key_arn for one in (*of, settings.results_bucket) if one and one.kms_key_arn}
 
 
 def _too_large(place: str, what: str, characters: int, advice: str) -> Iterable[str]:

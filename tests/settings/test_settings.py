@@ -829,6 +829,7 @@ REFUSALS: list[tuple[Config, str]] = [
 TABLE = "arn:aws:dynamodb:ap-northeast-1:123456789012:table/orders"
 PARAMETER = "arn:aws:ssm:r:123456789012:parameter/"
 ROLE = "arn:aws:iam::123456789012:role/other"
+KEY = "arn:aws:kms:ap-northeast-1:123456789012:key/12345678-1234-1234-1234-12345678"
 
 
 def may(*actions: str, on: str = TABLE, **more: Any) -> Config:  # noqa: ANN401 -- YAML
@@ -857,9 +858,31 @@ def may(*actions: str, on: str = TABLE, **more: Any) -> Config:  # noqa: ANN401 
         (
             job(policies=[{"actions": ["sqs:SendMessage"], "resources": [TABLE]}] * 90),
             (
-                "jobs.ingest.policies: take a role policy of about 14721 characters, IAM allows "
+                "jobs.ingest.policies: take a role policy of about 14921 characters, IAM allows "
                 "10240; use managedPolicies"
             ),
+        ),
+        (
+            {
+                **job(),
+                "buckets": {f"b{n}": {"kmsKeyArn": f"{KEY}{n:04}"} for n in range(40)},
+                "uploads": {
+                    f"u{n}": {"job": "ingest", "bucket": f"b{n}", "prefix": "a/"} for n in range(40)
+                },
+            },
+            (
+                "jobs.ingest: its buckets and volumes take a role policy of about 10882 "
+                "characters, IAM allows 10240; let several jobs share them"
+            ),
+        ),
+        (
+            job(
+                volumes={
+                    f"v{n}": {"fileSystemId": f"fs-{n:040}", "containerPath": f"/{n}"}
+                    for n in range(25)
+                }
+            ),
+            "jobs.ingest: its buckets and volumes take a role policy of about 10362 characters",
         ),
         (
             job(secrets={f"S{number}": f"{PARAMETER}{number:050}" for number in range(101)}),
