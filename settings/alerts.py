@@ -32,7 +32,11 @@ class AlertSettings(Section):
         tuple[
             Annotated[
                 str,
-                matching(r"https://\S+", "must begin with https://"),
+                # The host as it is looked up, or a webhook of Slack could be written otherwise.
+                matching(
+                    r"https://([!-.0-~]+@)?[A-Za-z0-9.-]+(:\d+)?([/?#][!-~]*)?",
+                    "must be https:// and a host of letters, digits, - and .",
+                ),
                 AfterValidator(_confirms),
             ],
             ...,

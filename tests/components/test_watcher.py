@@ -150,10 +150,23 @@ def test_the_folded_state_names_nothing_outside_it_which_may_have_another_urn_by
 
 
 @pytest.mark.parametrize(
-    "url", ["https://hooks.slack.com/services/T/B/x", "https://hooks.slack-gov.com/x"]
+    ("url", "reason"),
+    [
+        *(
+            (f"https://{url}", "a Slack webhook cannot confirm the subscription")
+            for url in (
+                *("hooks.slack.com/services/T/B/x", "hooks.slack-gov.com/x", "HOOKS.Slack.com"),
+                *("a:b@hooks.slack.com/x", "hooks.slack.com:443/x", "hooks.slack.com.?x"),
+            )
+        ),
+        *(
+            (f"https://{host}/x", "a host of letters, digits, - and .")
+            for host in ("hooks%2Eslack.com", "hooks\uff0eslack\uff0ecom", "hooks\u3002slack.com")
+        ),
+    ],
 )
-def test_a_slack_webhook_is_refused_because_it_cannot_confirm(url: str) -> None:
-    with pytest.raises(SettingsError, match="a Slack webhook cannot confirm the subscription"):
+def test_a_slack_webhook_is_refused_because_it_cannot_confirm(url: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=reason):
         validated(
             {"region": REGION, "jobs": {"a": {}}, "alerts": {"httpsEndpoints": [url]}},
         )

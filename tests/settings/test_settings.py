@@ -151,7 +151,10 @@ REFUSALS: list[tuple[Config, str]] = [
     ),
     (
         {"alerts": {"httpsEndpoints": ["http://x"]}},
-        'alerts.httpsEndpoints[0]: must begin with https:// (is: "http://x")',
+        (
+            "alerts.httpsEndpoints[0]: must be https:// and a host of letters, digits, - and . "
+            '(is: "http://x")'
+        ),
     ),
     # Networks and buckets
     (
