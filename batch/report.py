@@ -47,8 +47,9 @@ class Rejects:
     `records` is what was counted in all, rejected or not, once the file has been read to its end.
     """
 
+    records: int
+
     def __init__(self) -> None:
-        self.records = 0
         self.count = 0
         self.reasons: Counter[str] = Counter()
         self.rows: list[RejectedRow] = []

@@ -117,15 +117,14 @@ def event_pattern(bucket_name: pulumi.Input[str], filter_: UploadFilterArgs) -> 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
     """
     filter_ = _with_lists(filter_)
+    # Of a filter of no key the size is always one: nobody means folder markers.
     conditions: dict[str, Any] = {}
     if key := _key_conditions(filter_):
         conditions["key"] = key
     if size := _size_condition(filter_):
         # Numbers are compared up to 5,000,000,000 only, but told from 0 whatever they are.
         conditions["size"] = [{"anything-but": [0]} if size == [">=", 1] else {"numeric": size}]
-    detail: dict[str, Any] = {"bucket": {"name": [bucket_name]}}
-    if conditions:
-        detail["object"] = conditions
+    detail = {"bucket": {"name": [bucket_name]}, "object": conditions}
     return {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail}
 
 

@@ -12,7 +12,7 @@ from pulumi.provider.experimental.analyzer import Analyzer
 import components
 from components import arguments, defaults
 from components.arguments import repository_arn
-from tests.recorder import ROOT, deploy_stack, one
+from tests.recorder import ROOT, Json, deploy_stack, one
 
 DIGEST = "sha256:" + "0" * 64
 
@@ -87,6 +87,159 @@ def test_a_configured_image_of_ecr_may_be_pulled_by_its_own_job_only() -> None:
     }
     assert pulls["theirs"] == ["arn:aws:ecr:ap-northeast-1:111122223333:repository/own"]
     assert pulls["ours"] != pulls["theirs"]
+
+
+SECRETS = "arn:aws:ssm:ap-northeast-1:123456789012:parameter/"
+ETL: dict[str, Json] = {
+    "image": "public.ecr.aws/team/batch:1",
+    "cpu": 1024,
+    "memory": 4096,
+    "ephemeralStorage": 30,
+    "environment": {"A": "1"},
+    "secrets": {"B": f"{SECRETS}b"},
+    "entryPoint": ["run"],
+    "user": "1000",
+    "readonlyRootFilesystem": True,
+    "initProcess": True,
+    "ulimits": {"nofile": 2048},
+    "stopTimeout": 90,
+    "dependsOn": {"proxy": "HEALTHY"},
+    "sidecars": {
+        "init": {"image": "public.ecr.aws/team/init:1"},
+        "proxy": {
+            "image": "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/proxy:2",
+            "essential": True,
+            "cpu": 256,
+            "memory": 512,
+            "environment": {"C": "3"},
+            "secrets": {"D": f"{SECRETS}d"},
+            "entryPoint": ["proxy"],
+            "commands": ["-v"],
+            "dependsOn": {"init": "SUCCESS"},
+            "healthCheck": {
+                "command": ["check"],
+                "interval": 10,
+                "timeout": 3,
+                "retries": 4,
+                "startPeriod": 20,
+            },
+        },
+    },
+    "volumes": {
+        "data": {
+            "fileSystemId": "fs-01234567",
+            "accessPointId": "fsap-01234567",
+            "containerPath": "/data",
+            "readOnly": True,
+        },
+        "open": {
+            "fileSystemId": "fs-76543210",
+            "containerPath": "/open",
+            "iamAuthorization": False,
+            "transitEncryption": False,
+        },
+    },
+}
+
+
+def test_everything_that_a_job_says_of_its_containers_is_in_the_task_definition() -> None:
+    recording = deploy_stack("dev", jobs={"etl": ETL}, uploads={}, pipelines={}, schedules={})
+    made = one(recording.resources, type="aws:ecs/taskDefinition:TaskDefinition")
+    log = {
+        "logDriver": "awslogs",
+        "options": {
+            "awslogs-group": "/fargate-batch/dev/etl",
+            "awslogs-region": "ap-northeast-1",
+            "awslogs-stream-prefix": "etl",
+            "mode": "blocking",
+        },
+    }
+    variables = {"A": "1", "JOB": "etl", "RESULTS_BUCKET": "results-1a2b3c4"}
+    variables["RESULTS_PREFIX"] = "etl/"
+    assert made.document("containerDefinitions") == [
+        {
+            "name": "etl",
+            "image": "public.ecr.aws/team/batch:1",
+            "essential": True,
+            "environment": [{"name": name, "value": value} for name, value in variables.items()],
+            "secrets": [{"name": "B", "valueFrom": f"{SECRETS}b"}],
+            "stopTimeout": 90,
+            "logConfiguration": log,
+            "dependsOn": [{"containerName": "proxy", "condition": "HEALTHY"}],
+            "entryPoint": ["run"],
+            "user": "1000",
+            "readonlyRootFilesystem": True,
+            "mountPoints": [
+                {"sourceVolume": "data", "containerPath": "/data", "readOnly": True},
+                {"sourceVolume": "open", "containerPath": "/open", "readOnly": False},
+                {"sourceVolume": "tmp", "containerPath": "/tmp"},  # noqa: S108 the container's
+            ],
+            "linuxParameters": {"initProcessEnabled": True},
+            "ulimits": [{"name": "nofile", "softLimit": 2048, "hardLimit": 2048}],
+        },
+        {
+            "name": "init",
+            "image": "public.ecr.aws/team/init:1",
+            "essential": False,
+            "environment": [],
+            "secrets": [],
+            "stopTimeout": 90,
+            "logConfiguration": log,
+        },
+        {
+            "name": "proxy",
+            "image": "123456789012.dkr.ecr.ap-northeast-1.amazonaws.com/proxy:2",
+            "essential": True,
+            "environment": [{"name": "C", "value": "3"}],
+            "secrets": [{"name": "D", "valueFrom": f"{SECRETS}d"}],
+            "stopTimeout": 90,
+            "logConfiguration": log,
+            "dependsOn": [{"containerName": "init", "condition": "SUCCESS"}],
+            "cpu": 256,
+            "memory": 512,
+            "entryPoint": ["proxy"],
+            "command": ["-v"],
+            "healthCheck": {
+                "command": ["CMD", "check"],
+                "interval": 10,
+                "timeout": 3,
+                "retries": 4,
+                "startPeriod": 20,
+            },
+        },
+    ]
+    size = ("cpu", "memory", "ephemeralStorage")
+    assert [made.inputs[key] for key in size] == ["1024", "4096", {"sizeInGib": 30}]
+    assert made.inputs["volumes"] == [
+        {
+            "name": "data",
+            "efsVolumeConfiguration": {
+                "fileSystemId": "fs-01234567",
+                "authorizationConfig": {"iam": "ENABLED", "accessPointId": "fsap-01234567"},
+                "transitEncryption": "ENABLED",
+            },
+        },
+        {
+            "name": "open",
+            "efsVolumeConfiguration": {
+                "fileSystemId": "fs-76543210",
+                "authorizationConfig": {"iam": "DISABLED"},
+                "transitEncryption": "DISABLED",
+            },
+        },
+        {"name": "tmp"},
+    ]
+    # It has secrets, so its execution role is its own, and there is no other to share one with.
+    roles = {one.name for one in recording.resources if one.type == "aws:iam/role:Role"}
+    assert "etl-execution" in roles
+    assert "execution" not in roles
+    pulls = one(recording.resources, type="aws:iam/rolePolicy:RolePolicy", name="etl-execution")
+    [repository] = [
+        statement["Resource"]
+        for statement in pulls.document("policy")["Statement"]
+        if "ecr:BatchGetImage" in statement["Action"]
+    ]
+    assert repository == "arn:aws:ecr:ap-northeast-1:123456789012:repository/proxy"
 
 
 # The Args of components, and the keys among them that a stack's file does not set.

@@ -2,10 +2,14 @@
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
+from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from annotated_types import BaseMetadata, Ge, Le, MaxLen, MinLen
 from pydantic.fields import FieldInfo
 
 import components
@@ -47,6 +51,40 @@ def test_a_default_in_the_configuration_table_is_the_default(key: str, field: Fi
     else:
         # What is not in the table as code has no default of its own: it is left out, or empty.
         assert field.get_default(call_default_factory=True) in (None, "", (), {})
+
+
+def _limits(annotation: object) -> Iterator[BaseMetadata]:
+    if isinstance(annotation, FieldInfo):
+        yield from chain.from_iterable(map(_limits, (*annotation.metadata, annotation.annotation)))
+    elif isinstance(annotation, BaseMetadata):
+        yield annotation
+    else:
+        yield from chain.from_iterable(map(_limits, get_args(annotation)))
+
+
+def _as_said(field: FieldInfo) -> str:
+    """How a table says from what to what a value goes, or how many it may have."""
+    limits = {type(one): one for one in _limits(field)}
+    match limits.get(Ge), limits.get(Le), limits.get(MinLen), limits.get(MaxLen):
+        case Ge(least), Le(most), _, _:
+            return f"{least} to {most}"
+        case Ge(least), _, _, _:
+            return f"at least {least}"
+        case _, _, _, MaxLen(most):
+            return f"(at most|1 to) {most}"
+        case _:
+            return ""
+
+
+@pytest.mark.parametrize(
+    ("key", "said"), [(key, said) for key, field in KEYS.items() if (said := _as_said(field))]
+)
+def test_the_configuration_table_says_what_is_too_little_and_too_much(key: str, said: str) -> None:
+    # A key of several sections is told of once: "as of a pipeline".
+    rows = _rows("configuration")
+    name = key.split(".")[-1:]
+    same = [cells[0] for other, cells in rows.items() if other.split(".")[-1:] == name]
+    assert re.search(rf"\b{said}\b", "; ".join(same))
 
 
 @cache

@@ -17,15 +17,11 @@ States = dict[str, dict[str, Any]]
 PARENT_EXECUTION = "AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"
 
 
-def literal(value: object) -> object:
+def literal(value: str | Mapping[str, str]) -> object:
     """`value` such that Step Functions takes a string that looks like `{% … %}` as that string."""
     if isinstance(value, str):
         return f"{{% {quoted(value)} %}}" if value.startswith("{%") else value
-    if isinstance(value, Mapping):
-        return {key: literal(item) for key, item in value.items()}
-    if isinstance(value, Sequence):
-        return [literal(item) for item in value]
-    return value
+    return {key: literal(item) for key, item in value.items()}
 
 
 def quoted(text: str) -> str:

@@ -75,17 +75,15 @@ def pauses(ssm: Any, path: str) -> dict[str, Pause]:  # noqa: ANN401 -- boto3
     }
 
 
-def switch(scheduler: Any, schedule_arn: str, state: str) -> bool:  # noqa: ANN401 -- boto3
-    """Make a schedule ENABLED or DISABLED; False if it was that, or is gone."""
+def switch(scheduler: Any, schedule_arn: str, state: str) -> None:  # noqa: ANN401 -- boto3
+    """Make a schedule ENABLED or DISABLED, unless it is that, or is gone."""
     _, group, name = schedule_arn.split("/")
     try:
         found = scheduler.get_schedule(GroupName=group, Name=name)
     except scheduler.exceptions.ResourceNotFoundException:
-        return False
-    if found["State"] == state:
-        return False
-    scheduler.update_schedule(**changed(found, state, datetime.now(UTC)))
-    return True
+        return
+    if found["State"] != state:
+        scheduler.update_schedule(**changed(found, state, datetime.now(UTC)))
 
 
 def changed(found: Mapping[str, Any], state: str, now: datetime) -> dict[str, Any]:

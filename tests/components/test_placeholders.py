@@ -121,6 +121,8 @@ UPLOAD = {
         ("  {% <bucket>  %}/<key> ", UPLOAD, '  {% in  %}/  a"b\\%}{% 漢 😀.csv '),
         ("run=<executionName>", None, "run=me"),
         ("<date:%H>", UPLOAD, "01"),
+        ("<date:[%H]>", UPLOAD, "[01]"),
+        ("<date:[[>", UPLOAD, "[["),
         ("{% 1 %}", None, "{% 1 %}"),
         ("{% <<key> %}", None, "{% <key> %}"),
     ],

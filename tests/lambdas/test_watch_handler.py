@@ -497,6 +497,33 @@ def test_a_pause_that_is_over_is_lifted_unless_the_schedule_was_disabled_since(
     assert ("schedule/hello" in kept(aws)) is configured
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_paused_schedule_that_does_not_fire_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+    there: bool,  # noqa: FBT001 - a case
+) -> None:
+    def found(**_: object) -> dict[str, str]:
+        if there:
+            return {"Name": "hello", "State": "DISABLED"}
+        raise Gone
+
+    aws = Aws(
+        scan=remembered(),
+        filter_log_events=[],
+        get_parameters_by_path=[{"Parameters": [pause(None)]}],
+        get_schedule=found,
+    )
+    assert look(monkeypatch, aws, schedules={"hello": PAUSED}, pauses="/p/dev/paused/") == 0
+    assert aws.of("update_schedule", "delete_parameter") == []
+
+
+def test_what_is_remembered_already_is_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = {"definition": "rate(1 hour) UTC ", "from": "2026-06-01T11:30:00+00:00", "runs": {}}
+    aws = Aws(scan=remembered(schedule__hello=memory), filter_log_events=[])
+    look(monkeypatch, aws, schedules={"hello": HOURLY})
+    assert kept(aws) == {"look": {"at": "2026-06-01T12:00:00+00:00"}}
+
+
 def test_what_cannot_be_looked_at_hides_nothing_else_and_is_raised_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -98,6 +98,13 @@ def test_each_missed_day_is_told_and_the_recovery_once() -> None:
     assert told[2][0] == at("04T01:20")
 
 
+def test_what_was_missed_before_a_run_of_the_same_look_is_told_without_a_recovery() -> None:
+    _, memory = missed(DAILY, [], {}, at("01T00:00"))
+    told, memory = missed(DAILY, on_time(at("02T01:00")), memory, at("02T02:00"))
+    assert [message.title for message in told] == ["Pipeline nightly did not run"]
+    assert not {"missed", "count", "told"} & memory.keys()
+
+
 def test_a_frequent_schedule_that_stops_is_told_once_and_counted_when_it_runs_again() -> None:
     start = at("01T00:00")
     ran = [Run(start + timedelta(minutes=n, seconds=9)) for n in [*range(30), *range(60, 90)]]

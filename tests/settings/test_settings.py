@@ -1075,6 +1075,30 @@ def test_uploads_may_hand_on_to_one_another_without_a_circle() -> None:
     assert load(config).uploads["b"].pipeline == "nightly"
 
 
+def test_two_ways_to_one_upload_are_no_circle() -> None:
+    config = circle("a", "b")
+    config["jobs"]["end"] = {}
+    config["uploads"] = {
+        "a": {"job": "ingest", "key": "first"},
+        "b": {"job": "load", "prefix": "ingest/"},
+        "c": {"job": "load", "prefix": "ingest/a/"},
+        "d": {"job": "end", "prefix": "load/"},
+    }
+    del config["pipelines"]
+    assert load(config).uploads.keys() == {"a", "b", "c", "d"}
+
+
+def test_steps_of_a_pipeline_that_uploads_alone_start_may_name_the_object() -> None:
+    steps = [{"job": "ingest", "commands": ["<bucket>", "<key>"]}]
+    loaded = load(
+        {
+            "uploads": {"in": {"pipeline": "nightly", "prefix": "in/"}},
+            "pipelines": {"nightly": {"steps": steps, "overlap": "allow"}},
+        }
+    )
+    assert loaded.pipelines["nightly"].steps[0][0].placeholders >= {"bucket", "key"}
+
+
 def test_a_task_may_be_started_by_all_uploads_but_some() -> None:
     loaded = load(upload(wildcard="*", exclude=["tmp/*", "*.tmp"], via="task")).uploads["in"]
     assert loaded.pattern_excludes
@@ -1308,6 +1332,12 @@ def test_pulumi_shows_a_refusal_without_a_traceback() -> None:
         job(cpu="512", memory="1024"),
         job(cpu=16384, memory=122_880, ephemeralStorage=200, timeout="14d"),
         job(secrets={"A": "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a-1b2c3d:k::"}),
+        job(network={"securityGroupIds": ["sg-0a"]}, logs={"multilinePattern": "^"}),
+        job(policies=[{"actions": ["s3:GetObject"], "resources": ["arn:aws:s3:::a/b"]}]),
+        job(ephemeralStorage=21, retries=20, maxConcurrency=1, stopTimeout=2),
+        job(retries=0, maxConcurrency=1000, stopTimeout=120, ulimits={"nofile": 1024}),
+        schedule(count=10, flexibleMinutes=1440),
+        schedule(count=1, flexibleMinutes=1),
         {"jobs": {"a": {}, "a-b-9": {}, "x" * 40: {}}},
         upload(key="x/y.csv", minSize=5, maxSize=5),
         upload(prefix="a*", suffix="*b", maxSize=0),
