@@ -38,6 +38,9 @@ OVERLAP = timedelta(minutes=2)
 LOOKING = timedelta(minutes=4)
 # The last of a list began first, so those that hang are at its end.
 RUNNING_AT_MOST = 20_000
+# Of a pipeline in one look, as many as may be asked for at once; uploads may start thousands:
+# https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+DESCRIBED_AT_MOST = 250
 
 
 def handler(event: object, context: object) -> Json:  # noqa: ARG001 - Lambda passes two
@@ -335,29 +338,38 @@ class Watch:
             self._keep(subject, {})
             return
         since, blind = self._since(name, now)
-        found = (
-            self._started_executions(one["machine"], since)
-            if "machine" in one
-            else [runs.Run(at) for at in self._started.get(name, [])]
-        )
-        schedule, unseen = runs.schedule_of(name, one), since if blind else None
-        memory = self._of(subject)
+        unseen = since if blind else None
+        if "machine" in one:
+            found, first = self._started_executions(one["machine"], since)
+            unseen = first or unseen
+        else:
+            found = [runs.Run(at) for at in self._started.get(name, [])]
+        schedule, memory = runs.schedule_of(name, one), self._of(subject)
         self._settle(subject, *runs.missed(schedule, found, memory, now, unseen=unseen))
 
-    def _started_executions(self, machine_arn: str, since: datetime) -> list[runs.Run]:
-        """Executions of a pipeline that its schedule started: those know when they were due."""
+    def _started_executions(
+        self, machine_arn: str, since: datetime
+    ) -> tuple[list[runs.Run], datetime | None]:
+        """Executions of a pipeline that its schedule started: those know when they were due.
+
+        If there are too many, the last ones, and when the first of those began that were asked for.
+        """
         client = self._client("stepfunctions")
         found: list[runs.Run] = []
+        asked = 0
         pages = client.get_paginator("list_executions").paginate(stateMachineArn=machine_arn)
         for page in pages:
             for one in page["executions"]:
                 if one["startDate"] < since:
-                    return found
+                    return found, None
+                if asked == DESCRIBED_AT_MOST:
+                    return found, one["startDate"]
+                asked += 1
                 execution = client.describe_execution(executionArn=one["executionArn"])
                 run = runs.run_of(execution)
                 if run is not None:
                     found.append(run)
-        return found
+        return found, None
 
     def _find_started_tasks(self, schedules: Sequence[str], now: datetime) -> None:
         """When tasks were started, by schedule, as the log of task events has it."""

@@ -361,6 +361,24 @@ def test_a_schedule_of_a_pipeline_is_held_against_its_executions_since_the_last_
     }
 
 
+def test_of_thousands_of_executions_the_last_are_asked_for_and_none_before_is_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = NOW - timedelta(minutes=3)
+    times = [NOW] * 250 + [first] * 2000
+    executions = [{"executionArn": f"e{n}", "startDate": at} for n, at in enumerate(times)]
+    memory = {"definition": "cron(57 11 * * ? *) UTC ", "from": "2026-06-01T11:00:00+00:00"}
+    nightly = HOURLY | {"expression": "cron(57 11 * * ? *)", "machine": "nightly"}
+    aws = Aws(
+        scan=remembered(schedule__nightly=memory),
+        list_executions=[{"executions": executions}],
+        describe_execution={"startDate": NOW, "status": "SUCCEEDED", "input": "{}"},
+    )
+    assert look(monkeypatch, aws, schedules={"nightly": nightly}) == 0
+    assert len(aws.of("describe_execution")) == 250
+    assert kept(aws)["schedule/nightly"]["from"] == "2026-06-01T11:58:00+00:00"
+
+
 def test_an_execution_says_itself_when_it_was_due(monkeypatch: pytest.MonkeyPatch) -> None:
     due = "2026-06-01T11:54:00+00:00"
     by_hand = {"startDate": NOW, "input": "{}"}
