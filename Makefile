@@ -50,7 +50,7 @@ browser: $(VENV)/.dev ## the tests that drive a Chromium
 tools: $(foreach tool,pulumi pulumi-language-yaml,$(if $(shell command -v $(tool)),,$(BUILT)/$(tool))) $(if $(shell command -v go),$(BUILT)/pulumi-sdks)
 
 engine: $(VENV)/.dev tools ## the program on the real Pulumi engine: the one on PATH, or built once with Go
-	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -n 2 --dist loadfile -m engine tests/engine
+	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/pytest -n 3 --dist loadfile -m engine tests/engine
 
 bench: $(VENV)/.dev ## measure this machine
 	PATH="$$PATH:$(CURDIR)/$(BUILT)" $(BIN)/python -m benchmarks
