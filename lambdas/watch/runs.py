@@ -277,6 +277,9 @@ def too_long(
     stopped, or is being tried again, or waits for its turn. Remembered are `until`, when the last
     of those began that were told of, and how many they were: what began before is late, too.
     """
+    if "until" not in memory:
+        # An earlier version's: as if it were lost.
+        memory = {}
     until = _time(memory["until"]) if memory else None
     limit, why = _limit(timeout, usual)
     late = [one for one in running if limit is not None and now - one.started > limit]

@@ -281,6 +281,14 @@ def test_a_run_over_its_timeout_is_told_once_and_its_end_once() -> None:
     assert memory == {}
 
 
+def test_what_an_earlier_version_remembered_of_long_runs_is_as_if_it_were_lost() -> None:
+    running, limit = [Running("arn:1", at("01T10:00"))], timedelta(hours=1)
+    before = {"told": {"arn:1": "2026-06-01T10:00:00+00:00"}}
+    assert long([], before, at("01T12:00"), timeout=limit) == ([], {})
+    [message] = long(running, before, at("01T12:00"), timeout=limit)[0]
+    assert message.state == "failure"
+
+
 def test_three_times_its_usual_is_too_long_even_within_the_timeout() -> None:
     usual = [timedelta(minutes=minutes) for minutes in (9, 10, 10, 10, 300)]
     running = [Running("arn:1", at("01T10:00"))]
