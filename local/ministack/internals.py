@@ -441,6 +441,10 @@ function_threads: ReplacedValue[object] = ReplacedValue(
     "core.lambda_runtime.threading",
     reason="Pipes can only be closed once the threads that read them have ended.",
 )
+function_folders: ReplacedValue[object] = ReplacedValue(
+    "core.lambda_runtime.tempfile",
+    reason="A function's folder stays behind when this process is killed.",
+)
 end_functions: Function[[], None] = Function("core.lambda_runtime.reset")
 function_logger: Value[Logger] = Value("services.lambda_svc.logger")
 

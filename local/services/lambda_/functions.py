@@ -12,11 +12,13 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, cast
 
 from local import faults
@@ -128,6 +130,7 @@ def install(cloud: Runtime) -> None:
     internals.function_credentials.replace(_credentials)
     internals.function_processes.replace(processes)
     internals.function_threads.replace(processes.threads)
+    internals.function_folders.replace(_Folders(cloud.instance.scratch("functions")))
 
 
 def invoke_later(arn: str, event: Json) -> None:
@@ -315,6 +318,16 @@ class _Process(subprocess.Popen[str]):
     def _signal_group(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+
+
+class _Folders:
+    """The `tempfile` module as MiniStack's runtime sees it: in a folder of the cloud."""
+
+    def __init__(self, where: Path) -> None:
+        self._where = where
+
+    def mkdtemp(self, prefix: str) -> str:
+        return tempfile.mkdtemp(prefix=prefix, dir=self._where)
 
 
 class _Threads:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import queue
+import tempfile
 import threading
 import time
 import warnings
@@ -89,6 +90,17 @@ def lines(cloud: Cloud, group: str) -> list[str]:
     except logs.exceptions.ResourceNotFoundException:
         return []
     return [event["message"] for event in events]
+
+
+def test_a_functions_folder_is_in_that_of_the_cloud(
+    quick: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_function(quick)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    answer = quick.client("lambda").invoke(FunctionName="f", Payload=b'{"a": 1}')
+    assert json.loads(answer["Payload"].read()) == {"a": 1}
+    assert list((quick.instance.folder / "scratch" / "functions").iterdir())
+    assert not list(tmp_path.iterdir())
 
 
 def test_events_reach_a_function_in_order_and_its_log_in_its_own_group(quick: Cloud) -> None:
