@@ -138,9 +138,11 @@ def head(found: Sequence[Record], width: int, declared: Declared, start: int = 0
     """
     first = _table(found, width)
     table = [record for record in found[first:] if record.cells != [] or width < 2]
+    # The first row may be longer than what is looked at here: then there is none.
     if not table or table[0].cells is None:
+        line = start + (table[0].first if table else 0) + 1
         raise BadDataError(
-            f"the first row cannot be read, at line {start + found[0].first + 1}:"
+            f"the first row cannot be read, at line {line}:"
             " a quote is never closed, or text follows a closing quote"
         )
     cells = table[0].cells or [""]

@@ -247,6 +247,25 @@ def test_line_numbers_hold_across_many_buffers(ingest: Ingest) -> None:
     assert len(done.rows) == 249_999
 
 
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        (b'"a,b\n', 1),
+        (b'\n\n"a,b\n1,2\n', 3),
+        (b'sep=;\n\n"a;b\n', 3),
+        # Longer than what the delimiter is told from.
+        (b'\n"a,b\n' + b"1,2\n" * 600_000, 2),
+    ],
+    ids=["alone", "behind blank lines", "behind its delimiter", "long"],
+)
+def test_a_first_row_that_never_ends_is_refused_by_its_line(
+    ingest: Ingest, body: bytes, line: int
+) -> None:
+    reason = "a quote is never closed, or text follows a closing quote"
+    with pytest.raises(BadDataError, match=f"first row cannot be read, at line {line}: {reason}"):
+        ingest(body)
+
+
 def test_every_line_behind_a_quote_that_is_never_closed_is_rejected(ingest: Ingest) -> None:
     done = ingest(b'a,b\n1,2\n3,"4\n5,6\n7,8\n', rejected_share=1.0)
     assert done.rows == [(1, 2)]
