@@ -166,7 +166,8 @@ def _read(text: str, *, whole: bool, declared: Declared, returns: bool) -> _Read
     if sep := _SEP.fullmatch(lines[start].strip()):
         delimiter = delimiter or sep[1]
         start += 1
-    elif lines[start].strip().lower() == '"sep=\t"'.strip('"').strip():
+    elif lines[start].strip().lower() == "sep=":
+        # Of a tab, which was taken for white space.
         delimiter = delimiter or "\t"
         start += 1
     if start == len(lines):

@@ -66,7 +66,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
         isinstance(value, list) and all(isinstance(item, str) for item in value)
     ),
     "dateFormat": lambda value: isinstance(value, str) and DATE_FORMAT.fullmatch(value),
-    "decimal": lambda value: value in {".", ","},
+    "decimal": lambda value: value in (".", ","),
     "encoding": lambda value: value in ENCODINGS,
     "delimiter": lambda value: (
         isinstance(value, str) and len(value) == 1 and value.isascii() and value not in '"\r\n'

@@ -309,6 +309,13 @@ def test_a_first_row_without_any_text_is_data(ingest: Ingest) -> None:
     assert len(done.rows) == 2
 
 
+def test_excels_first_line_says_the_delimiter(ingest: Ingest) -> None:
+    for line, delimiter in ((b"sep=\t", b"\t"), (b'"sep=\t"', b"\t"), (b"SEP=|", b"|")):
+        done = ingest(line + b"\r\na,x" + delimiter + b"b,y\r\n1,2" + delimiter + b"3,4\r\n")
+        assert done.rows == [("1,2", "3,4")]
+        assert done.converted.detected.preamble == 1
+
+
 def test_one_column_needs_no_delimiter(ingest: Ingest) -> None:
     done = ingest(b"name\nx\n\ny\n")
     assert done.rows == [("x",), (None,), ("y",)]
@@ -409,6 +416,7 @@ NOISE = random.Random(7).randbytes(4096)  # noqa: S311 - not for secrets
         (zstd.compress(b"a,b\n1,2\n" * 99)[:-9], "damaged"),
         (gzip.compress(b"a,b\n1,2\n")[:-8] + b"\0" * 8, "damaged"),
         (b"a,b\n1\n2\n", "2 rejected, the first at line 2: expected 2 columns, found 1"),
+        (b"sep=;\n", "the file is empty but for its first line"),
         (b'"a,b\n1,2\n', "first row"),
         (b'[{"a": 1},\n {"a": 2}]\n', "JSON Lines"),
         (b'{\n  "a": 1\n}\n', "JSON Lines"),
@@ -480,6 +488,33 @@ def test_lines_that_are_no_object_are_rejected_with_their_line(ingest: Ingest) -
         (9, "a JSON value, but not an object"),
         (11, "not valid JSON"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"a":NaN}', "not valid JSON"),
+        (b'{"a":-Infinity}', "not valid JSON"),
+        (b'{"a":"\\ud800"}', "an escape that is half a character"),
+        (b'{"a":"\\uDfff"}', "an escape that is half a character"),
+        (b'{"a":"' + b"x" * (8 << 20) + b'"}', "the row is longer than 8 MiB"),
+    ],
+    ids=["NaN", "infinity", "first half", "second half", "long"],
+)
+def test_a_line_that_is_no_row_costs_only_itself(ingest: Ingest, line: bytes, reason: str) -> None:
+    done = ingest(b'{"a":"1"}\n' + line + b'\n{"a":"\\ud83d\\ude00"}\n')
+    assert done.rows == [("1",), ("😀",)]
+    assert done.rejected == [(2, reason)]
+
+
+def test_many_values_beside_one_another_are_not_deep(ingest: Ingest) -> None:
+    done = ingest(b'{"a":[' + b",".join([b"[]", b'[["[{"]]'] * 99) + b"]}\n")
+    assert len(done.rows) == 1
+
+
+def test_nested_values_of_several_types_are_the_text_they_were(ingest: Ingest) -> None:
+    text = '{"a":[null,true,false,1,-2,1.50,1e400,"é\\"",{"b":[]}]}'
+    assert ingest(f"{text}\n".encode()).rows == [(text[5:-1],)]
 
 
 def test_a_nested_object_used_as_a_dictionary_stays_text(ingest: Ingest) -> None:

@@ -407,6 +407,16 @@ def test_json_numbers_keep_their_digits(ingest: Ingest) -> None:
     ]
 
 
+def test_what_begins_as_json_does_is_a_table_where_it_is_none(ingest: Ingest) -> None:
+    assert ingest(b"[x],y\na,1\nb,2\n").rows == [("a", 1), ("b", 2)]
+    assert ingest(b"{x},y\na,1\nb,2\n").rows == [("a", 1), ("b", 2)]
+
+
+def test_a_percent_sign_of_a_declared_date_is_one(ingest: Ingest) -> None:
+    done = ingest(b"id,d\n1,1%4%2026\n2,31%12%2026\n", date_format="%d%%%m%%%Y")
+    assert done.rows == [(1, dt.date(2026, 4, 1)), (2, dt.date(2026, 12, 31))]
+
+
 def test_values_nested_too_deep_cost_their_row_and_many_levels_are_text(ingest: Ingest) -> None:
     def nested(levels: int) -> bytes:
         return b'{"a":' + b"[" * levels + b"1" + b"]" * levels + b"}\n"

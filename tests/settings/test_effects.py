@@ -1,4 +1,4 @@
-"""Every key of a stack's file changes what the stack registers."""
+"""Every key of a stack's file takes a value, which changes what the stack registers."""
 
 import copy
 import re
@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.recorder import deploy_stack
+from settings import validated
+from tests.recorder import REGION, deploy_stack
 from tests.settings.keys import KEYS
-
-pytestmark = pytest.mark.slow
 
 ACCOUNT = "111122223333"
 KEY = f"arn:aws:kms:ap-northeast-1:{ACCOUNT}:key/1"
@@ -242,6 +241,13 @@ def _registered(config: dict[str, Any]) -> dict[str, Any]:
     return {r.urn: (r.inputs, r.protect) for r in others}
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_takes_a_value(key: str) -> None:
+    taken = validated({"region": REGION, **_set({**BASE, **BEFORE.get(key, {})}, key)})
+    assert taken != validated({"region": REGION, **BASE})
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_changes_what_is_registered(key: str) -> None:
     before = {**BASE, **BEFORE.get(key, {})}
