@@ -1,5 +1,7 @@
 """Which characters speak for a language, of the first 65,536."""
 
+# pyright: reportPrivateUsage=false
+
 from collections import Counter
 from collections.abc import Callable
 
