@@ -13,7 +13,10 @@ from batch.exits import BadDataError
 from tests.batch.test_convert import Ingest, convert_bytes
 from tests.batch.workbooks import cell, row, workbook
 
+# pyright: reportPrivateUsage=false
+
 NAMES = row(1, "id", "code", "at")
+SINCE_1900, SINCE_1904 = dt.datetime(1899, 12, 30), dt.datetime(1904, 1, 1)  # noqa: DTZ001 - no zone
 
 
 @pytest.fixture(name="ingest")
@@ -75,6 +78,126 @@ def test_dates_are_those_of_the_workbooks_date_system(
         (day, dt.datetime.combine(day, dt.time()), clock, "25:30:00", day),
         (day, dt.datetime.combine(day, clock), clock, "25:30:00", day),
     ]
+
+
+@pytest.mark.parametrize(
+    ("style", "numbers"),
+    [
+        ("DATE", [14, 15, 16, 17, 22, *range(27, 32), 34, 35, 36, *range(50, 59)]),
+        ("CLOCK", [18, 19, 20, 21, 32, 33, 45, 47]),
+        ("ELAPSED", [46]),
+    ],
+)
+def test_a_format_may_be_known_by_its_number(style: str, numbers: list[int]) -> None:
+    assert [n for n in range(200) if reader._of_number(n).name == style] == numbers
+
+
+@pytest.mark.parametrize(
+    ("style", "codes"),
+    [
+        ("DATE", ["yyyy-mm-dd", "MMM", "d", "aaa", "ggge", "m/d h:mm", "[Red]d", '"h"m']),
+        ("CLOCK", ["h:mm", "mm:ss.0", "h AM/PM", "s", "[$-409]h:mm"]),
+        ("ELAPSED", ["[h]:mm:ss", "[mm]:ss", "[s]"]),
+        ("NUMBER", ["General", "0.00E+00", "0;d", '0"days"', r"0\d", "_d0", "*h0", "[Blue]0", "@"]),
+    ],
+)
+def test_a_format_is_known_by_its_letters(style: str, codes: list[str]) -> None:
+    assert {code: reader._of_code(code).name for code in codes} == dict.fromkeys(codes, style)
+
+
+def number(value: str, style: str = "DATE", epoch: dt.datetime = SINCE_1900) -> tuple[str, str]:
+    sheet = reader._Sheet((), (reader._Style[style],), epoch, uncalculated=False)
+    sheet._style = "0"
+    found = sheet._numeric(value)
+    return found.kind.name, found.text
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("1", ("DATE", "1900-01-01")),
+        ("59", ("DATE", "1900-02-28")),
+        ("60", ("ERROR", "60 is no date")),
+        ("60.5", ("ERROR", "60.5 is no date")),
+        ("61", ("DATE", "1900-03-01")),
+        ("2958465", ("DATE", "9999-12-31")),
+        ("2958465.5", ("MOMENT", "9999-12-31 12:00:00")),
+        ("2958466", ("ERROR", "2958466 is no date")),
+        ("0", ("ERROR", "0 is no date")),
+        ("-1", ("ERROR", "-1 is no date")),
+        ("0.5", ("TIME", "12:00:00")),
+        ("0.9999999999", ("ERROR", "0.9999999999 is no date")),
+        ("1.0000000001", ("DATE", "1900-01-01")),
+        ("45748.37847222", ("MOMENT", "2025-04-01 09:05:00")),
+    ],
+)
+def test_days_are_counted_as_excel_counts_them(value: str, found: tuple[str, str]) -> None:
+    assert number(value) == found
+
+
+def test_days_since_1904_begin_with_none() -> None:
+    assert number("0", epoch=SINCE_1904) == ("DATE", "1904-01-01")
+    assert number("60", epoch=SINCE_1904) == ("DATE", "1904-03-01")
+    assert number("-0.5", epoch=SINCE_1904) == ("ERROR", "-0.5 is no date")
+    assert number("0", "CLOCK", SINCE_1904) == ("TIME", "00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [
+        ("0", "0:00:00"),
+        ("-1.5", "-36:00:00"),
+        ("0.00070601851", "0:01:01"),
+        ("4.1666671296", "100:00:00.040"),
+    ],
+)
+def test_a_duration_has_as_many_hours_as_it_takes(days: str, text: str) -> None:
+    assert number(days, "ELAPSED") == ("TEXT", text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("NUMBER", ["0", "-5", "123456789012345", "1.", "1234567890123456", "1E5", "-1E-7"]),
+        ("NUMBER", ["3.3000000000000003", "0.12345678901234567"]),
+        ("LONG", ["12345678901234567", "-12345678901234567", "12345678901234567.5"]),
+    ],
+)
+def test_a_number_is_long_that_has_more_digits_than_excel_writes(
+    kind: str, values: list[str]
+) -> None:
+    assert [number(value, "NUMBER") for value in values] == [(kind, value) for value in values]
+
+
+def test_cells_and_rows_without_a_place_come_behind_the_last(ingest: Ingest) -> None:
+    body = (
+        "<row><c><v>1</v></c><c r='C1'><v>2</v></c><c><v>3</v></c></row><row><c><v>4</v></c></row>"
+    )
+    done = ingest(workbook(row(1, *"abcd").replace("1", "2") + body.replace("C1", "C3")))
+    assert done.rows == [(1, None, 2, 3), (4, None, None, None)]
+
+
+@pytest.mark.parametrize(("letters", "place"), [("A", 0), ("Z", 25), ("AA", 26), ("XFD", 16_383)])
+def test_a_column_has_its_place(letters: str, place: int) -> None:
+    sheet = reader._Sheet((), (), SINCE_1900, uncalculated=False)
+    assert sheet._place(f"{letters}1") == place
+
+
+def test_the_words_for_a_boolean_are_read_as_well(ingest: Ingest) -> None:
+    cells = [cell(f"A{n}", word, kind="b") for n, word in ((2, "true"), (3, "false"))]
+    done = ingest(workbook(row(1, "ok") + row(2, cells[0]) + row(3, cells[1])))
+    assert done.rows == [(True,), (False,)]
+
+
+def test_what_is_too_long_for_a_row_is_refused(
+    ingest: Ingest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "ROW_BYTES", 1000)
+    assert len(ingest(workbook(row(1, "a", "b") + row(2, "x" * 600, "y" * 400))).rows) == 1
+    with pytest.raises(BadDataError, match="row 2 is longer than 0 MiB"):
+        ingest(workbook(row(1, "a", "b") + row(2, "x" * 600, "y" * 401)))
+    with pytest.raises(BadDataError, match="a cell of the workbook is longer than 0 MiB"):
+        ingest(workbook(row(1, "a", "b") + row(2, "x" * 1001)))
 
 
 def test_dates_may_be_written_in_iso_8601(ingest: Ingest) -> None:
@@ -185,11 +308,21 @@ def test_hidden_and_empty_sheets_are_left_alone(ingest: Ingest) -> None:
     assert (done.compression, done.rows) == ("gzip", [(1, "a", None)])
 
 
+def encrypted(body: bytes) -> bytes:
+    """A ZIP archive with the bit that says so, in the headers of every part."""
+    for header, place in ((b"PK\x03\x04", 2), (b"PK\x01\x02", 4)):
+        first, *parts = body.split(header)
+        marked = (part[:place] + b"\x01" + part[place + 1 :] for part in parts)
+        body = header.join((first, *marked))
+    return body
+
+
 MANY = b"".join(b"<a%d/>" % number for number in range(30_000))
 NONE = io.BytesIO()
 with zipfile.ZipFile(NONE, "w") as archive:
     archive.writestr("a.csv", "a,b\n1,2\n")
 SHEET = "xl/worksheets/sheet1.xml"
+OTHER = b"<Relationships><Relationship Id='r' Type='x/officeDocument' Target='%s'/></Relationships>"
 ENTITY = b"<!DOCTYPE a [<!ENTITY b 'c'>]><worksheet><sheetData/></worksheet>"
 
 
@@ -220,6 +353,14 @@ ENTITY = b"<!DOCTYPE a [<!ENTITY b 'c'>]><worksheet><sheetData/></worksheet>"
         (workbook(row(1, f"<c r='{'Z' * 9}1'><v>1</v></c>")), "no cell has the reference ZZZ"),
         (workbook(NAMES + row(2, 1))[:-30], "damaged ZIP archive"),
         (workbook(NAMES, parts={"xl/workbook.bin": b""}), "binary workbook"),
+        (workbook(row(1, "<c r='A1' t='x'><v>1</v></c>")), "damaged.*a cell of the type x"),
+        (
+            workbook(parts={"word/a.xml": b"", "_rels/.rels": OTHER % b"word/a.xml"}),
+            "an Office file, but no workbook: expected",
+        ),
+        (workbook(parts={"_rels/.rels": OTHER % b"xl/none.xml"}), "but no workbook"),
+        (workbook(parts={"_rels/.rels": OTHER.replace(b"office", b"") % b"xl/a"}), "no workbook"),
+        (encrypted(workbook(NAMES + row(2, 1))), "the workbook is encrypted: "),
         (NONE.getvalue(), "a ZIP archive: expected CSV, JSON Lines or an Excel workbook"),
         (b"PK\x03\x04....", "damaged ZIP archive"),
         (b"\xd0\xcf\x11\xe0" + bytes(600), "an old Office file, or an encrypted one"),
