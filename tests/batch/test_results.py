@@ -1,5 +1,7 @@
 """Result keys, refused loops, masked secrets: no S3 needed."""
 
+# ruff: noqa: E501 -- a refusal is one line, here as there
+
 import re
 
 import pytest
@@ -49,8 +51,43 @@ def test_version_and_bucket_are_part_of_the_result_and_the_key_stays_readable() 
 
 
 def test_a_prefix_that_leaves_no_room_is_refused() -> None:
-    with pytest.raises(MisconfiguredError, match="RESULTS_PREFIX is 1001 bytes"):
+    with pytest.raises(MisconfiguredError) as refused:
         result_keys("x" * 1001, "b", "k", "v")
+    assert str(refused.value) == (
+        "RESULTS_PREFIX is 1001 bytes long, which leaves no room for a name in the 1024 bytes of a"
+        " key: shorten it"
+    )
+
+
+HERE = "the results bucket is the upload bucket b and "
+
+
+@pytest.mark.parametrize(
+    ("key", "prefix", "reason"),
+    [
+        (
+            "in/a",
+            "",
+            "RESULTS_PREFIX is empty, so the result would start this job again: set RESULTS_PREFIX to a folder that no upload trigger watches, or use another bucket",
+        ),
+        (
+            "out/a",
+            "out/",
+            "out/a lies under RESULTS_PREFIX out/, so it is a result and not an upload: keep the trigger's filter away from it, or use another bucket",
+        ),
+        (
+            "in/a",
+            "in/out/",
+            "RESULTS_PREFIX in/out/ lies where in/a was uploaded, so the result would start this job again: use another bucket, or a top folder of its own for the uploads and for RESULTS_PREFIX",
+        ),
+    ],
+)
+def test_a_result_that_would_start_the_job_again_is_refused_with_the_way_out(
+    key: str, prefix: str, reason: str
+) -> None:
+    with pytest.raises(MisconfiguredError) as refused:
+        refuse_loops(bucket="b", key=key, results_bucket="b", prefix=prefix)
+    assert str(refused.value) == HERE + reason
 
 
 @pytest.mark.parametrize(
@@ -86,17 +123,36 @@ def test_the_key_is_the_argument_before_the_variable() -> None:
 @pytest.mark.parametrize(
     ("arguments", "environment", "reason"),
     [
-        (["k"], {"BUCKET": "b"}, "RESULTS_BUCKET is not set"),
-        ([], ENVIRONMENT, "there is no key"),
-        (["k", "l"], ENVIRONMENT, "2 arguments"),
-        (["\udcff"], ENVIRONMENT, "the key is not valid UTF-8"),
+        (
+            ["k"],
+            {"BUCKET": "b"},
+            "RESULTS_BUCKET is not set: name the bucket that takes the Parquet file",
+        ),
+        (
+            [],
+            ENVIRONMENT,
+            "BUCKET is set but there is no key: pass it as the argument or as OBJECT_KEY",
+        ),
+        (
+            ["k", "l"],
+            ENVIRONMENT,
+            "2 arguments with BUCKET set: expected one, the object's key",
+        ),
+        (["\udcff"], ENVIRONMENT, r"the key is not valid UTF-8: '\udcff'"),
+        (
+            ["k"],
+            ENVIRONMENT | {"RESULTS_PREFIX": "é\udcff"},
+            r"the RESULTS_PREFIX is not valid UTF-8: '\xe9\udcff'",
+        ),
+        (["k"], ENVIRONMENT | {"BUCKET": "\udcff"}, r"the BUCKET is not valid UTF-8: '\udcff'"),
     ],
 )
 def test_a_request_that_cannot_work_is_refused(
     arguments: list[str], environment: dict[str, str], reason: str
 ) -> None:
-    with pytest.raises(MisconfiguredError, match=reason):
+    with pytest.raises(MisconfiguredError) as refused:
         Request.read(arguments, environment)
+    assert str(refused.value) == reason
 
 
 def test_the_environment_is_shown_without_credentials_and_surroundings() -> None:

@@ -1,5 +1,7 @@
 """Workbooks of Excel: cells in their types, one visible sheet, and what is refused."""
 
+# ruff: noqa: E501 -- a refusal is one line, here as there
+
 import datetime as dt
 import gzip
 import io
@@ -10,7 +12,7 @@ import pytest
 
 from batch import workbook as reader
 from batch.exits import BadDataError
-from tests.batch.test_convert import Ingest, convert_bytes
+from tests.batch.test_convert import EXPECTED, Ingest, convert_bytes
 from tests.batch.workbooks import cell, row, workbook
 
 # pyright: reportPrivateUsage=false
@@ -322,6 +324,7 @@ NONE = io.BytesIO()
 with zipfile.ZipFile(NONE, "w") as archive:
     archive.writestr("a.csv", "a,b\n1,2\n")
 SHEET = "xl/worksheets/sheet1.xml"
+DAMAGED = f"the workbook is damaged, in {SHEET}: "
 OTHER = b"<Relationships><Relationship Id='r' Type='x/officeDocument' Target='%s'/></Relationships>"
 ENTITY = b"<!DOCTYPE a [<!ENTITY b 'c'>]><worksheet><sheetData/></worksheet>"
 
@@ -329,49 +332,100 @@ ENTITY = b"<!DOCTYPE a [<!ENTITY b 'c'>]><worksheet><sheetData/></worksheet>"
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (workbook(NAMES + row(2, 1), NAMES + row(2, 2)), "2 visible sheets, S1, S2: leave one"),
-        (workbook(NAMES, states=("hidden",)), "no visible sheet of the workbook has a value"),
-        (workbook(""), "no visible sheet"),
-        (workbook(NAMES + row(2, cell("A2", None, formula="1+1"))), "row 2 .* formula without a"),
-        (workbook(NAMES + row(2, cell("A2", "", kind="n", formula="1+1"))), "formula without a"),
+        (
+            workbook(NAMES + row(2, 1), NAMES + row(2, 2)),
+            "the workbook has 2 visible sheets, S1, S2: leave one, and hide or delete the others",
+        ),
+        (
+            workbook(NAMES, states=("hidden",)),
+            "the file is empty: no visible sheet of the workbook has a value",
+        ),
+        (workbook(""), "the file is empty: no visible sheet of the workbook has a value"),
+        (
+            workbook(NAMES + row(2, cell("A2", None, formula="1+1"))),
+            "row 2 of the sheet has a formula without a value: open the workbook in Excel and save it there",
+        ),
+        (
+            workbook(NAMES + row(2, cell("A2", "", kind="n", formula="1+1"))),
+            "row 2 of the sheet has a formula without a value: open the workbook in Excel and save it there",
+        ),
         (
             workbook(NAMES + row(2, cell("A2", 0, formula="1+1")), uncalculated=True),
-            "formula without a",
+            "row 2 of the sheet has a formula without a value: open the workbook in Excel and save it there",
         ),
-        (workbook(row(1, 1) + row(1, 2)), "damaged.*row 1 comes behind row 1"),
-        (workbook(row(1, "<c r='B1'><v>1</v></c><c r='A1'><v>1</v></c>")), "A1 comes behind"),
-        (workbook(row(1, "<c r='A1' t='s'><v>9</v></c>")), "damaged"),
-        (workbook(row(1, cell("A1", "x", kind="n"))), "damaged"),
+        (workbook(row(1, 1) + row(1, 2)), f"{DAMAGED}row 1 comes behind row 1"),
+        (
+            workbook(row(1, "<c r='B1'><v>1</v></c><c r='A1'><v>1</v></c>")),
+            f"{DAMAGED}cell A1 comes behind another of its column or a later one",
+        ),
+        (
+            workbook(row(1, "<c r='A1' t='s'><v>9</v></c>")),
+            "the workbook is damaged, in xl/worksheets/sheet1.xml: ",
+        ),
+        (
+            workbook(row(1, cell("A1", "x", kind="n"))),
+            "the workbook is damaged, in xl/worksheets/sheet1.xml: ",
+        ),
         (
             workbook(row(1, *range(20)).replace("</row>", cell("BYA1", 1) + "</row>")),
-            "2,003 columns",
+            "the table has 2,003 columns: at most 2,000 can be read",
         ),
-        (workbook(NAMES, parts={SHEET: ENTITY}), "declares a document type"),
-        (workbook(NAMES, parts={SHEET: b"<a>" * 101}), "nested deeper than 100"),
-        (workbook(NAMES, parts={SHEET: b"<a b='" + b"x" * 9_000_000}), "makes no sense"),
-        (workbook(NAMES, parts={SHEET: b"<worksheet>" + MANY}), "makes no sense"),
-        (workbook(row(1, f"<c r='{'Z' * 9}1'><v>1</v></c>")), "no cell has the reference ZZZ"),
-        (workbook(NAMES + row(2, 1))[:-30], "damaged ZIP archive"),
-        (workbook(NAMES, parts={"xl/workbook.bin": b""}), "binary workbook"),
-        (workbook(row(1, "<c r='A1' t='x'><v>1</v></c>")), "damaged.*a cell of the type x"),
+        (
+            workbook(NAMES, parts={SHEET: ENTITY}),
+            "the workbook is damaged: it declares a document type",
+        ),
+        (
+            workbook(NAMES, parts={SHEET: b"<a>" * 101}),
+            f"{DAMAGED}elements are nested deeper than 100",
+        ),
+        (
+            workbook(NAMES, parts={SHEET: b"<a b='" + b"x" * 9_000_000}),
+            "the workbook is damaged: xl/worksheets/sheet1.xml makes no sense",
+        ),
+        (
+            workbook(NAMES, parts={SHEET: b"<worksheet>" + MANY}),
+            "the workbook is damaged: xl/worksheets/sheet1.xml makes no sense",
+        ),
+        (
+            workbook(row(1, f"<c r='{'Z' * 9}1'><v>1</v></c>")),
+            f"{DAMAGED}no cell has the reference ZZZZZZZZZ1",
+        ),
+        (workbook(NAMES + row(2, 1))[:-30], "the file is a damaged ZIP archive: "),
+        (
+            workbook(NAMES, parts={"xl/workbook.bin": b""}),
+            "the file is a binary workbook (.xlsb): save it as .xlsx",
+        ),
+        (workbook(row(1, "<c r='A1' t='x'><v>1</v></c>")), f"{DAMAGED}a cell of the type x"),
         (
             workbook(parts={"word/a.xml": b"", "_rels/.rels": OTHER % b"word/a.xml"}),
-            "an Office file, but no workbook: expected",
+            f"the file is an Office file, but no workbook: {EXPECTED}",
         ),
-        (workbook(parts={"_rels/.rels": OTHER % b"xl/none.xml"}), "but no workbook"),
-        (workbook(parts={"_rels/.rels": OTHER.replace(b"office", b"") % b"xl/a"}), "no workbook"),
+        (
+            workbook(parts={"_rels/.rels": OTHER % b"xl/none.xml"}),
+            f"the file is an Office file, but no workbook: {EXPECTED}",
+        ),
+        (
+            workbook(parts={"_rels/.rels": OTHER.replace(b"office", b"") % b"xl/a"}),
+            f"the file is an Office file, but no workbook: {EXPECTED}",
+        ),
         (encrypted(workbook(NAMES + row(2, 1))), "the workbook is encrypted: "),
-        (NONE.getvalue(), "a ZIP archive: expected CSV, JSON Lines or an Excel workbook"),
-        (b"PK\x03\x04....", "damaged ZIP archive"),
-        (b"\xd0\xcf\x11\xe0" + bytes(600), "an old Office file, or an encrypted one"),
+        (NONE.getvalue(), f"the file is a ZIP archive: {EXPECTED}"),
+        (b"PK\x03\x04....", "the file is a damaged ZIP archive: "),
+        (
+            b"\xd0\xcf\x11\xe0" + bytes(600),
+            f"the file is an old Office file, or an encrypted one: {EXPECTED}",
+        ),
     ],
     ids=lambda value: "file" if isinstance(value, bytes) else None,
 )
 def test_what_is_no_table_of_one_sheet_is_refused_with_its_reason(
     ingest: Ingest, body: bytes, reason: str
 ) -> None:
-    with pytest.raises(BadDataError, match=reason):
+    with pytest.raises(BadDataError) as refused:
         ingest(body)
+    # What follows a colon at its end is a library's.
+    said = str(refused.value)
+    assert said.startswith(reason) if reason.endswith(": ") else said == reason
 
 
 def test_a_workbook_that_expands_beyond_the_limit_is_refused(
