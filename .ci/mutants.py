@@ -148,11 +148,12 @@ def _tests(folder: Path, path: str) -> list[str]:
     ]
     names = re.compile(rf"\b_?{stem}\b")
 
-    def likely(file: Path) -> tuple[bool, bool, bool]:
+    def likely(file: Path) -> tuple[bool, bool, bool, str]:
         return (
             stem not in file.stem,
             not (path.startswith("components/asl/") and "golden" in file.stem),
             not names.search(file.read_text("utf-8")),
+            file.name,
         )
 
     return [str(file.relative_to(folder)) for file in sorted(set(files), key=likely)]
