@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from batch.charset import decoded
+from batch.declared import ENCODINGS
 from batch.exits import MisconfiguredError
 from batch.options import Options
 
@@ -83,3 +85,11 @@ def test_what_is_no_document_of_these_is_refused(text: str, reason: str) -> None
     with pytest.raises(MisconfiguredError) as refused:
         read(text)
     assert str(refused.value).startswith(reason)
+
+
+def test_every_encoding_that_may_be_declared_is_one() -> None:
+    read = {name: b"".join(decoded([b"a\0"], name, marked=False)) for name in ENCODINGS}
+    assert len(read) == 15
+    assert read.pop("utf-16-le") == b"a"
+    assert read.pop("utf-16-be") == "\u6100".encode()
+    assert set(read.values()) == {b"a\0"}

@@ -12,9 +12,10 @@ import pytest
 
 from components.asl.alerts import alert
 from components.asl.backfill import run_backfill
-from components.asl.job import Place, RetryPolicy, Task, run_job
+from components.asl.job import Endings, Place, RetryPolicy, Task, network_of, run_job
 from components.asl.limit import Permits, pass_on_permits
 from components.asl.pipeline import Step, run_pipeline
+from components.asl.restart import restart_task
 from components.asl.timeout import reap_task
 from components.asl.turn import Turns
 from tests.components.expressions import check_structure
@@ -27,12 +28,16 @@ RETRIES = RetryPolicy(attempts=5, exit_codes=[75], spot_interruptions=2)
 PERMITS = Permits("ingest-1a2b3c4", 4)
 
 
+EXCLUSIONS = {"in": ["tmp/*", "\\*.a.b"]}
+MACHINES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:"
+
+
 def place(*, spot: bool) -> Place:
     return Place(CLUSTER, ["subnet-1"], ["sg-1"], not spot, "1.4.0", spot)
 
 
 def step(job: str, *, on: bool = False, **more: Any) -> Step:  # noqa: ANN401 any of its fields
-    arn = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:{job}"
+    arn = MACHINES + job
     given: dict[str, Any] = {"commands": None, "environment": None, **more}
     return Step(job, arn, **given, on_failure="continue" if on else "stop")
 
@@ -48,9 +53,35 @@ DEFINITIONS = {
     "job-on-spot-with-permits": run_job(
         TASK, place(spot=True), timeout_seconds=60, retries=RETRIES, permits=PERMITS
     ),
+    "job-of-uploads": run_job(
+        TASK,
+        place(spot=False),
+        timeout_seconds=60,
+        retries=RetryPolicy(attempts=0, exit_codes=[], spot_interruptions=0),
+        endings=Endings(success=[3, 4], warning=[5]),
+        exclusions=EXCLUSIONS,
+    ),
     "permits": pass_on_permits(PERMITS),
     "reaper": reap_task(
         {"fargate-batch-dev-job-ingest": 3600, "fargate-batch-dev-job-load": 60}, CLUSTER
+    ),
+    "reaper-that-restarts": reap_task(
+        {"fargate-batch-dev-job-ingest": 60},
+        CLUSTER,
+        restart_task(
+            {"ingest": network_of(place(spot=False))},
+            "fargate-batch-dev-job-",
+        ),
+    ),
+    "pipeline-of-uploads": run_pipeline(
+        "nightly",
+        [
+            [step("load", commands=["<date:%Y%m%d>", "<bucket>/<key>"], tags={"a": "{% 1 %}"})],
+            [Step("send", MACHINES + "send", None, None, "finish", "stop"), step("index")],
+        ],
+        skip_overlap=True,
+        timezone="Asia/Tokyo",
+        exclusions=EXCLUSIONS,
     ),
     "pipeline": run_pipeline(
         "nightly",
@@ -76,6 +107,18 @@ DEFINITIONS = {
         queue_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/alerts-dead-letters",
         backfills=True,
     ),
+    "alerts-to-a-chat": alert(
+        project="fargate-batch",
+        stack="dev",
+        prefix="fargate-batch-dev-",
+        runbook="docs/operations.md",
+        topic_arn=f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts",
+        queue_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/alerts-dead-letters",
+        chat_topic_arn=f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts-chat",
+        exit_codes={"ingest": {"success": [3], "warning": [4]}},
+        restarted=["ingest"],
+        log_groups={"ingest": "/batch/ingest"},
+    ),
 }
 
 
@@ -87,7 +130,7 @@ def test_a_definition_is_as_it_was_reviewed(name: str) -> None:
     assert text == file.read_text("utf-8"), "if it is right: GOLDEN=write pytest, and review it"
 
 
-@pytest.mark.parametrize("name", [name for name in DEFINITIONS if name != "alerts"])
+@pytest.mark.parametrize("name", [name for name in DEFINITIONS if not name.startswith("alerts")])
 def test_a_definition_holds_together(name: str) -> None:
     check_structure(DEFINITIONS[name])
 
