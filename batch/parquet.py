@@ -41,7 +41,6 @@ class Writer:
     """Writes one Parquet file, a row group at a time."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self.rows = 0
         self._path = path
         self._schema = schema
         self._writer: pq.ParquetWriter | None = None
@@ -70,7 +69,6 @@ class Writer:
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
         self._waiting_bytes += batch.nbytes
-        self.rows += batch.num_rows
         if self._waiting_rows >= _ROWS or self._waiting_bytes >= _BYTES:
             self._flush()
 
