@@ -289,13 +289,14 @@ def _formatted(pattern: str, made: pa.DataType) -> Callable[[Values], Values]:
     parts = re.findall(r"%.|[^%]+", pattern)
     regex = "^"
     places_of: dict[str, int] = {}
-    for part, behind in zip(parts, [*parts[1:], ""], strict=True):
+    for before, part, behind in zip(["", *parts[:-1]], parts, [*parts[1:], ""], strict=True):
         if part == "%%" or part[0] != "%":
             regex += re.escape(part.replace("%%", "%"))
             continue
         places_of.setdefault(part[1], len(places_of) + 1)
         # Without anything between them, only a fixed number of digits tells two numbers apart.
-        width = "4" if part == "%Y" else "2" if behind[:1] == "%" and behind != "%%" else "1,2"
+        close = any(one[:1] == "%" and one != "%%" for one in (before, behind))
+        width = "4" if part == "%Y" else "2" if close else "1,2"
         regex += f"([0-9]{{{width}}})"
     numbers = {name: rf"0\{place}" for name, place in places_of.items()}
     year = numbers.get("Y", "")[1:]
