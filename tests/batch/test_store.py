@@ -29,6 +29,8 @@ from tests.batch.conftest import Buckets
         ("NoSuchKey", 404, GoneError),
         ("NoSuchVersion", 404, GoneError),
         ("404", 404, GoneError),
+        ("NotFound", 404, GoneError),
+        ("412", 412, GoneError),
         ("PreconditionFailed", 412, GoneError),
         ("SlowDown", 503, TryAgainError),
         ("InternalError", 500, TryAgainError),
@@ -67,6 +69,89 @@ def test_each_answer_has_its_exit_code(code: str, status: int, kind: type[Refusa
     said = f"^GetObject s3://b/k: {code}: two lines"
     with pytest.raises(kind, match=said), store.refusals("GetObject", "s3://b/k"):
         raise error
+
+
+def answer(code: str, status: int) -> ClientError:
+    metadata = {"HTTPStatusCode": status, "RequestId": "r", "HostId": "h"}
+    metadata |= {"HTTPHeaders": {}, "RetryAttempts": 0}
+    error = {"Code": code, "Message": "why"}
+    return ClientError({"Error": error, "ResponseMetadata": metadata}, "GetObject")  # pyright: ignore[reportArgumentType] - as S3 has it
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "hint"),
+    [
+        ("NoSuchKey", 404, " (the object or the version being read is gone)"),
+        ("InvalidObjectState", 403, " (the object is archived: restore it first)"),
+        (
+            "AccessDenied",
+            403,
+            (
+                " (the task role needs this permission, and s3:ListBucket to tell a missing object"
+                " from a forbidden one)"
+            ),
+        ),
+        ("SlowDown", 503, ""),
+        ("NoSuchBucket", 404, ""),
+    ],
+)
+def test_a_refusal_says_what_s3_said_and_what_to_do(code: str, status: int, hint: str) -> None:
+    with pytest.raises(RefusalError) as refused, store.refusals("GetObject", "s3://b/k"):
+        raise answer(code, status)
+    assert str(refused.value) == f"GetObject s3://b/k: {code}: why{hint}"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(499, MisconfiguredError), (500, TryAgainError), (407, MisconfiguredError)],
+)
+def test_an_answer_without_a_known_code_goes_by_its_status(
+    status: int, kind: type[RefusalError]
+) -> None:
+    with pytest.raises(kind), store.refusals("GetObject", "s3://b/k"):
+        raise answer("Other", status)
+
+
+def test_a_client_waits_for_so_long_and_tries_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "ap-northeast-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-northeast-1")
+    s3 = store.client()
+    config = s3.meta.config
+    assert (config.connect_timeout, config.read_timeout) == (5, 30)  # pyright: ignore[reportAttributeAccessIssue] - a Config has them
+    assert config.retries == {"mode": "standard", "total_max_attempts": 4}  # pyright: ignore[reportAttributeAccessIssue] - as above
+    s3.close()
+
+
+class Refusing:
+    """An S3 that takes no object and lets go of no upload."""
+
+    def __init__(self, code: str) -> None:
+        self.asked: list[dict[str, object]] = []
+        self._code = code
+
+    def put_object(self, **_: object) -> None:
+        raise answer(self._code, 404)
+
+    def abort_multipart_upload(self, **parameters: object) -> None:
+        self.asked.append(parameters)
+        raise answer(self._code, 404)
+
+
+def test_an_upload_that_vanished_is_tried_again_later() -> None:
+    upload = store.Upload(Refusing("NoSuchKey"), "b", threading.Event())  # pyright: ignore[reportArgumentType] - as much of one as it needs
+    with pytest.raises(TryAgainError, match=r"^PutObject s3://b/k: NoSuchKey: why"):
+        upload.put("k", b"x", "x/y")
+
+
+def test_an_upload_that_cannot_be_aborted_is_left_to_the_bucket() -> None:
+    s3 = Refusing("AccessDenied")
+    upload = store.Upload(s3, "b", threading.Event())  # pyright: ignore[reportArgumentType] - as above
+    upload.abort()
+    assert s3.asked == []
+    upload._open = ("k", "u")  # pyright: ignore[reportPrivateUsage]
+    upload.abort()
+    upload.abort()
+    assert s3.asked == [{"Bucket": "b", "Key": "k", "UploadId": "u"}]
 
 
 def test_credentials_that_do_not_come_are_tried_again_and_none_at_all_is_a_mistake() -> None:
