@@ -194,6 +194,21 @@ def test_an_open_quote_that_goes_on_for_longer_than_a_row_may_be_is_no_row() -> 
     assert rejects.reasons == {BAD_QUOTE: lines + 2}
 
 
+@pytest.mark.parametrize("behind", [b"x", b"x" * 200])
+def test_a_quote_that_is_closed_within_text_after_too_many_bytes_costs_its_lines_alone(
+    monkeypatch: pytest.MonkeyPatch, behind: bytes
+) -> None:
+    monkeypatch.setattr(records, "ROW_BYTES", 100)
+    monkeypatch.setattr(records, "WINDOW", 64)
+    data = b'0,a\n1,"' + b"y\n" * 90 + b'"' + behind + b"\n3,w\n4,v\n"
+    kept, rejects, good = found(data, 2, cut=64)
+    assert kept == [(1, ["0", "a"]), (93, ["3", "w"]), (94, ["4", "v"])]
+    assert [(row.line, row.reason) for row in rejects.rows] == [
+        (line, BAD_QUOTE) for line in range(2, 93)
+    ]
+    assert (good, rejects.count) == (3, 91)
+
+
 def test_a_row_that_is_too_long_costs_only_itself_wherever_its_quotes_are() -> None:
     body = b"y\n" * (ROW_BYTES // 2)
     kept, rejects, _ = found(b'1,x\n2,"' + body + b'"\n3,z\n', 2)
