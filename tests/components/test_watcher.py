@@ -9,9 +9,21 @@ from zoneinfo import ZoneInfo
 import pytest
 from pulumi import StateMigrationArgs
 
+from components import Watcher, WatcherArgs
 from components._dead_letters import fold_queue_policies
 from settings import SettingsError, validated
-from tests.recorder import ACCOUNT, REGION, Json, Recording, deploy_stack, every, one, the_stack
+from tests.components.parts import CLUSTER
+from tests.recorder import (
+    ACCOUNT,
+    REGION,
+    Json,
+    Recording,
+    deploy,
+    deploy_stack,
+    every,
+    one,
+    the_stack,
+)
 
 WHEN = {"schedule": "cron(0 10 * * ? *)", "timezone": "Asia/Tokyo"}
 STACK: dict[str, Json] = {
@@ -85,6 +97,24 @@ def test_it_takes_the_zones_of_its_schedules_along(tmp_path: Path) -> None:
     assert b64decode(zones["Asia/Tokyo"])[:4] == b"TZif"
 
 
+def test_a_stack_without_a_group_of_schedules_has_no_pauses() -> None:
+    args: WatcherArgs = {
+        "topic_arn": "topic",
+        "key_arn": "key",
+        "cluster_arn": CLUSTER,
+        "task_event_log_group_name": "events",
+        "dead_letter_queue_names": {},
+        "machine_arns": {},
+        "timeouts": {},
+        "schedules": {},
+    }
+    recording = deploy(lambda: Watcher("watcher", args))
+    assert "pauses" not in told(recording)
+    policy = one(recording.resources, type="RolePolicy").inputs["policy"]
+    assert "ssm:" not in policy
+    assert "scheduler:" not in policy
+
+
 def test_its_code_is_the_folder_without_bytecode() -> None:
     code = one(recorded().resources, type="Function", name="watcher").inputs["code"]
     files = {name.removeprefix("watch/") for name in code}
@@ -149,27 +179,33 @@ def test_the_folded_state_names_nothing_outside_it_which_may_have_another_urn_by
     }
 
 
+UNCONFIRMED = (
+    "a Slack webhook cannot confirm the subscription, so it would never get a message; use chat:"
+    " true, or the channel's e-mail address"
+)
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
         *(
-            (f"https://{url}", "a Slack webhook cannot confirm the subscription")
+            (f"https://{url}", UNCONFIRMED)
             for url in (
                 *("hooks.slack.com/services/T/B/x", "hooks.slack-gov.com/x", "HOOKS.Slack.com"),
                 *("a:b@hooks.slack.com/x", "hooks.slack.com:443/x", "hooks.slack.com.?x"),
             )
         ),
         *(
-            (f"https://{host}/x", "a host of letters, digits, - and .")
+            (f"https://{host}/x", "must be https:// and a host of letters, digits, - and .")
             for host in ("hooks%2Eslack.com", "hooks\uff0eslack\uff0ecom", "hooks\u3002slack.com")
         ),
     ],
 )
 def test_a_slack_webhook_is_refused_because_it_cannot_confirm(url: str, reason: str) -> None:
-    with pytest.raises(SettingsError, match=reason):
-        validated(
-            {"region": REGION, "jobs": {"a": {}}, "alerts": {"httpsEndpoints": [url]}},
-        )
+    with pytest.raises(SettingsError) as refused:
+        validated({"region": REGION, "jobs": {"a": {}}, "alerts": {"httpsEndpoints": [url]}})
+    given = json.dumps(url, ensure_ascii=False)
+    assert str(refused.value) == f"fargate-batch:alerts.httpsEndpoints[0]: {reason} (is: {given})"
 
 
 @pytest.mark.parametrize(
