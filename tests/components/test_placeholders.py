@@ -182,6 +182,7 @@ def test_a_table_of_a_zone_is_in_a_definition_once_and_only_for_dates() -> None:
         ("<key:%Y>", "only <date:…> has a format; use <key>"),
         ("<b>", "there are <scheduledTime>, <date>, .* for the text itself <<b>"),
         ("<aws.scheduler.scheduled-time>", "not replace .* in a step; use <scheduledTime>"),
+        ("<aws.scheduler.execution-id>", "not replace .* in a step; use <executionName>"),
         ("<aws.scheduler.schedule-arn>", "not replace <aws.scheduler.schedule-arn> in a step$"),
     ],
 )
