@@ -44,7 +44,7 @@ DESCRIBED_AT_MOST = 250
 
 
 def handler(event: object, context: object) -> Json:  # noqa: ARG001 - Lambda passes two
-    """Look once; answers how many messages were published.
+    """Look once; answers how many messages were published, None if another looks already.
 
     Raises whatever AWS refused, once everything else has been looked at: the alarm on the
     function's errors tells of that.
@@ -71,14 +71,14 @@ class Watch:
         self._paused: set[str] = set()
         self._started: dict[str, list[datetime]] = {}
 
-    def look(self, now: datetime) -> int:
+    def look(self, now: datetime) -> int | None:
         """Look at everything; the number of messages that were published.
 
         None if another looks already, as after an event that came twice: both would tell the same.
         """
         if not self._begin(now):
             print(json.dumps({"skipped": "another looks already"}))  # noqa: T201
-            return 0
+            return None
         self._memory = {item["subject"]: item for item in self._remembered()}
         stack = self._stack
         of = {"queue": "queues", "long": "machines", "task": "tasks", "schedule": "schedules"}

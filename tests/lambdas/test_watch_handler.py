@@ -88,7 +88,7 @@ def look(
     monkeypatch: pytest.MonkeyPatch,
     aws: Aws,
     **stack: Any,  # noqa: ANN401 - JSON
-) -> int:
+) -> int | None:
     monkeypatch.setenv("AWS_REGION", "r")
     made: list[tuple[str, str]] = []
 
@@ -149,7 +149,7 @@ def test_two_do_not_look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         raise Busy
 
     aws = Aws(update_item=busy)
-    assert look(monkeypatch, aws, queues={"upload-in": "q"}) == 0
+    assert look(monkeypatch, aws, queues={"upload-in": "q"}) is None
     assert [operation for operation, _ in aws.asked] == ["update_item"]
 
 
