@@ -96,6 +96,7 @@ class Deployed:
     image: str
     session: boto3.Session = field(default_factory=boto3.Session)
     expected: set[str] = field(default_factory=set[str])
+    wanted: list[iam.Decision] = field(default_factory=list[iam.Decision])
 
     def client(self, service: str) -> Json:
         return self.cloud.client(service)
@@ -139,14 +140,20 @@ class Deployed:
 
     def eventually(self, look: Callable[[], T | None], what: str) -> T:
         """What `look` finds once it finds something; not long after a refusal nobody expected."""
+
+        def unexpected(one: iam.Decision) -> bool:
+            return (
+                not one.allowed
+                and one.action not in self.expected
+                and not any(one is wanted for wanted in self.wanted)
+            )
+
         deadline = time.monotonic() + SECONDS
         refused = False
         while (now := time.monotonic()) < deadline:
             if (found := look()) is not None:
                 return found
-            if not refused and any(
-                not one.allowed and one.action not in self.expected for one in iam.decisions()
-            ):
+            if not refused and any(map(unexpected, iam.decisions())):
                 refused, deadline = True, min(deadline, now + AFTER_REFUSAL_SECONDS)
             time.sleep(0.02)
         raise Missing(what)
@@ -270,6 +277,8 @@ class Deployed:
                 yield
         finally:
             self.expected.discard(action)
+            # They are kept, and must not hurry what comes after.
+            self.wanted = [one for one in iam.decisions() if one.action == action]
 
     def as_role(self, role: str, service: str, client: str) -> Json:
         """A client with a session of a role, assumed as its service does."""
