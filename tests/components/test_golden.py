@@ -4,6 +4,7 @@ A change of one is seen in the diff of its file: `GOLDEN=write .venv/bin/pytest
 tests/components/test_golden.py` writes them.
 """
 
+import functools
 import json
 import os
 from typing import Any
@@ -26,8 +27,15 @@ CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/batch"
 TASK = Task("ingest", f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/ingest:7", "/batch/ingest")
 RETRIES = RetryPolicy(attempts=5, exit_codes=[75], spot_interruptions=2)
 PERMITS = Permits("ingest-1a2b3c4", 4)
-
-
+ALERT = functools.partial(
+    alert,
+    project="fargate-batch",
+    stack="dev",
+    prefix="fargate-batch-dev-",
+    runbook="docs/operations.md",
+    topic_arn=f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts",
+    queue_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/alerts-dead-letters",
+)
 EXCLUSIONS = {"in": ["tmp/*", "\\*.a.b"]}
 MACHINES = f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:"
 
@@ -98,22 +106,8 @@ DEFINITIONS = {
         bucket="results-1a2b3c4",
         folder="out/_backfills/",
     ),
-    "alerts": alert(
-        project="fargate-batch",
-        stack="dev",
-        prefix="fargate-batch-dev-",
-        runbook="docs/operations.md",
-        topic_arn=f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts",
-        queue_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/alerts-dead-letters",
-        backfills=True,
-    ),
-    "alerts-to-a-chat": alert(
-        project="fargate-batch",
-        stack="dev",
-        prefix="fargate-batch-dev-",
-        runbook="docs/operations.md",
-        topic_arn=f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts",
-        queue_url=f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/alerts-dead-letters",
+    "alerts": ALERT(backfills=True),
+    "alerts-to-a-chat": ALERT(
         chat_topic_arn=f"arn:aws:sns:{REGION}:{ACCOUNT}:alerts-chat",
         exit_codes={"ingest": {"success": [3], "warning": [4]}},
         restarted=["ingest"],

@@ -128,14 +128,19 @@ def test_what_is_left_ends_with_the_process_that_began_it(base: Path, tmp_path: 
         "    print(child.pid, flush=True)\n"
         "time.sleep(600)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
-        assert one.stdout is not None
-        ours, no_more = (int(one.stdout.readline()) for _ in range(2))
-        one.kill()
-        one.wait()
+    ours, no_more = _printed_before_it_was_killed(code)
     eventually(lambda: not ((base / "1").exists() or Path(f"/proc/{ours}").exists()) or None)
     os.kill(no_more, 9)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["left"]
+
+
+def _printed_before_it_was_killed(code: str) -> tuple[int, int]:
+    """The two process ids that a program prints first."""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        first, second = (int(one.stdout.readline()) for _ in range(2))
+        one.kill()
+    return first, second
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
@@ -149,11 +154,7 @@ def test_a_process_that_left_its_group_ends_with_the_cloud(base: Path) -> None:
         "    print(subprocess.Popen(['/bin/sleep', '600'], env=own).pid, flush=True)\n"
         "time.sleep(600)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
-        assert one.stdout is not None
-        ours, another = (int(one.stdout.readline()) for _ in range(2))
-        one.kill()
-        one.wait()
+    ours, another = _printed_before_it_was_killed(code)
     eventually(lambda: not ((base / "1").exists() or _runs(ours)) or None)
     assert _runs(another)
     os.kill(another, 9)
