@@ -1,7 +1,12 @@
 """What this machine is set to is nothing to a test: one that is about it sets it for itself."""
 
+import functools
 import gc
 import os
+
+import pulumi.runtime.resource
+from botocore.loaders import JSONFileLoader
+from pulumi.runtime.proto import source_pb2
 
 # A profile that is not there, a Region, a bundle of certificates.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -10,6 +15,13 @@ for name in [name for name in os.environ if name.startswith("AWS_")]:
 LOOPBACK = "127.0.0.1,localhost,::1"
 for name in ("no_proxy", "NO_PROXY"):
     os.environ[name] = ",".join(filter(None, (os.environ.get(name), LOOPBACK)))
+
+# What a program does a few times and its tests some thousand times: botocore reads the models of
+# the services for each session, and Pulumi makes an address of each file on the stack, with all
+# of pytest's, for each resource.
+_model = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
+setattr(JSONFileLoader, "load_file", lambda _loader, path: _model(path))  # noqa: B010
+setattr(pulumi.runtime.resource, "_get_stack_trace", source_pb2.StackTrace)  # noqa: B010
 
 
 def pytest_collection_finish() -> None:

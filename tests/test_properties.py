@@ -278,6 +278,7 @@ def check_uploads(deployed: Deployed, uploads: Iterable[Upload]) -> None:
     assert sorted(found, key=repr) == sorted(expected, key=repr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", [PECULIAR, LONG], ids=["peculiar", "long"])
 def test_such_keys_reach_the_container_byte_for_byte(deployed: Deployed, keys: list[str]) -> None:
     check_uploads(deployed, [Upload(key, 1, {}) for key in keys])

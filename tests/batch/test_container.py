@@ -86,6 +86,7 @@ def test_an_uploaded_file_becomes_a_parquet_file_and_a_report(
     }
 
 
+@pytest.mark.slow
 def test_the_same_version_is_done_once_and_a_new_one_has_its_own_result(buckets: Buckets) -> None:
     buckets.put("a.csv", CSV)
     assert run(["a.csv"], buckets.variables).code == 0
@@ -97,6 +98,7 @@ def test_the_same_version_is_done_once_and_a_new_one_has_its_own_result(buckets:
     assert len(buckets.written()) == 4
 
 
+@pytest.mark.slow
 def test_a_result_without_its_report_is_made_again(buckets: Buckets) -> None:
     buckets.put("a.csv", CSV)
     assert run(["a.csv"], buckets.variables).code == 0
@@ -176,6 +178,7 @@ def test_a_deleted_object_ends_with_66(buckets: Buckets) -> None:
     assert f"s3://{buckets.uploads}/a.csv" in str(done.last["reason"])
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_does_not_answer_ends_with_75(buckets: Buckets) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

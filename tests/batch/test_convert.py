@@ -286,6 +286,7 @@ def test_a_row_as_long_as_the_limit_is_read(ingest: Ingest) -> None:
     assert [(a, len(str(b))) for a, b in done.rows] == [(1, (8 << 20) - 6), (5, 1)]
 
 
+@pytest.mark.slow
 def test_rows_of_many_kilobytes_fit_into_memory(tmp_path: Path) -> None:
     note = b"x" * (16 << 10)
     body = b"n,note\n" + b"".join(b"%d,%s\n" % (n, note) for n in range(14_000))
@@ -601,6 +602,7 @@ CELL = st.text(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

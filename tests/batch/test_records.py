@@ -118,6 +118,7 @@ def test_what_a_writer_writes_is_read_as_the_csv_module_reads_it(
     assert (good, rejects.count) == (len(rows), len(bad))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     text=TEXT,

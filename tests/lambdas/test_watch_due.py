@@ -121,6 +121,7 @@ ZONES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     minutes=field(0, 59),

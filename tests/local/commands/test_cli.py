@@ -222,6 +222,7 @@ def test_the_cloud_serves_any_client_with_its_access_key(
     s3.close()
 
 
+@pytest.mark.slow
 def test_start_prints_the_log_and_ends_as_the_container_does(
     served: tuple[int, dict[str, object]],
 ) -> None:
@@ -271,6 +272,7 @@ def test_a_key_in_the_table_of_runs_is_escaped(
     assert rf"\tupload t/\n\x1b[2J{'k' * 999}\t".replace(r"\t", "\t") in eventually(told)
 
 
+@pytest.mark.slow
 def test_asking_for_what_the_stack_has_not_says_what_it_has(
     served: tuple[int, dict[str, object]],
 ) -> None:

@@ -97,6 +97,7 @@ class Deployed:
     session: boto3.Session = field(default_factory=boto3.Session)
     expected: set[str] = field(default_factory=set[str])
     wanted: list[iam.Decision] = field(default_factory=list[iam.Decision])
+    stopped: dict[str, dict[str, Json]] = field(default_factory=dict[str, dict[str, Json]])
 
     def client(self, service: str) -> Json:
         return self.cloud.client(service)
@@ -209,10 +210,13 @@ class Deployed:
             )
             for arn in page["taskArns"]
         ]
-        found: dict[str, dict[str, Json]] = {}
-        for first in range(0, len(arns), 100):
-            answer = ecs.describe_tasks(cluster=cluster, tasks=arns[first : first + 100])
+        # Nothing becomes of a task that stopped, and there are hundreds at the end.
+        found = {arn: self.stopped[arn] for arn in arns if arn in self.stopped}
+        others = [arn for arn in arns if arn not in found]
+        for first in range(0, len(others), 100):
+            answer = ecs.describe_tasks(cluster=cluster, tasks=others[first : first + 100])
             found |= {task["taskArn"]: task for task in answer["tasks"]}
+        self.stopped |= {arn: one for arn, one in found.items() if one["lastStatus"] == "STOPPED"}
         return found
 
     def new_task(self, before: Mapping[str, Json], status: str) -> dict[str, Json]:

@@ -1110,6 +1110,7 @@ def test_a_key_that_looks_temporary_is_a_sessions_or_refused(
     assert refusal(files.list_buckets)[0] == "InvalidAccessKeyId"
 
 
+@pytest.mark.slow
 def test_sessions_are_started_from_many_threads_at_once(role: Callable[..., str]) -> None:
     arn = role(allow("s3:GetObject", "*"))
     interval = sys.getswitchinterval()
