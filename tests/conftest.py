@@ -3,8 +3,10 @@
 import functools
 import gc
 import os
+from itertools import pairwise
 
 import pulumi.runtime.resource
+import pytest
 from botocore.loaders import JSONFileLoader
 from pulumi.runtime.proto import source_pb2
 
@@ -22,6 +24,26 @@ for name in ("no_proxy", "NO_PROXY"):
 _model = functools.cache(functools.partial(JSONFileLoader.load_file, JSONFileLoader()))
 setattr(JSONFileLoader, "load_file", lambda _loader, path: _model(path))  # noqa: B010
 setattr(pulumi.runtime.resource, "_get_stack_trace", source_pb2.StackTrace)  # noqa: B010
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each worker have its share of what may take the longest near the beginning of its part.
+
+    Otherwise one has them all, and the others nothing left to do. The engine's go by file.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    longest = [
+        item
+        for item in items
+        if item.get_closest_marker("timeout") and not item.get_closest_marker("engine")
+    ]
+    others = [item for item in items if item not in longest]
+    ends = [worker * len(others) // workers for worker in range(workers + 1)]
+    parts = [others[start:end] for start, end in pairwise(ends)]
+    for worker, part in enumerate(parts):
+        part[2:2] = longest[worker::workers]
+    items[:] = [item for part in parts for item in part]
 
 
 def pytest_collection_finish() -> None:

@@ -31,23 +31,14 @@ PIP = {
 }
 
 
-@pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is committed, in a folder with a blank and non-ASCII letters in its name."""
-    folder = tmp_path_factory.mktemp("fresh") / "日本 語" / "clone"
-    git = ["git", "clone", "--quiet", str(ROOT), str(folder)]
-    subprocess.run(git, check=True)
-    made = run(folder, "make", f"PYTHON={sys.executable}", ".venv/.local", **PIP)
-    assert made.returncode == 0, made.stdout + made.stderr
-    return folder
-
-
 @pytest.fixture
 def names(tmp_path: Path) -> str:
     """A folder with modules of another project that have the names of this one's."""
+    folder = tmp_path / "another"
+    folder.mkdir()
     for name in ("settings", "local", "batch", "components"):
-        (tmp_path / f"{name}.py").write_text("raise ImportError('of another project')\n")
-    return str(tmp_path)
+        (folder / f"{name}.py").write_text("raise ImportError('of another project')\n")
+    return str(folder)
 
 
 def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -66,19 +57,19 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_tour_is_complete_in_an_odd_place_and_an_odd_environment(
-    clone: Path, names: str
+def test_the_tour_and_the_operators_command_work_in_an_odd_place_and_an_odd_environment(
+    tmp_path: Path, names: str
 ) -> None:
+    # What is committed, in a folder with a blank and non-ASCII letters in its name.
+    clone = tmp_path / "日本 語" / "clone"
+    git = ["git", "clone", "--quiet", str(ROOT), str(clone)]
+    subprocess.run(git, check=True)
+    made = run(clone, "make", f"PYTHON={sys.executable}", ".venv/.local", **PIP)
+    assert made.returncode == 0, made.stdout + made.stderr
     toured = run(clone, "make", "demo", **ODD, PYTHONPATH=names)
     assert toured.returncode == 0, toured.stdout + toured.stderr
     assert "All of it was seen." in toured.stdout
     assert not list((clone / "components").glob("__pycache__"))
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_operators_command_is_there_in_an_odd_place(clone: Path, tmp_path: Path) -> None:
-    command = str(clone / ".venv" / "bin" / "fargate-batch")
-    told = run(tmp_path, command, "--version", **ODD)
+    told = run(tmp_path, str(clone / ".venv" / "bin" / "fargate-batch"), "--version", **ODD)
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout.strip()

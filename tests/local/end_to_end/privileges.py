@@ -1076,19 +1076,20 @@ class Grant:
         return f"{owner}, {self.statement.policy}[{self.statement.index}]: {self.action}"
 
 
+Uses = dict[Grant, list[tuple[float, int]]]
+
+
 @dataclass(frozen=True)
 class Proof:
-    """Every grant of the stack, and those without which every scenario still passes."""
+    """What uses each grant of the stack; a part of them, and what is needless of it."""
 
+    used: Uses
     grants: Sequence[Grant]
     survivors: Sequence[Grant]
 
     def statements(self, grants: Sequence[Grant]) -> int:
         """How many statements these grants are of."""
         return len({grant.statement for grant in grants})
-
-
-Uses = dict[Grant, list[tuple[float, int]]]
 
 
 def grants() -> list[Grant]:
@@ -1149,7 +1150,7 @@ def prove(
     for scenario in scenarios:
         iam.forget()
         scenario(on)
-    return Proof(every, survivors)
+    return Proof(used, every, survivors)
 
 
 def _matched(every: Sequence[Grant]) -> set[Grant]:
