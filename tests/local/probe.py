@@ -200,9 +200,13 @@ def eventually(look: Callable[[], T | None], seconds: float = 120) -> T:
     while (waited := time.monotonic() - began) < seconds:
         if (found := look()) is not None:
             return found
-        # Looking takes time from what is waited for.
-        time.sleep(min(max(waited / 5, 0.02), 0.25))
+        pause_between_looks(waited)
     raise AssertionError(f"nothing within {seconds} seconds")
+
+
+def pause_between_looks(waited: float) -> None:
+    """Longer the longer was waited: looking takes time from what is waited for."""
+    time.sleep(min(max(waited / 5, 0.02), 0.25))
 
 
 def make_queue(

@@ -27,7 +27,7 @@ from local.services.iam import iam
 from local.services.iam.policies import Statement
 from local.services.scheduler import schedules
 from operate import pauses
-from tests.local.probe import subscriber
+from tests.local.probe import pause_between_looks, subscriber
 from tests.local.programs import ROOT
 
 REGION = "ap-northeast-1"
@@ -149,14 +149,15 @@ class Deployed:
                 and not any(one is wanted for wanted in self.wanted)
             )
 
-        deadline = time.monotonic() + SECONDS
+        began = time.monotonic()
+        deadline = began + SECONDS
         refused = False
         while (now := time.monotonic()) < deadline:
             if (found := look()) is not None:
                 return found
             if not refused and any(map(unexpected, iam.decisions())):
                 refused, deadline = True, min(deadline, now + AFTER_REFUSAL_SECONDS)
-            time.sleep(0.02)
+            pause_between_looks(now - began)
         raise Missing(what)
 
     def upload(self, folder: str, bucket: str | None = None) -> str:
@@ -320,7 +321,7 @@ class Deployed:
                 ecs.stop_task(cluster=cluster, task=task["taskArn"])
             if not running and not tasks:
                 break
-            time.sleep(0.05)
+            time.sleep(0.1)
         self.free_slots()
         for url in sqs.list_queues()["QueueUrls"]:
             sqs.purge_queue(QueueUrl=url)
