@@ -8,11 +8,11 @@ def run() -> list[tuple[str, str]]:
     with deployed() as on:
         proof = prove(on)
     survivors = proof.statements(proof.survivors)
-    count = proof.statements(proof.grants)
+    count = proof.statements(proof.used)
     return [
         ("IAM statements", str(count)),
         ("of them proved necessary", str(count - survivors)),
         ("of them without a proof", str(survivors)),
-        ("actions that they grant", str(len(proof.grants))),
-        ("actions proved necessary, one by one", str(len(proof.grants) - len(proof.survivors))),
+        ("actions that they grant", str(len(proof.used))),
+        ("actions proved necessary, one by one", str(len(proof.used) - len(proof.survivors))),
     ]

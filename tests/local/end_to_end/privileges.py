@@ -9,7 +9,7 @@ import json
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
@@ -1082,13 +1082,12 @@ Uses = dict[Grant, list[tuple[float, int]]]
 
 @dataclass(frozen=True)
 class Proof:
-    """What uses each grant of the stack; a part of them, and what is needless of it."""
+    """What uses each grant of the stack, and those without which every scenario still passes."""
 
     used: Uses
-    grants: Sequence[Grant]
     survivors: Sequence[Grant]
 
-    def statements(self, grants: Sequence[Grant]) -> int:
+    def statements(self, grants: Iterable[Grant]) -> int:
         """How many statements these grants are of."""
         return len({grant.statement for grant in grants})
 
@@ -1123,23 +1122,16 @@ def use(on: Deployed, scenarios: Sequence[Scenario] = SCENARIOS) -> Uses:
     return used
 
 
-def prove(
-    on: Deployed,
-    scenarios: Sequence[Scenario] = SCENARIOS,
-    *,
-    part: int = 0,
-    parts: int = 1,
-) -> Proof:
-    """Withhold each grant of a part from the scenarios it matters to until one fails.
+def prove(on: Deployed, scenarios: Sequence[Scenario] = SCENARIOS) -> Proof:
+    """Withhold each grant from the scenarios it matters to until one fails.
 
     Raises:
         AssertionError: a scenario fails with all grants, before or after.
     """
     used = use(on, scenarios)
-    every = [*used][part::parts]
     survivors: list[Grant] = []
     needs: dict[str, int] = {}
-    for grant in every:
+    for grant in used:
         # What needs one grant of a role likely needs the next.
         likely = needs.get(grant.statement.owner)
         order = sorted(used[grant], key=lambda one: (one[1] != likely, one[0]))
@@ -1151,7 +1143,7 @@ def prove(
     for scenario in scenarios:
         iam.forget()
         scenario(on)
-    return Proof(used, every, survivors)
+    return Proof(used, survivors)
 
 
 def _matched(every: Sequence[Grant]) -> set[Grant]:

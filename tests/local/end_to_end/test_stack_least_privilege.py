@@ -4,8 +4,6 @@ import pytest
 
 from tests.local.end_to_end.privileges import Grant, deployed, prove
 
-PARTS = 2
-
 # What AWS demands though nothing here can fail without it, by its owner and action, with the page
 # that says so.
 DEMANDED_BY_AWS = {
@@ -38,17 +36,15 @@ def _excuse(grant: Grant) -> tuple[str, str] | None:
     )
 
 
-# Some 250 scenarios a part, most of them a second or less.
+# Some 500 scenarios, most of them a second or less.
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("part", range(PARTS))
-def test_every_scenario_passes_and_every_grant_of_the_program_is_needed(part: int) -> None:
+@pytest.mark.timeout(1800)
+def test_every_scenario_passes_and_every_grant_of_the_program_is_needed() -> None:
     with deployed() as on:
-        proof = prove(on, part=part, parts=PARTS)
+        proof = prove(on)
     assert len({grant.statement for grant in proof.used}) >= 80
     unused = [grant for grant, scenarios in proof.used.items() if not scenarios]
     assert [grant for grant in unused if _excuse(grant) is None] == []
     assert {_excuse(grant) for grant in unused} == DEMANDED_BY_AWS.keys()
     survivors = [str(grant) for grant in proof.survivors if _excuse(grant) is None]
     assert survivors == [], "no scenario fails without:\n" + "\n".join(survivors)
-    assert len(proof.grants) >= 80 / PARTS
