@@ -45,6 +45,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_nothing_but_the_one_package_is_put_beside_others(installed: Path) -> None:
     names = {path.name for path in installed.iterdir() if path.name != "bin"}
     assert names == {"fargate_batch", f"fargate_batch-{VERSION}.dist-info"}
@@ -66,6 +67,7 @@ def test_the_wheel_has_every_file_of_its_folders_and_no_other(installed: Path) -
     )
 
 
+@pytest.mark.slow
 def test_the_components_work_where_no_clone_is(installed: Path, tmp_path: Path) -> None:
     printed = _run("-c", PROGRAM, str(installed), folder=tmp_path, PYTHONPATH=str(installed))
     assert printed.split() == []

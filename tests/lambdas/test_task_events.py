@@ -1078,6 +1078,7 @@ execution_details = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # a busy machine is no failure
 @given(
     event=anything | hidden | st.fixed_dictionaries({"detail": task_details | execution_details})

@@ -139,6 +139,7 @@ def test_what_was_told_is_remembered_before_the_next_message() -> None:
     assert last == ([], second[1])
 
 
+@pytest.mark.slow
 def test_no_more_are_told_than_can_be_remembered() -> None:
     letters = [Letter(str(number), ("a", "b"), "c", "d", 1.0) for number in range(TOLD_AT_MOST + 5)]
     told, memory = see(*letters)

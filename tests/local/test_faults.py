@@ -216,6 +216,7 @@ def test_a_delayed_event_comes_later(opened: Open, monkeypatch: pytest.MonkeyPat
     assert len(eventually(lambda: take() or None)) == 1
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_the_faults_and_refuses_others() -> None:
     def up(fault: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "local", "up", "--port", "0", "--fault", fault]

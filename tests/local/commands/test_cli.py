@@ -313,6 +313,7 @@ def test_asking_where_nothing_runs_says_how_to_start_it(command: list[str]) -> N
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stack_file", "message"),
     [
@@ -389,6 +390,7 @@ def test_control_characters_are_shown_as_escapes(
     assert {one for one in out if not one.isprintable()} == {"\n"}
 
 
+@pytest.mark.slow
 def test_an_unknown_stack_is_one_line(tmp_path: Path) -> None:
     write_files(tmp_path, "")
     assert run("demo", "--stack", "prod", "--root", str(tmp_path)) == (
@@ -398,6 +400,7 @@ def test_an_unknown_stack_is_one_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     absent = tmp_path / "absent.csv"
     assert run("demo", str(absent)) == (
@@ -407,11 +410,13 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_what_the_program_refuses_is_told_without_a_traceback(tmp_path: Path) -> None:
     write_files(tmp_path, "import pulumi\nraise pulumi.RunError('one: line\\ntwo: line')\n")
     assert run("up", "--root", str(tmp_path), "--port", "0") == (1, "", "one: line\ntwo: line\n")
 
 
+@pytest.mark.slow
 def test_without_ministack_it_says_how_to_install_it(tmp_path: Path) -> None:
     write_files(tmp_path, "")
     script = textwrap.dedent(
@@ -437,6 +442,7 @@ def test_without_ministack_it_says_how_to_install_it(tmp_path: Path) -> None:
     assert re.fullmatch(r"MiniStack is not installed: run `make demo`.*\n", done.stderr)
 
 
+@pytest.mark.slow
 def test_docker_without_an_engine_is_one_line(
     sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -731,6 +737,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(sample: Path) -> None:
         assert process.stderr.read() == "a word of the program's own\n"
 
 
+@pytest.mark.slow
 def test_the_stack_file_is_the_only_source_of_the_region(tmp_path: Path) -> None:
     write_files(
         tmp_path,

@@ -86,6 +86,7 @@ def test_a_tour_whose_batch_fails_says_what_was_not_seen(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["absent.csv", "."])
 def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
     assert demo(given) == (
@@ -95,6 +96,7 @@ def test_a_tour_without_its_file_does_not_begin(given: str) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [[], ["--"]])
 def test_a_tour_with_an_empty_file_does_not_begin(tmp_path: Path, before: list[str]) -> None:
     empty = tmp_path / "empty.csv"

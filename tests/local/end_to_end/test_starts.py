@@ -194,6 +194,7 @@ def told(starts: Starts, text: str) -> list[str]:
     return [message for message in found if text in message]
 
 
+@pytest.mark.slow
 def test_an_exit_code_is_what_the_job_says_that_it_is(starts: Starts) -> None:
     machine = starts.evaluation.outputs["jobs"]["own"]["stateMachineArn"]
 
