@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from local.clock import Cancellation
 from local.cloud import Cloud
-from local.services.stepfunctions import redrive
+from local.services.stepfunctions import expressions, redrive
 from local.services.stepfunctions.asl import matches
 from local.shapes import Json, to_api, to_states
 from tests.local.machines import CHILD, ROLE, STATES, Machines, Waiting, make_role, run_task
@@ -313,6 +315,24 @@ def test_a_choice_assigns_and_a_fail_says_what_expressions_make(machines: Machin
     }
     assert machines.outcome(states, {"n": 4}) == ("FAILED", "N8", '{"n":4}')
     assert machines.outcome(states, {"n": 1}) == {"n": 1}
+
+
+def test_an_expression_in_many_threads_at_once_sees_its_own_input_and_variables() -> None:
+    mapped = "$map($states.input.a, function($n) { $n * $by })"
+    expression = f"{{% $sum({mapped}) & $states.input.b %}}"
+
+    def told(by: int) -> Json:
+        data = {"a": list(range(20)), "b": f"-{by}"}
+        return [expressions.evaluate(expression, data, {}, {"by": by}) for _ in range(3)]
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(told, range(60)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert found == [[f"{190 * by}-{by}"] * 3 for by in range(60)]
 
 
 def test_output_and_assign_of_one_state_see_the_variables_before_it(machines: Machines) -> None:
