@@ -243,6 +243,20 @@ def test_a_cell_that_holds_no_value_of_its_column_rejects_its_row(ingest: Ingest
     assert (len(done.rows), done.rows[-1]) == (39, (1, None, None))
 
 
+def test_dates_that_are_text_are_dates_and_empty_texts_are_texts(
+    ingest: Ingest,
+) -> None:
+    done = ingest(
+        workbook(
+            row(1, "day", "moment", "time", "none", "code")
+            + row(2, "2026-04-01", "2026-04-01 09:05:01", "09:05:01", "", "2026-04-01")
+            + row(3, "2026-04-02", "2026-04-02 00:00:00", "23:00:00", "", "-")
+        )
+    )
+    assert list(done.types.values()) == ["DATE", "TIMESTAMP", "TIME", "VARCHAR", "VARCHAR"]
+    assert done.rows[1][0] == dt.date(2026, 4, 2)
+
+
 def test_texts_are_those_that_are_shown(ingest: Ingest) -> None:
     strings = (
         "<si><t>東京</t><rPh sb='0' eb='2'><t>トウキョウ</t></rPh></si>",
