@@ -138,6 +138,7 @@ def test_the_environment_of_the_process_is_as_before(monkeypatch: pytest.MonkeyP
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 def test_close_does_not_wait_for_what_is_stubborn(here: Here, images: Images) -> None:
     with Cloud(0, REGION, images=images, max_tasks=20) as opened:
         stack = make_stack(opened)

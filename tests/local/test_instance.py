@@ -168,6 +168,7 @@ def _runs(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
 def test_a_container_ends_with_all_that_it_started(tmp_path: Path) -> None:
     program = (

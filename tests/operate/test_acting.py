@@ -28,6 +28,7 @@ def failed(deployed: Deployed, fargate_batch: CommandLine) -> str:
     return identity
 
 
+@pytest.mark.slow
 def test_start_prints_the_log_and_says_how_it_ended(
     deployed: Deployed, fargate_batch: CommandLine
 ) -> None:
@@ -170,6 +171,7 @@ def test_what_a_person_stopped_is_redriven(deployed: Deployed, fargate_batch: Co
     assert "redriven" in told
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_was_stopped_is_redriven_from_the_step_that_it_was_in(
     deployed: Deployed, fargate_batch: CommandLine
 ) -> None:
@@ -196,6 +198,7 @@ def test_a_pipeline_that_was_stopped_is_redriven_from_the_step_that_it_was_in(
     assert [one["status"] for one in ended] == ["SUCCEEDED", "SUCCEEDED"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trigger", ["upload", "schedule"])
 def test_a_task_is_started_as_its_trigger_started_it(
     deployed: Deployed, fargate_batch: CommandLine, trigger: str
@@ -225,6 +228,7 @@ def test_a_task_is_started_as_its_trigger_started_it(
     assert fargate_batch("retry", run["id"], "--json").json["started"] == again["started"]
 
 
+@pytest.mark.slow
 def test_all_that_failed_is_retried_but_what_succeeded_or_would_fail_again(
     deployed: Deployed, fargate_batch: CommandLine
 ) -> None:

@@ -269,6 +269,7 @@ def test_what_failed_is_run_again_by_a_backfill_of_its_own_once(
     assert fargate_batch(*fill, "--only", "failed", "--dry-run").json["objects"] == 0
 
 
+@pytest.mark.slow
 def test_too_many_failures_end_it_and_a_redrive_goes_on(
     deployed: Deployed, fargate_batch: CommandLine
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_schedule_is_sent_with_the_time_that_it_was_due(
         assert given == {"schedule": arn, "scheduledTime": letter["about"]}
 
 
+@pytest.mark.slow
 def test_a_letter_whose_start_is_known_starts_nothing_twice(
     deployed: Deployed, fargate_batch: CommandLine, letter: dict[str, Any]
 ) -> None:
@@ -203,6 +204,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trigger", ["upload-target", "upload-complete"])
 def test_a_process_killed_between_start_and_delete_doubles_nothing(
     deployed: Deployed, fargate_batch: CommandLine, trigger: str

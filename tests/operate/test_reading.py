@@ -217,6 +217,7 @@ def test_runs_are_found_again_once_ecs_has_forgotten_their_tasks(
     assert set(asked) == {"ListTasks"}
 
 
+@pytest.mark.slow
 def test_the_calls_do_not_grow_with_the_runs(
     deployed: Deployed, fargate_batch: CommandLine
 ) -> None:

@@ -248,6 +248,7 @@ def test_start_prints_the_log_and_ends_as_the_container_does(
     assert [row[4].rpartition(", ")[2] for row in rows] == ["by hand"] * 2
 
 
+@pytest.mark.slow
 def test_a_key_in_the_table_of_runs_is_escaped(
     served: tuple[int, dict[str, object]],
 ) -> None:
@@ -593,6 +594,7 @@ def test_what_a_task_writes_does_nothing_to_a_terminal_and_is_the_same_in_a_pipe
     assert (status, HOSTILE.replace("\r", "\n") in out.replace("\r", "\n")) == (0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc here")
 def test_a_task_finds_nothing_of_the_developers_environment_in_its_parents(
     served: tuple[int, dict[str, object]],

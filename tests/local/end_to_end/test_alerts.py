@@ -290,6 +290,7 @@ def test_a_task_that_ends_in_time_is_left_alone(
     assert told.all_about("schedule short") == []
 
 
+@pytest.mark.slow
 def test_a_state_machines_own_task_is_stopped_even_if_step_functions_leaves_it(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

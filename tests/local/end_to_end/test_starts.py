@@ -106,6 +106,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Generator[Starts]:
         yield Starts(*made)
 
 
+@pytest.mark.slow
 def test_a_step_is_told_the_time_of_its_run_in_the_zone_of_its_schedule(starts: Starts) -> None:
     # A minute before and after the clocks of Berlin go forward.
     for time, date in (

@@ -195,6 +195,7 @@ def test_a_stack_that_does_not_run_here_is_named(laptop: Laptop) -> None:
     )
 
 
+@pytest.mark.slow
 def test_one_update_at_a_time(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, update = threading.Event(), laptop.served.update
 

@@ -73,6 +73,7 @@ def test_the_program_declares_every_type_there_is_a_handler_for(made: Made) -> N
     assert {one.type for one in made.evaluation.resources} == {*HANDLERS, *COMPONENTS}
 
 
+@pytest.mark.slow
 def test_all_that_was_written_reads_back_as_it_was_written(made: Made) -> None:
     assert {operation for _, operation, _, _ in made.recorded.writes} == {*READS, *TAKEN_BACK}
     assert made.recorded.differences() == []
