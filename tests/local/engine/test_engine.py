@@ -14,6 +14,7 @@ from local.engine.monitor import DryProvider, evaluate, evaluate_dry, who_and_wh
 from local.engine.project import ProjectError, load
 from local.engine.state import Created, EvaluationError, Properties, Registration
 from tests.local.programs import REGION, ROOT, STACK_FILE, write_files, write_project
+from tests.local.threads import taking_turns
 
 
 class Recorder(DryProvider):
@@ -388,10 +389,6 @@ def test_children_of_remote_components_that_are_made_at_once_are_each_found(
             made = awsx.ecr.Repository(f"r{number}")
             pulumi.export(f"r{number}", made.repository.apply(lambda one: one.arn))
         """
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
+    with taking_turns():
         outputs = evaluate(write_project(tmp_path, program), Recorder()).outputs
-    finally:
-        sys.setswitchinterval(before)
     assert outputs == {f"r{number}": f"arn:r{number}" for number in range(40)}

@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +19,7 @@ import local.cloud
 from local.cloud import ACCOUNT, Cloud
 from local.services.iam import iam
 from local.services.iam.iam import AccessDenied
+from tests.local.threads import taking_turns
 
 REGION = "ap-northeast-1"
 HERE = f"{REGION}:{ACCOUNT}"
@@ -1113,17 +1113,12 @@ def test_a_key_that_looks_temporary_is_a_sessions_or_refused(
 @pytest.mark.slow
 def test_sessions_are_started_from_many_threads_at_once(role: Callable[..., str]) -> None:
     arn = role(allow("s3:GetObject", "*"))
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(8) as pool:
-            started = [
-                pool.submit(iam.start_session, arn, "ecs-tasks.amazonaws.com", f"task-{number}")
-                for number in range(3000)
-            ]
-        keys = {one.result().access_key_id for one in started}
-    finally:
-        sys.setswitchinterval(interval)
+    with taking_turns(), ThreadPoolExecutor(8) as pool:
+        started = [
+            pool.submit(iam.start_session, arn, "ecs-tasks.amazonaws.com", f"task-{number}")
+            for number in range(3000)
+        ]
+    keys = {one.result().access_key_id for one in started}
     assert len(keys) == 3000
 
 

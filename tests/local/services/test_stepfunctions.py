@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from local.services.stepfunctions.asl import matches
 from local.shapes import Json, to_api, to_states
 from tests.local.machines import CHILD, ROLE, STATES, Machines, Waiting, make_role, run_task
 from tests.local.probe import LOG_GROUP, REGION, Stack, eventually
+from tests.local.threads import taking_turns
 
 
 @pytest.fixture
@@ -325,13 +325,8 @@ def test_an_expression_in_many_threads_at_once_sees_its_own_input_and_variables(
         data = {"a": list(range(20)), "b": f"-{by}"}
         return [expressions.evaluate(expression, data, {}, {"by": by}) for _ in range(3)]
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(told, range(60)))
-    finally:
-        sys.setswitchinterval(interval)
+    with taking_turns(), ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(told, range(60)))
     assert found == [[f"{190 * by}-{by}"] * 3 for by in range(60)]
 
 
